@@ -1,0 +1,87 @@
+package dev.ferry.block;
+
+/**
+ * A virtual disk, or one layer of one: a front, a filter, an image format, a file, a server far away.
+ *
+ * <p><b>Thread.</b> A device belongs to one {@link Loop}; every method is called on the thread of that loop and every
+ * completion is called there. A device holds no locks.
+ *
+ * <p><b>Requests.</b> A request is submitted and ends later, exactly once, by its {@link Completion}. It may end before
+ * the submitting call returns, so a caller that submits in a cycle must not do so by recursion. Any number of requests
+ * may be in flight, and they may end in any order. What overlapping requests in flight leave behind is undefined, unless
+ * a layer above keeps them apart; the front of every stack does so for all requests that change data.
+ *
+ * <p><b>Units.</b> Offsets and lengths are bytes. {@code 0 <= offset}, {@code 0 < length} and {@code offset + length <=}
+ * {@link Geometry#sizeBytes()}; both are multiples of {@link Geometry#blockSizeBytes()}, except that the last block of
+ * a disk may be short where the size is not a multiple of it. {@link CheckedDevice} holds callers to all that.
+ *
+ * <p><b>Errors</b> come through the completion as a {@link BlockError}; no method here throws for an operating error.
+ * After a failed write, zero or discard the content of its range is undefined; after a failed flush, nothing may be
+ * assumed of what was written since the last one that succeeded.
+ */
+public interface BlockDevice {
+    /** What this device is made of; does not change while it is open. */
+    Geometry geometry();
+
+    /** What this device can do; does not change while it is open. */
+    Capabilities capabilities();
+
+    /** Reads {@code length} bytes at {@code offset} into {@code buffer}, from its byte {@code at} on. */
+    void read(long offset, IoBuffer buffer, int at, int length, Completion completion);
+
+    /**
+     * Writes {@code length} bytes from {@code buffer}, from its byte {@code at} on. The bytes must not change until the
+     * request has ended.
+     *
+     * @param flags {@link RequestFlags#FUA} or 0
+     */
+    void write(long offset, IoBuffer buffer, int at, int length, int flags, Completion completion);
+
+    /**
+     * Makes a range read as zeroes.
+     *
+     * @param flags {@link RequestFlags#FUA}; {@link RequestFlags#NO_HOLE}: the range stays or becomes allocated; {@link
+     *     RequestFlags#FAST_ZERO}: fail at once with {@link ErrorKind#UNSUPPORTED}, and change nothing, where this
+     *     would be no faster than writing
+     */
+    void writeZeroes(long offset, long length, int flags, Completion completion);
+
+    /**
+     * Tells the device that the content of a range is no longer wanted. On every device of Ferry a range that has been
+     * discarded reads as zeroes.
+     *
+     * @param flags {@link RequestFlags#FUA} or 0
+     */
+    void discard(long offset, long length, int flags, Completion completion);
+
+    /** Makes durable every write, zero and discard that had ended when this was submitted. */
+    void flush(Completion completion);
+
+    /**
+     * Describes a range as consecutive extents, in order, without gaps, from {@code offset} on. It may stop early (never
+     * before the first extent); the last extent never goes past the end of the range. The sink is called on the loop,
+     * before the completion.
+     */
+    void extents(long offset, long length, ExtentSink sink, Completion completion);
+
+    /**
+     * Says where a range lies if it is stored as is, in one piece, in a file whose pages are in memory, so that a caller
+     * may have the kernel send it from there. Whoever uses the answer does so before it returns to the loop; after
+     * that it is void.
+     *
+     * @return true if {@code range} was filled in; false if the range has to be read
+     */
+    default boolean locate(long offset, int length, FileRange range) {
+        return false;
+    }
+
+    /**
+     * Tells the layers that a range found by {@link #locate} was sent on, for their statistics.
+     *
+     * @param nanos how long the request took, in nanoseconds
+     */
+    default void located(long offset, int length, long nanos) {}
+
+    /** Closes this device and those below it. No request may be in flight, and none may follow. Does not flush. */
+    void close(Completion completion);
+}

@@ -1,0 +1,4 @@
+@NullMarked
+package dev.ferry.datastore;
+
+import org.jspecify.annotations.NullMarked;

@@ -1,0 +1,4 @@
+@NullMarked
+package dev.ferry.filter;
+
+import org.jspecify.annotations.NullMarked;

@@ -1,0 +1,4 @@
+@NullMarked
+package dev.ferry.image;
+
+import org.jspecify.annotations.NullMarked;

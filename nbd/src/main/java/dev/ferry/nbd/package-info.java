@@ -1,0 +1,4 @@
+@NullMarked
+package dev.ferry.nbd;
+
+import org.jspecify.annotations.NullMarked;

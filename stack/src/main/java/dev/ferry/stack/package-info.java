@@ -1,0 +1,4 @@
+@NullMarked
+package dev.ferry.stack;
+
+import org.jspecify.annotations.NullMarked;

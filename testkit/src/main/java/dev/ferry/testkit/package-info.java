@@ -1,0 +1,4 @@
+@NullMarked
+package dev.ferry.testkit;
+
+import org.jspecify.annotations.NullMarked;
