@@ -24,8 +24,8 @@ find_jdk25() {
         /usr/lib/jvm/*25*
         /usr/lib/jvm/*
         /opt/*jdk*25* /opt/java/*
-        "$HOME"/.sdkman/candidates/java/25*
-        "$HOME"/.jdks/*25*
+        "${HOME:-}"/.sdkman/candidates/java/25*
+        "${HOME:-}"/.jdks/*25*
         /Library/Java/JavaVirtualMachines/*25*/Contents/Home
     )
     for candidate in "${candidates[@]}"; do
