@@ -8,6 +8,26 @@ public abstract class IoOperation {
     /** Where the loop knows this operation by while it is in flight, or -1. */
     int slot = -1;
 
+    // What a loop that has to try again must remember; a ring has it in its entries.
+    Kind kind = Kind.NONE;
+    int descriptor;
+    long address;
+    int length;
+    int done;
+    long message;
+
+    /** What a socket operation is; decides what is tried when its socket is ready. */
+    enum Kind {
+        NONE,
+        ACCEPT,
+        CONNECT,
+        RECEIVE,
+        RECEIVE_FULLY,
+        SEND,
+        SEND_VECTORS,
+        AWAIT_WRITABLE
+    }
+
     /** True between submission and completion. */
     public final boolean inFlight() {
         return slot >= 0;

@@ -1,0 +1,66 @@
+package dev.ferry.reactor;
+
+import java.util.PriorityQueue;
+
+/** Tasks that wait for their time, for one loop; belongs to its thread. */
+final class Timers {
+    private final PriorityQueue<Entry> queue = new PriorityQueue<>();
+    private long order;
+
+    private static final class Entry implements EventLoop.Timer, Comparable<Entry> {
+        private final long atNanos;
+        private final long order;
+        private Runnable task;
+        private boolean cancelled;
+
+        Entry(long atNanos, long order, Runnable task) {
+            this.atNanos = atNanos;
+            this.order = order;
+            this.task = task;
+        }
+
+        @Override
+        public void cancel() {
+            cancelled = true;
+            task = () -> {};
+        }
+
+        @Override
+        public int compareTo(Entry other) {
+            int byTime = Long.compare(atNanos - other.atNanos, 0);
+            return byTime != 0 ? byTime : Long.compare(order, other.order);
+        }
+    }
+
+    EventLoop.Timer schedule(long atNanos, Runnable task) {
+        Entry entry = new Entry(atNanos, order++, task);
+        queue.add(entry);
+        return entry;
+    }
+
+    boolean isEmpty() {
+        return queue.isEmpty();
+    }
+
+    /** Nanoseconds until the next task, 0 if it is due, -1 if there is none. */
+    long untilNext(long nowNanos) {
+        Entry first = queue.peek();
+        while (first != null && first.cancelled) {
+            queue.poll();
+            first = queue.peek();
+        }
+        return first == null ? -1 : Math.max(0, first.atNanos - nowNanos);
+    }
+
+    /** Runs what is due; a task that schedules another for now does not keep the loop here. */
+    void run(long nowNanos, java.util.function.Consumer<Runnable> runner) {
+        Entry first = queue.peek();
+        while (first != null && first.atNanos - nowNanos <= 0) {
+            queue.poll();
+            if (!first.cancelled) {
+                runner.accept(first.task);
+            }
+            first = queue.peek();
+        }
+    }
+}

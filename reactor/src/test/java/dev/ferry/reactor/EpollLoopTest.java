@@ -1,0 +1,8 @@
+package dev.ferry.reactor;
+
+class EpollLoopTest extends EventLoopContract {
+    @Override
+    EventLoops.Kind kind() {
+        return EventLoops.Kind.EPOLL;
+    }
+}
