@@ -1,3 +1,10 @@
+/**
+ * Disk formats: how the bytes of a disk lie in a file.
+ *
+ * <p>{@link dev.ferry.image.RawImage}: as they are. {@link dev.ferry.image.Provisioning} says how a disk takes up room,
+ * which a format upholds for as long as the disk is open; {@link dev.ferry.image.Provisioner} brings a new disk's file
+ * into that state.
+ */
 @NullMarked
 package dev.ferry.image;
 
