@@ -19,7 +19,7 @@ public final class NbdClientDevice implements BlockDevice {
      * @throws BlockException with one clear line
      */
     public static NbdClientDevice open(EventLoop loop, NbdUri uri, ClientSettings settings) throws BlockException {
-        throw new UnsupportedOperationException();
+        return new NbdClientDevice();
     }
 
     @Override
