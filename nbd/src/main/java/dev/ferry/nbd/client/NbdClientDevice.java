@@ -10,6 +10,7 @@ import dev.ferry.block.IoBuffer;
 import dev.ferry.reactor.EventLoop;
 
 /** An export of an NBD server, as a device. */
+@SuppressWarnings("DoNotCallSuggester")
 public final class NbdClientDevice implements BlockDevice {
     private NbdClientDevice() {}
 

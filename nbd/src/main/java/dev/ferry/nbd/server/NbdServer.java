@@ -9,6 +9,7 @@ import dev.ferry.reactor.EventLoop;
  *
  * <p>Every method may be called from any thread. Specification: {@code doc/proto.md} of NetworkBlockDevice/nbd.
  */
+@SuppressWarnings("DoNotCallSuggester")
 public final class NbdServer {
     public NbdServer(ServerSettings settings) {}
 
