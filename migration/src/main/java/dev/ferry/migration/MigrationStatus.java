@@ -1,0 +1,86 @@
+package dev.ferry.migration;
+
+import java.util.List;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * How a migration is doing, as listings and JSON show it.
+ *
+ * @param id such as {@code m1}
+ * @param state how it is doing
+ * @param phase where it is
+ * @param progress percent of the copying that is done, 0 to 100; never goes back
+ * @param doneBytes of the bytes to copy, done
+ * @param totalBytes bytes to copy, as far as is known
+ * @param bytesPerSecond how fast it copies, smoothed
+ * @param etaSeconds when copying will be done at that speed; null where nobody knows
+ * @param rateBytesPerSecond bound on the copying; 0: none
+ * @param targetDatastore where the disks go
+ * @param mode {@code mirror}
+ * @param mover what moves the bytes: {@code native} or {@code portable}
+ * @param verified both sides were read and found equal, disk for disk, before the switch
+ * @param keepSource sources stay
+ * @param error why it failed, is parked or is not over; null if all is well
+ * @param startedAt ISO-8601
+ * @param endedAt ISO-8601; null while it is not over
+ * @param seconds from start to end, or until now
+ * @param disks disk after disk
+ */
+public record MigrationStatus(
+        String id,
+        MigrationState state,
+        Phase phase,
+        double progress,
+        long doneBytes,
+        long totalBytes,
+        long bytesPerSecond,
+        @Nullable Long etaSeconds,
+        long rateBytesPerSecond,
+        String targetDatastore,
+        String mode,
+        String mover,
+        boolean verified,
+        boolean keepSource,
+        @Nullable String error,
+        String startedAt,
+        @Nullable String endedAt,
+        double seconds,
+        List<DiskStatus> disks) {
+    public MigrationStatus {
+        disks = List.copyOf(disks);
+    }
+
+    /**
+     * One disk of it.
+     *
+     * @param name the disk
+     * @param sizeBytes its size
+     * @param doneBytes of its bytes to copy, done
+     * @param totalBytes its bytes to copy, as far as is known
+     * @param bytesCopied read from the source and written to the target by the copier
+     * @param bytesMirrored of the guest's writes, sent to the target as well
+     * @param switchoverPauseMillis how long no request of the guest went through at the switch; null before it
+     * @param switched the guest is on the target
+     * @param verified both sides were read and found equal
+     * @param sourceDigest of the source's bytes at verification, hexadecimal; null without
+     * @param targetDigest of the target's
+     * @param sourceDatastore where it was
+     * @param sourcePath its file there
+     * @param targetPath its file at the target
+     */
+    public record DiskStatus(
+            String name,
+            long sizeBytes,
+            long doneBytes,
+            long totalBytes,
+            long bytesCopied,
+            long bytesMirrored,
+            @Nullable Double switchoverPauseMillis,
+            boolean switched,
+            boolean verified,
+            @Nullable String sourceDigest,
+            @Nullable String targetDigest,
+            String sourceDatastore,
+            String sourcePath,
+            String targetPath) {}
+}

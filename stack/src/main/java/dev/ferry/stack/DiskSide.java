@@ -1,0 +1,66 @@
+package dev.ferry.stack;
+
+import dev.ferry.block.BlockDevice;
+import dev.ferry.block.BlockException;
+import dev.ferry.block.CheckedDevice;
+import dev.ferry.image.RawImage;
+
+/**
+ * The part of a stack that stands for one place where a disk's bytes are: boundary, format, boundary, file. A disk
+ * has one; while it moves, it has two.
+ *
+ * <p>Made and closed by the control plane; its device belongs to the loop.
+ */
+public final class DiskSide {
+    private final DiskLoop loop;
+    private final DiskSpec spec;
+    private final BlockDevice file;
+    private final BlockDevice device;
+
+    private DiskSide(DiskLoop loop, DiskSpec spec, BlockDevice file, BlockDevice device) {
+        this.loop = loop;
+        this.spec = spec;
+        this.file = file;
+        this.device = device;
+    }
+
+    /** Opens a file and puts its format on top. Blocks. */
+    static DiskSide open(DiskLoop loop, DiskSpec spec, FileOpener opener) throws BlockException {
+        String name = spec.path().toString();
+        BlockDevice file = CheckedDevice.of(opener.open(loop, spec), name);
+        BlockDevice device = CheckedDevice.of(new RawImage(file, spec.provisioning()), spec.name() + " in " + name);
+        return new DiskSide(loop, spec, file, device);
+    }
+
+    public DiskSpec spec() {
+        return spec;
+    }
+
+    public DiskLoop loop() {
+        return loop;
+    }
+
+    /** The disk's bytes; touched on the loop only. */
+    public BlockDevice device() {
+        return device;
+    }
+
+    /** The file below the format; touched on the loop only. */
+    public BlockDevice file() {
+        return file;
+    }
+
+    public long sizeBytes() {
+        return device.geometry().sizeBytes();
+    }
+
+    /** Makes all that was acknowledged durable, and waits for it. */
+    public void flush() throws BlockException {
+        OnLoop.await(loop.loop(), device::flush);
+    }
+
+    /** Closes it, when no request is in flight any more. Does not flush. */
+    public void close() throws BlockException {
+        OnLoop.await(loop.loop(), device::close);
+    }
+}

@@ -1,0 +1,65 @@
+package dev.ferry.stack;
+
+import dev.ferry.block.BlockDevice;
+import dev.ferry.block.BlockException;
+import dev.ferry.block.CheckedDevice;
+import java.nio.file.Path;
+
+/**
+ * A disk that is open: the whole stack, on one loop.
+ *
+ * <p>Thread: the methods here are for the control plane and may block, except that {@link #front} is touched on the loop
+ * only.
+ */
+public final class OpenDisk {
+    private final String name;
+    private final DiskLoop loop;
+    private final BlockDevice front;
+    private volatile DiskSide side;
+
+    /** How many users it has; guarded by the stacks that it belongs to. */
+    int users = 1;
+
+    OpenDisk(String name, DiskSide side) {
+        this.name = name;
+        this.loop = side.loop();
+        this.side = side;
+        this.front = CheckedDevice.of(side.device(), name);
+    }
+
+    public String name() {
+        return name;
+    }
+
+    public DiskLoop loop() {
+        return loop;
+    }
+
+    /** What a guest's requests go to. Stays the same while the disk moves. */
+    public BlockDevice front() {
+        return front;
+    }
+
+    public long sizeBytes() {
+        return front.geometry().sizeBytes();
+    }
+
+    /** The side that holds the authority. */
+    public DiskSide side() {
+        return side;
+    }
+
+    /** Where the disk is now. */
+    public Path path() {
+        return side.spec().path();
+    }
+
+    /** Makes all that was acknowledged durable, and waits for it. */
+    public void flush() throws BlockException {
+        OnLoop.await(loop.loop(), front::flush);
+    }
+
+    void close() throws BlockException {
+        OnLoop.await(loop.loop(), front::close);
+    }
+}

@@ -1,0 +1,104 @@
+package dev.ferry.stack;
+
+import dev.ferry.block.BlockError;
+import dev.ferry.block.BlockException;
+import dev.ferry.block.ErrorKind;
+import dev.ferry.reactor.Errno;
+import dev.ferry.reactor.FileFacts;
+import dev.ferry.reactor.Linux;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.HashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Optional;
+
+/**
+ * All disks that are open here, on the loops of this process. A disk is open once, however many have a use for it: an
+ * export and a migration share it, and it is closed when the last one has released it.
+ *
+ * <p>Thread: the control plane; calls block. Does not own the loops.
+ */
+public final class Stacks {
+    private final List<DiskLoop> loops;
+    private final FileOpener opener;
+    private final Map<String, OpenDisk> disks = new HashMap<>();
+    private int nextLoop;
+
+    public Stacks(List<DiskLoop> loops, FileOpener opener) {
+        this.loops = List.copyOf(loops);
+        this.opener = opener;
+    }
+
+    /**
+     * Opens a disk, on the loop whose turn it is, or gives the open one one more user.
+     *
+     * @throws BlockException of kind {@link ErrorKind#BUSY} if a disk of that name is open from another file
+     */
+    public synchronized OpenDisk acquire(DiskSpec spec) throws BlockException {
+        OpenDisk open = disks.get(spec.name());
+        if (open != null) {
+            if (!open.path().equals(spec.path())) {
+                throw BlockError.of(ErrorKind.BUSY, spec.name(), "open", "it is open from " + open.path())
+                        .toException();
+            }
+            open.users++;
+            return open;
+        }
+        DiskLoop loop = loops.get(nextLoop);
+        nextLoop = (nextLoop + 1) % loops.size();
+        OpenDisk disk = new OpenDisk(spec.name(), DiskSide.open(loop, spec, opener));
+        disks.put(spec.name(), disk);
+        return disk;
+    }
+
+    /** Takes one user away, which submits nothing any more; the last one's leaving flushes and closes the disk. */
+    public synchronized void release(OpenDisk disk) throws BlockException {
+        disk.users--;
+        if (disk.users > 0) {
+            return;
+        }
+        disks.remove(disk.name());
+        try {
+            if (!disk.side().spec().readOnly()) {
+                disk.flush();
+            }
+        } finally {
+            disk.close();
+        }
+    }
+
+    public synchronized Optional<OpenDisk> find(String name) {
+        return Optional.ofNullable(disks.get(name));
+    }
+
+    public synchronized List<OpenDisk> open() {
+        return new ArrayList<>(disks.values());
+    }
+
+    /** Opens another file as a side for a disk that is open, on the same loop. */
+    public DiskSide openSide(OpenDisk disk, DiskSpec spec) throws BlockException {
+        return DiskSide.open(disk.loop(), spec, opener);
+    }
+
+    /** The kind of loop that disks run on here. */
+    public String loopKind() {
+        return loops.getFirst().events().name();
+    }
+
+    /** What a file takes up in its file system, in bytes. */
+    public static long allocatedBytes(Path path) throws BlockException {
+        int file = Linux.open(path.toString(), Linux.O_RDONLY | Linux.O_NOFOLLOW, 0);
+        int error = file;
+        if (file >= 0) {
+            FileFacts facts = Linux.facts(file);
+            Linux.close(file);
+            if (facts.error() >= 0) {
+                return facts.allocatedBytes();
+            }
+            error = facts.error();
+        }
+        ErrorKind kind = error == -Errno.ENOENT ? ErrorKind.NOT_FOUND : ErrorKind.IO;
+        throw BlockError.of(kind, path.toString(), "look at", Errno.text(error)).toException();
+    }
+}
