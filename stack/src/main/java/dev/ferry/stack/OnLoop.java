@@ -59,20 +59,23 @@ public final class OnLoop {
             Thread.currentThread().interrupt();
             return false;
         } catch (ExecutionException e) {
-            throw unwrapped(e.getCause());
+            throw unwrapped(e);
         }
     }
 
     /** Submits a request on the loop; the future ends when it ends, and fails with a {@link BlockException}. */
     public static CompletableFuture<Boolean> start(Loop loop, Consumer<Completion> request) {
         CompletableFuture<Boolean> answer = new CompletableFuture<>();
-        submit(loop, answer, () -> request.accept(error -> {
-            if (error == null) {
-                answer.complete(true);
-            } else {
-                answer.completeExceptionally(error.toException());
-            }
-        }));
+        submit(
+                loop,
+                answer,
+                () -> request.accept(error -> {
+                    if (error == null) {
+                        answer.complete(true);
+                    } else {
+                        answer.completeExceptionally(error.toException());
+                    }
+                }));
         return answer;
     }
 
@@ -86,7 +89,7 @@ public final class OnLoop {
                 } catch (InterruptedException e) {
                     interrupted = true;
                 } catch (ExecutionException e) {
-                    throw unwrapped(e.getCause());
+                    throw unwrapped(e);
                 }
             }
         } finally {
@@ -107,16 +110,15 @@ public final class OnLoop {
                 }
             });
         } catch (RejectedExecutionException e) {
-            answer.completeExceptionally(
-                    BlockError.of(ErrorKind.CLOSED, "the disk's loop", "command", "it has ended")
-                            .toException());
+            answer.completeExceptionally(BlockError.of(ErrorKind.CLOSED, "the disk's loop", "command", "it has ended")
+                    .toException());
         }
     }
 
-    private static BlockException unwrapped(Throwable cause) {
-        if (cause instanceof BlockException block) {
+    private static BlockException unwrapped(ExecutionException failure) {
+        if (failure.getCause() instanceof BlockException block) {
             return block;
         }
-        throw new IllegalStateException("a command on a loop failed: " + cause.getMessage(), cause);
+        throw new IllegalStateException("a command on a loop failed", failure);
     }
 }
