@@ -13,7 +13,8 @@ package dev.ferry.block;
  *
  * <p><b>Units.</b> Offsets and lengths are bytes. {@code 0 <= offset}, {@code 0 < length} and {@code offset + length <=}
  * {@link Geometry#sizeBytes()}; both are multiples of {@link Geometry#blockSizeBytes()}, except that the last block of
- * a disk may be short where the size is not a multiple of it. {@link CheckedDevice} holds callers to all that.
+ * a disk may be short where the size is not a multiple of it; so is the place in the buffer where the bytes begin.
+ * {@link CheckedDevice} holds callers to all that.
  *
  * <p><b>Errors</b> come through the completion as a {@link BlockError}; no method here throws for an operating error.
  * After a failed write, zero or discard the content of its range is undefined; after a failed flush, nothing may be

@@ -171,6 +171,11 @@ public final class CheckedDevice implements BlockDevice {
                     error(ErrorKind.INVALID, operation, offset, length, "longer than its buffer or the maximum"));
             return false;
         }
+        if ((at & alignmentMask) != 0) {
+            completion.complete(
+                    error(ErrorKind.INVALID, operation, offset, length, "at a part of a block in its buffer"));
+            return false;
+        }
         return admitRange(operation, offset, length, completion);
     }
 

@@ -1,0 +1,19 @@
+package dev.ferry.device;
+
+/**
+ * How a file is opened.
+ *
+ * @param readOnly no changes
+ * @param direct past the page cache (O_DIRECT): what is acknowledged is on the device, and the host's memory stays free
+ */
+public record FileOptions(boolean readOnly, boolean direct) {
+    /** Through the page cache, for reading and writing. */
+    public static final FileOptions CACHED = new FileOptions(false, false);
+
+    /** Past the page cache, for reading and writing. */
+    public static final FileOptions DIRECT = new FileOptions(false, true);
+
+    public FileOptions asReadOnly() {
+        return new FileOptions(true, direct);
+    }
+}

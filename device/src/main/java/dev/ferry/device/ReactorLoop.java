@@ -1,0 +1,28 @@
+package dev.ferry.device;
+
+import dev.ferry.block.Loop;
+import dev.ferry.reactor.EventLoop;
+
+/** An event loop as the layers of a disk see it. */
+public record ReactorLoop(EventLoop events) implements Loop {
+    @Override
+    public void execute(Runnable command) {
+        events.execute(command);
+    }
+
+    @Override
+    public boolean inLoop() {
+        return events.inLoop();
+    }
+
+    @Override
+    public long nanoTime() {
+        return events.nanoTime();
+    }
+
+    @Override
+    public Timer schedule(long delayNanos, Runnable task) {
+        EventLoop.Timer timer = events.schedule(delayNanos, task);
+        return timer::cancel;
+    }
+}
