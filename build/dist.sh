@@ -1,0 +1,63 @@
+# Sourced by ./ferry: makes cli/target/dist, the folder that Ferry runs from, and starts what is in it.
+#
+#   cli/target/dist/lib/*.jar    Ferry and its libraries
+#   cli/target/dist/ferry.aot    what a JVM would otherwise work out at every start (JDK 25's AOT cache)
+#   cli/target/dist/stamp        newer than every source it was made of
+
+# build_dist ROOT: builds if anything is newer than the last build. Needs JAVA_HOME.
+build_dist() {
+    local root=$1 dist=$1/cli/target/dist
+    if [[ -f $dist/stamp && -z $(find "$root"/*/src/main "$root"/pom.xml "$root"/*/pom.xml -newer "$dist/stamp" -print -quit) ]]; then
+        return 0
+    fi
+    (
+        flock 9
+        # Another start may have built it while this one waited.
+        if [[ -f $dist/stamp && -z $(find "$root"/*/src/main "$root"/pom.xml "$root"/*/pom.xml -newer "$dist/stamp" -print -quit) ]]; then
+            exit 0
+        fi
+        type -P mvn >/dev/null || { echo "ferry: Maven is missing; on Debian: apt-get install maven" >&2; exit 1; }
+        echo "ferry: building, once (a minute or two, longer where libraries have to be fetched) ..." >&2
+        log=$(mktemp "${TMPDIR:-/tmp}/ferry-build.XXXXXX")
+        started=$(mktemp "${TMPDIR:-/tmp}/ferry-stamp.XXXXXX")
+        trap 'rm -f "$log" "$started"' EXIT
+        rm -rf "$dist"
+        if ! (cd "$root" && mvn -q -B -DskipTests -pl cli,bench -am package) >"$log" 2>&1; then
+            grep -E 'ERROR|BUILD' "$log" | head -20 >&2
+            trap 'rm -f "$started"' EXIT
+            echo "ferry: the build failed; all of its output is in $log" >&2
+            exit 1
+        fi
+        make_cache "$dist" || echo "ferry: no AOT cache could be made; starts will be slower" >&2
+        mv "$started" "$dist/stamp"
+    ) 9>"$root/.build.lock"
+}
+
+# class_path DIST: all jars, always in the same order, as an AOT cache wants it.
+class_path() {
+    local jars
+    jars=$(LC_ALL=C printf '%s:' "$1"/lib/*.jar)
+    printf '%s' "${jars%:}"
+}
+
+# make_cache DIST: one run that does a little of everything, watched by the JVM.
+make_cache() {
+    local dist=$1
+    "$JAVA_HOME/bin/java" -XX:AOTCacheOutput="$dist/ferry.aot" -XX:+UseSerialGC -Xlog:disable -Xlog:all=off \
+        --enable-native-access=ALL-UNNAMED -Dferry.home="$dist" -cp "$(class_path "$dist")" dev.ferry.cli.Rehearsal >/dev/null 2>&1
+    [[ -f $dist/ferry.aot ]]
+}
+
+# run_ferry ROOT ARGUMENTS...: does not come back. FERRY_JAVA_OPTIONS adds options for the JVM.
+run_ferry() {
+    local dist=$1/cli/target/dist
+    shift
+    local -a options=(-XX:+UseSerialGC -XX:-UsePerfData -Xlog:disable -Xlog:all=error:stderr --enable-native-access=ALL-UNNAMED)
+    [[ -f $dist/ferry.aot ]] && options+=(-XX:AOTCache="$dist/ferry.aot")
+    case ${1-} in
+        nbd | demo | bench) ;;                                       # these move data, and earn the better compiler
+        *) options+=(-XX:TieredStopAtLevel=1) ;;                     # these are over before it would pay
+    esac
+    # shellcheck disable=SC2086
+    exec "$JAVA_HOME/bin/java" "${options[@]}" ${FERRY_JAVA_OPTIONS-} -Dferry.home="$dist" -cp "$(class_path "$dist")" dev.ferry.cli.Ferry "$@"
+}

@@ -1,0 +1,240 @@
+package dev.ferry.device;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
+import static org.assertj.core.api.Assumptions.assumeThat;
+
+import dev.ferry.block.BlockDevice;
+import dev.ferry.block.BlockError;
+import dev.ferry.block.BlockException;
+import dev.ferry.block.CheckedDevice;
+import dev.ferry.block.Completion;
+import dev.ferry.block.ErrorKind;
+import dev.ferry.block.FileRange;
+import dev.ferry.block.IoBuffer;
+import dev.ferry.block.RequestFlags;
+import dev.ferry.reactor.EventLoop;
+import dev.ferry.reactor.EventLoops;
+import dev.ferry.reactor.Linux;
+import java.io.IOException;
+import java.io.RandomAccessFile;
+import java.lang.foreign.ValueLayout;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Optional;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.TimeUnit;
+import java.util.function.Consumer;
+import org.junit.jupiter.api.Timeout;
+import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
+
+/** Files as real file systems keep them: each test on both loops, through the page cache and past it. */
+@Timeout(60)
+class FileDeviceTest {
+    private static final int MEBI = 1 << 20;
+
+    @TempDir
+    Path folder;
+
+    /** One device on a loop of its own. */
+    private static final class Rig implements AutoCloseable {
+        private final EventLoops loops;
+        private final EventLoop loop;
+        private final BlockDevice device;
+
+        Rig(EventLoops.Kind kind, Path file, FileOptions options) throws IOException {
+            loops = EventLoops.start(1, kind);
+            loop = loops.next();
+            try {
+                device = CheckedDevice.of(FileDevice.open(loop, file, options), "test");
+            } catch (IOException failed) {
+                loops.close();
+                throw failed;
+            }
+        }
+
+        /** Submits one request on the loop and waits for its end. */
+        Optional<BlockError> request(Consumer<Completion> submit) throws Exception {
+            CompletableFuture<Optional<BlockError>> end = new CompletableFuture<>();
+            loop.execute(() -> submit.accept(error -> end.complete(Optional.ofNullable(error))));
+            return end.get(30, TimeUnit.SECONDS);
+        }
+
+        void succeed(Consumer<Completion> submit) throws Exception {
+            assertThat(request(submit)).isEmpty();
+        }
+
+        boolean locates(long offset, int length) throws Exception {
+            CompletableFuture<Boolean> answer = new CompletableFuture<>();
+            loop.execute(() -> answer.complete(device.locate(offset, length, new FileRange())));
+            return answer.get(30, TimeUnit.SECONDS);
+        }
+
+        List<String> extents(long offset, long length) throws Exception {
+            List<String> seen = new ArrayList<>();
+            succeed(end -> device.extents(
+                    offset,
+                    length,
+                    (at, bytes, state) -> seen.add(at + "+" + bytes + (state == 0 ? " data" : " hole")),
+                    end));
+            return seen;
+        }
+
+        @Override
+        public void close() {
+            loop.execute(() -> device.close(error -> assertThat(error).isNull()));
+            loops.close();
+        }
+    }
+
+    private Path sparse(long bytes) throws IOException {
+        Path file = folder.resolve("disk.raw");
+        try (RandomAccessFile made = new RandomAccessFile(file.toFile(), "rw")) {
+            made.setLength(bytes);
+        }
+        return file;
+    }
+
+    private static IoBuffer filled(int bytes, int seed) {
+        IoBuffer buffer = IoBuffer.allocate(bytes);
+        for (int i = 0; i < bytes; i++) {
+            buffer.segment().set(ValueLayout.JAVA_BYTE, i, (byte) (seed + i * 31 + (i >> 8)));
+        }
+        return buffer;
+    }
+
+    @ParameterizedTest
+    @CsvSource({"IO_URING,false", "IO_URING,true", "EPOLL,false", "EPOLL,true"})
+    void whatIsWrittenIsRead(EventLoops.Kind kind, boolean direct) throws Exception {
+        Path file = sparse(64 * MEBI);
+        try (Rig rig = new Rig(kind, file, new FileOptions(false, direct))) {
+            for (int length : new int[] {4096, 65536, 1 << 17, 4 * MEBI, 32 * MEBI}) {
+                IoBuffer out = filled(length, length);
+                IoBuffer in = IoBuffer.allocate(length);
+                rig.succeed(end -> rig.device.write(8 * MEBI, out, 0, length, RequestFlags.FUA, end));
+                rig.succeed(end -> rig.device.read(8 * MEBI, in, 0, length, end));
+                assertThat(in.segment().mismatch(out.segment())).isEqualTo(-1);
+            }
+            rig.succeed(rig.device::flush);
+        }
+    }
+
+    @ParameterizedTest
+    @CsvSource({"IO_URING,false", "IO_URING,true", "EPOLL,false", "EPOLL,true"})
+    void aDiscardGivesSpaceBackAndReadsAsZeroes(EventLoops.Kind kind, boolean direct) throws Exception {
+        Path file = sparse(16 * MEBI);
+        try (Rig rig = new Rig(kind, file, new FileOptions(false, direct))) {
+            IoBuffer out = filled(4 * MEBI, 3);
+            rig.succeed(end -> rig.device.write(4 * MEBI, out, 0, 4 * MEBI, 0, end));
+            rig.succeed(rig.device::flush);
+            assertThat(allocated(file)).isGreaterThanOrEqualTo(4 * MEBI);
+            assertThat(rig.extents(0, 16 * MEBI))
+                    .containsExactly("0+4194304 hole", "4194304+4194304 data", "8388608+8388608 hole");
+            rig.succeed(end -> rig.device.discard(5 * MEBI, 2 * MEBI, 0, end));
+            assertThat(allocated(file)).isLessThan(3 * MEBI);
+            IoBuffer in = filled(4 * MEBI, 9);
+            rig.succeed(end -> rig.device.read(4 * MEBI, in, 0, 4 * MEBI, end));
+            assertThat(in.isZero(MEBI, 2 * MEBI)).isTrue();
+            assertThat(in.isZero(0, 4096)).isFalse();
+        }
+    }
+
+    @ParameterizedTest
+    @CsvSource({"IO_URING,false", "IO_URING,true", "EPOLL,false", "EPOLL,true"})
+    void zeroesThatMayNotBeAHoleStayAllocated(EventLoops.Kind kind, boolean direct) throws Exception {
+        Path file = sparse(16 * MEBI);
+        try (Rig rig = new Rig(kind, file, new FileOptions(false, direct))) {
+            IoBuffer out = filled(4 * MEBI, 3);
+            rig.succeed(end -> rig.device.write(0, out, 0, 4 * MEBI, 0, end));
+            rig.succeed(end -> rig.device.writeZeroes(0, 8 * MEBI, RequestFlags.NO_HOLE, end));
+            assertThat(allocated(file)).isGreaterThanOrEqualTo(8 * MEBI);
+            IoBuffer in = filled(4 * MEBI, 9);
+            rig.succeed(end -> rig.device.read(0, in, 0, 4 * MEBI, end));
+            assertThat(in.isZero(0, 4 * MEBI)).isTrue();
+            rig.succeed(end -> rig.device.writeZeroes(0, 8 * MEBI, RequestFlags.FAST_ZERO, end));
+            assertThat(allocated(file)).isLessThan(MEBI);
+        }
+    }
+
+    @ParameterizedTest
+    @CsvSource({"IO_URING,false", "IO_URING,true", "EPOLL,false", "EPOLL,true"})
+    void aFileThatWasCutShortIsAnError(EventLoops.Kind kind, boolean direct) throws Exception {
+        Path file = sparse(4 * MEBI);
+        try (Rig rig = new Rig(kind, file, new FileOptions(false, direct))) {
+            try (RandomAccessFile cut = new RandomAccessFile(file.toFile(), "rw")) {
+                cut.setLength(2 * MEBI);
+            }
+            IoBuffer in = IoBuffer.allocate(MEBI);
+            Optional<BlockError> error = rig.request(end -> rig.device.read(3 * MEBI, in, 0, MEBI, end));
+            assertThat(error).hasValueSatisfying(e -> assertThat(e.kind()).isEqualTo(ErrorKind.IO));
+        }
+    }
+
+    @ParameterizedTest
+    @CsvSource({"IO_URING", "EPOLL"})
+    void onlyWhatIsInMemoryIsLocated(EventLoops.Kind kind) throws Exception {
+        Path file = sparse(4 * MEBI);
+        try (Rig rig = new Rig(kind, file, FileOptions.CACHED)) {
+            assertThat(rig.locates(0, MEBI)).as("a hole").isFalse();
+            IoBuffer out = filled(MEBI, 5);
+            rig.succeed(end -> rig.device.write(0, out, 0, MEBI, 0, end));
+            boolean kernelTells = Linux.pagesInMemory(0, 0, 1, out.address()) != -dev.ferry.reactor.Errno.ENOSYS;
+            assumeThat(kernelTells).as("cachestat, Linux 6.5").isTrue();
+            assertThat(rig.locates(0, MEBI)).as("just written").isTrue();
+            assertThat(rig.locates(0, MEBI + 1)).as("and a byte more").isFalse();
+        }
+    }
+
+    @ParameterizedTest
+    @CsvSource({"IO_URING", "EPOLL"})
+    void aReadOnlyFileTakesNoChanges(EventLoops.Kind kind) throws Exception {
+        Path file = sparse(MEBI);
+        try (Rig rig = new Rig(kind, file, FileOptions.CACHED.asReadOnly())) {
+            IoBuffer out = IoBuffer.allocate(4096);
+            assertThat(rig.request(end -> rig.device.write(0, out, 0, 4096, 0, end)))
+                    .hasValueSatisfying(e -> assertThat(e.kind()).isEqualTo(ErrorKind.READ_ONLY));
+        }
+    }
+
+    @ParameterizedTest
+    @CsvSource({"IO_URING", "EPOLL"})
+    void whatCannotBeOpenedSaysWhyInOneLine(EventLoops.Kind kind) throws Exception {
+        assertThatThrownBy(() -> new Rig(kind, folder.resolve("absent"), FileOptions.CACHED))
+                .isInstanceOfSatisfying(
+                        BlockException.class, e -> assertThat(e.kind()).isEqualTo(ErrorKind.NOT_FOUND))
+                .hasMessageContaining("no such file");
+        assertThatThrownBy(() -> new Rig(kind, folder, FileOptions.CACHED.asReadOnly()))
+                .hasMessageContaining("neither a file nor a block device");
+        Path odd = sparse(1000);
+        assertThatThrownBy(() -> new Rig(kind, odd, FileOptions.DIRECT))
+                .isInstanceOfSatisfying(
+                        BlockException.class, e -> assertThat(e.kind()).isEqualTo(ErrorKind.UNSUPPORTED))
+                .hasMessageContaining("not a multiple");
+    }
+
+    @ParameterizedTest
+    @CsvSource({"IO_URING", "EPOLL"})
+    void aSizeThatIsNoMultipleOfASectorWorksThroughTheCache(EventLoops.Kind kind) throws Exception {
+        Path file = sparse(1000);
+        try (Rig rig = new Rig(kind, file, FileOptions.CACHED)) {
+            IoBuffer out = filled(1000, 1);
+            rig.succeed(end -> rig.device.write(0, out, 0, 1000, 0, end));
+            IoBuffer in = IoBuffer.allocate(1000);
+            rig.succeed(end -> rig.device.read(0, in, 0, 1000, end));
+            assertThat(in.segment().mismatch(out.segment())).isEqualTo(-1);
+        }
+        assertThat(Files.size(file)).isEqualTo(1000);
+    }
+
+    private static long allocated(Path file) {
+        int descriptor = Linux.open(file.toString(), Linux.O_RDONLY, 0);
+        Linux.sync(descriptor);
+        long bytes = Linux.facts(descriptor).allocatedBytes();
+        Linux.close(descriptor);
+        return bytes;
+    }
+}
