@@ -106,6 +106,10 @@ public final class FileDevice implements BlockDevice {
             throw BlockError.of(ErrorKind.INVALID, name, "open", "neither a file nor a block device")
                     .toException();
         }
+        if (!options.readOnly() && ImageLock.takeForWriting(file) < 0) {
+            throw BlockError.of(ErrorKind.BUSY, name, "open", "another program writes to it")
+                    .toException();
+        }
         long sizeBytes = facts.blockDevice() ? Linux.blockDeviceBytes(file) : facts.sizeBytes();
         if (sizeBytes < 0) {
             throw FileErrors.of((int) sizeBytes, name, "open").toException();

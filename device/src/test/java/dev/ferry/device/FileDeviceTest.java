@@ -230,6 +230,20 @@ class FileDeviceTest {
         assertThat(Files.size(file)).isEqualTo(1000);
     }
 
+    @ParameterizedTest
+    @CsvSource({"IO_URING", "EPOLL"})
+    void aFileHasOneWriter(EventLoops.Kind kind) throws Exception {
+        Path file = sparse(MEBI);
+        try (Rig rig = new Rig(kind, file, FileOptions.CACHED)) {
+            assertThatThrownBy(() -> new Rig(kind, file, FileOptions.CACHED))
+                    .isInstanceOfSatisfying(
+                            BlockException.class, e -> assertThat(e.kind()).isEqualTo(ErrorKind.BUSY));
+            new Rig(kind, file, FileOptions.CACHED.asReadOnly()).close();
+            rig.succeed(rig.device::flush);
+        }
+        new Rig(kind, file, FileOptions.CACHED).close();
+    }
+
     private static long allocated(Path file) {
         int descriptor = Linux.open(file.toString(), Linux.O_RDONLY, 0);
         Linux.sync(descriptor);

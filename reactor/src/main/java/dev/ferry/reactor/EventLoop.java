@@ -97,7 +97,10 @@ public abstract class EventLoop implements Executor, AutoCloseable {
         return false;
     }
 
-    /** Ends the loop: what is in flight is abandoned, the thread ends. Waits for it, unless called on it. */
+    /**
+     * Ends the loop: commands submitted before still run, operations in flight are abandoned, the thread ends. Waits for
+     * it, unless called on it.
+     */
     @Override
     public abstract void close();
 }

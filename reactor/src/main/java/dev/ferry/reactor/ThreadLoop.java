@@ -70,6 +70,10 @@ abstract class ThreadLoop extends EventLoop {
             }
             turn();
         }
+        // What was asked for before the loop was closed is still done.
+        while (!commands.isEmpty()) {
+            runCommands();
+        }
         release();
     }
 
