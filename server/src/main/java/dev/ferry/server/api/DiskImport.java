@@ -1,0 +1,9 @@
+package dev.ferry.server.api;
+
+/**
+ * Make a disk that is a copy of a file.
+ *
+ * @param from absolute path of the file, on the daemon's host
+ * @param format of the file: {@code raw}
+ */
+public record DiskImport(String name, String datastore, String from, String format, String provisioning) {}

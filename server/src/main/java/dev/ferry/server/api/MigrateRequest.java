@@ -1,0 +1,29 @@
+package dev.ferry.server.api;
+
+import java.util.List;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * Move disks to another datastore.
+ *
+ * @param target name of the datastore
+ * @param mode {@code mirror}
+ * @param format {@code raw}, or null for that of each disk
+ * @param provisioning {@code thin}, {@code lazy}, {@code eager}, or null for that of each disk
+ * @param bytesPerSecond bound on the copy, 0 for none
+ * @param maxAddedLatencyMillis how much slower the guest may get before the copy yields, 0 for the default
+ * @param verify read and digest both sides before the switch
+ * @param keepSource leave the source files where they are
+ * @param dryRun only say what would happen
+ */
+public record MigrateRequest(
+        List<String> disks,
+        String target,
+        String mode,
+        @Nullable String format,
+        @Nullable String provisioning,
+        long bytesPerSecond,
+        double maxAddedLatencyMillis,
+        boolean verify,
+        boolean keepSource,
+        boolean dryRun) {}
