@@ -15,7 +15,8 @@ import java.util.Map;
 /**
  * Child processes that inherit chosen descriptors, which {@link ProcessBuilder} cannot give them. The child finds the
  * descriptors from {@link Descriptors#FIRST_INHERITED} on, in order, and its own number in {@code LISTEN_PID}; standard
- * input, output and error are those of this process; nothing else is open.
+ * input, output and error are those of this process; nothing else is open. It is in a process group of its own, so that
+ * Ctrl-C reaches its parent alone.
  *
  * <p><b>Thread.</b> Any; {@link #await} blocks. A child that asks to {@linkplain #endWithParent end with its parent}
  * ends with the <em>thread</em> that started it: start children from a thread that lives as long as they may.
@@ -27,7 +28,9 @@ public final class Spawn {
     /** More than posix_spawnattr_t, posix_spawn_file_actions_t and sigset_t take on any Linux. */
     private static final int OPAQUE_BYTES = 1024;
 
+    private static final short SET_PROCESS_GROUP = 2;
     private static final short SET_SIGNAL_MASK = 8;
+    private static final short FLAGS = SET_PROCESS_GROUP | SET_SIGNAL_MASK;
     private static final int PR_SET_PDEATHSIG = 1;
 
     private static final Linker LINKER = Linker.nativeLinker();
@@ -102,7 +105,7 @@ public final class Spawn {
                     checked("adddup2", (int) ADD_DUP.invokeExact(actions, descriptor, number++));
                 }
                 checked("addclosefrom", (int) ADD_CLOSE_FROM.invokeExact(actions, number));
-                checked("setflags", (int) SET_FLAGS.invokeExact(attributes, SET_SIGNAL_MASK));
+                checked("setflags", (int) SET_FLAGS.invokeExact(attributes, FLAGS));
                 checked("setsigmask", (int) SET_MASK.invokeExact(attributes, emptyMask));
                 MemorySegment program = arena.allocateFrom("/bin/sh");
                 MemorySegment argv = strings(arena, arguments);
