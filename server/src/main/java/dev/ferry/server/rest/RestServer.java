@@ -12,6 +12,7 @@ import java.nio.file.Path;
 import java.nio.file.StandardCopyOption;
 import java.nio.file.attribute.PosixFilePermissions;
 import org.eclipse.jetty.http.HttpHeader;
+import org.eclipse.jetty.http.UriCompliance;
 import org.eclipse.jetty.io.Content;
 import org.eclipse.jetty.server.Handler;
 import org.eclipse.jetty.server.HttpConfiguration;
@@ -47,6 +48,8 @@ public final class RestServer implements AutoCloseable {
         HttpConfiguration configuration = new HttpConfiguration();
         configuration.setSendServerVersion(false);
         configuration.setSendDateHeader(false);
+        // Names come encoded, and are matched so; whether one is a name at all is not for HTTP to say.
+        configuration.setUriCompliance(UriCompliance.UNSAFE);
         UnixDomainServerConnector connector =
                 new UnixDomainServerConnector(server, 1, 1, new HttpConnectionFactory(configuration));
         connector.setUnixDomainPath(fresh);
@@ -73,7 +76,7 @@ public final class RestServer implements AutoCloseable {
     @Override
     public void close() {
         try {
-            server.setStopTimeout(1000);
+            server.setStopTimeout(0);
             server.stop();
         } catch (Exception failed) {
             LOG.warn("the REST server did not stop cleanly: {}", failed.toString());
