@@ -18,7 +18,7 @@ public final class IoBuffer {
 
     static final int ALIGNMENT = 4096;
 
-    private final MemorySegment whole;
+    private final MemorySegment headroom;
     private final MemorySegment data;
     private final long address;
     private final int capacity;
@@ -31,7 +31,7 @@ public final class IoBuffer {
 
     /** @param whole {@link #ALIGNMENT} bytes of front matter, then the data */
     IoBuffer(MemorySegment whole, @Nullable BufferPool pool, int sizeClass) {
-        this.whole = whole;
+        this.headroom = whole.asSlice(ALIGNMENT - HEADROOM, HEADROOM);
         this.data = whole.asSlice(ALIGNMENT);
         this.address = data.address();
         this.capacity = Math.toIntExact(data.byteSize());
@@ -62,7 +62,7 @@ public final class IoBuffer {
 
     /** The {@link #HEADROOM} bytes that end where the data begins. */
     public MemorySegment headroom() {
-        return whole.asSlice(ALIGNMENT - HEADROOM, HEADROOM);
+        return headroom;
     }
 
     public void copyFrom(IoBuffer from, int fromAt, int at, int length) {

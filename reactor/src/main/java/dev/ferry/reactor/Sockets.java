@@ -142,6 +142,16 @@ public final class Sockets {
         }
     }
 
+    /**
+     * Sends what the socket takes at once, for what has to leave before a {@link Linux#sendfile}. Not to be mixed with
+     * an operation that sends on the same socket.
+     *
+     * @return bytes, or an errno below zero; {@link Errno#EAGAIN} if the socket is full
+     */
+    public static int sendNow(int socket, long address, int length) {
+        return Linux.send(socket, address, length, Linux.MSG_DONTWAIT | Linux.MSG_NOSIGNAL);
+    }
+
     /** Ends the conversation in both directions; what waits on the socket wakes up. */
     public static void shutdown(int socket) {
         int both = 2;

@@ -1,25 +1,80 @@
 package dev.ferry.nbd.server;
 
+import dev.ferry.block.BlockError;
 import dev.ferry.block.BlockException;
+import dev.ferry.block.ErrorKind;
+import dev.ferry.nbd.wire.ExportFacts;
+import dev.ferry.nbd.wire.Nbd;
+import dev.ferry.nbd.wire.ServerHandshake;
+import dev.ferry.nbd.wire.SessionTerms;
 import dev.ferry.reactor.EventLoop;
+import dev.ferry.reactor.Linux;
+import dev.ferry.reactor.Sockets;
+import java.nio.charset.StandardCharsets;
+import java.util.List;
+import java.util.Map;
+import java.util.Set;
+import java.util.concurrent.ConcurrentHashMap;
+import java.util.concurrent.ConcurrentSkipListMap;
+import java.util.concurrent.atomic.AtomicInteger;
+import java.util.concurrent.atomic.AtomicReference;
+import org.jspecify.annotations.Nullable;
 
 /**
  * An NBD server: many exports behind any number of listening sockets. A connection greets on the loop of the listener
- * and, once it has named its export, moves to the export's loop.
+ * and, once it has named its export, moves to the export's loop. A client that names no export gets the one with the
+ * empty name, or the only one there is.
  *
  * <p>Every method may be called from any thread. Specification: {@code doc/proto.md} of NetworkBlockDevice/nbd.
  */
-@SuppressWarnings("DoNotCallSuggester")
-public final class NbdServer {
-    public NbdServer(ServerSettings settings) {}
+public final class NbdServer implements ServerHandshake.Catalog {
+    private final ServerSettings settings;
+    private final ConnectionMemory.Store memory;
+    private final Map<String, ExportEntry> exports = new ConcurrentSkipListMap<>();
+    private final Set<Acceptor> acceptors = ConcurrentHashMap.newKeySet();
+    private final Map<Greeting, EventLoop> greetings = new ConcurrentHashMap<>();
+    private final AtomicInteger connections = new AtomicInteger();
+
+    /** Listeners, connections and exports that are not gone yet; and one for the server itself. */
+    private final AtomicInteger open = new AtomicInteger(1);
+
+    private final AtomicReference<@Nullable Runnable> whenDone = new AtomicReference<>();
+
+    public NbdServer(ServerSettings settings) {
+        this.settings = settings;
+        this.memory = new ConnectionMemory.Store(settings.requestsInFlightMax());
+    }
 
     /**
-     * Makes a disk known to clients.
+     * Makes a disk known to clients. Asks its device for geometry and capabilities, which do not change, and for nothing
+     * else on this thread.
      *
      * @throws BlockException with kind BUSY if the name is taken, INVALID if it is no name for an export
      */
     public void add(Export export) throws BlockException {
-        throw new UnsupportedOperationException();
+        checkText(export, export.name(), "name");
+        checkText(export, export.description(), "description");
+        if (stopping()) {
+            throw refused(export, ErrorKind.CLOSED, "the server is shutting down");
+        }
+        open.incrementAndGet();
+        if (exports.putIfAbsent(export.name(), new ExportEntry(this, export)) != null) {
+            closedOne();
+            throw refused(export, ErrorKind.BUSY, "there is an export of that name");
+        }
+    }
+
+    private static void checkText(Export export, String text, String what) throws BlockException {
+        if (text.indexOf('\0') >= 0 || text.getBytes(StandardCharsets.UTF_8).length > Nbd.STRING_BYTES_MAX) {
+            throw refused(
+                    export,
+                    ErrorKind.INVALID,
+                    "the " + what + " of an export is at most " + Nbd.STRING_BYTES_MAX + " bytes, none of them NUL");
+        }
+    }
+
+    private static BlockException refused(Export export, ErrorKind kind, String detail) {
+        return BlockError.of(kind, "export " + export.name(), "add", detail).toException();
     }
 
     /**
@@ -29,36 +84,142 @@ public final class NbdServer {
      * @return false if there is no such export; {@code gone} then never runs
      */
     public boolean remove(String name, Runnable gone) {
-        throw new UnsupportedOperationException();
+        ExportEntry entry = exports.remove(name);
+        if (entry == null) {
+            return false;
+        }
+        entry.export()
+                .loop()
+                .execute(() -> entry.remove(() -> {
+                    gone.run();
+                    closedOne();
+                }));
+        return true;
     }
 
     /** Accepts connections from a listening, non-blocking socket, which belongs to the server from now on. */
     public Listener listen(EventLoop loop, int socket) {
-        throw new UnsupportedOperationException();
+        Acceptor acceptor = new Acceptor(this, loop, socket);
+        open.incrementAndGet();
+        acceptors.add(acceptor);
+        loop.execute(acceptor::begin);
+        if (stopping()) {
+            acceptor.close();
+        }
+        return acceptor;
     }
 
     /** Connections of clients that use this export now. */
     public int connections(String name) {
-        throw new UnsupportedOperationException();
+        ExportEntry entry = exports.get(name);
+        return entry == null ? 0 : entry.clients();
     }
 
     /** Connections in all, those in the handshake included. */
     public int connections() {
-        throw new UnsupportedOperationException();
+        return connections.get();
     }
 
     /**
      * Stops: closes listeners and handshakes, and removes every export as {@link #remove} does.
      *
-     * @param done runs when all is closed, on some loop or on the caller's thread
+     * @param done runs when all is closed, on one of the loops or on the caller's thread
      */
     public void shutdown(Runnable done) {
-        throw new UnsupportedOperationException();
+        if (!whenDone.compareAndSet(null, done)) {
+            throw new IllegalStateException("the server is shutting down already");
+        }
+        acceptors.forEach(Acceptor::close);
+        greetings.forEach((greeting, loop) -> loop.execute(greeting::abort));
+        for (String name : List.copyOf(exports.keySet())) {
+            remove(name, () -> {});
+        }
+        closedOne();
+    }
+
+    private boolean stopping() {
+        return whenDone.get() != null;
     }
 
     /** A socket that a server accepts connections from. */
     public interface Listener {
         /** Stops accepting and closes the server's descriptor; connections go on. Any thread. */
         void close();
+    }
+
+    // ---- the handshake's view
+
+    @Override
+    public List<ExportFacts> list() {
+        return exports.values().stream().map(ExportEntry::facts).toList();
+    }
+
+    @Override
+    public @Nullable ExportFacts find(String name) {
+        ExportEntry entry = exports.get(name);
+        if (entry == null && name.isEmpty()) {
+            List<ExportEntry> all = List.copyOf(exports.values());
+            entry = all.size() == 1 ? all.getFirst() : null;
+        }
+        return entry == null ? null : entry.facts();
+    }
+
+    // ---- what happens to connections, told on their loops
+
+    void accepted(EventLoop loop, int socket) {
+        if (stopping() || connections.incrementAndGet() > settings.connectionsMax()) {
+            if (!stopping()) {
+                connections.decrementAndGet();
+            }
+            Linux.close(socket);
+            return;
+        }
+        open.incrementAndGet();
+        if (!Sockets.isUnix(socket)) {
+            Sockets.tuneTcp(socket);
+        }
+        Greeting greeting = new Greeting(this, loop, socket);
+        greetings.put(greeting, loop);
+        greeting.begin(settings.handshakeMax().toNanos());
+        if (stopping()) {
+            greeting.abort();
+        }
+    }
+
+    /** A client has chosen; its connection moves to where its export lives. */
+    void greeted(Greeting greeting, int socket, SessionTerms terms, byte[] early) {
+        greetings.remove(greeting);
+        ExportEntry entry = exports.get(terms.export().name());
+        if (entry == null) {
+            Linux.close(socket);
+            connectionClosed();
+            return;
+        }
+        ConnectionMemory taken = memory.take();
+        entry.export().loop().execute(() -> entry.enter(socket, terms, early, settings, taken));
+    }
+
+    void turnedAway(Greeting greeting) {
+        greetings.remove(greeting);
+        connectionClosed();
+    }
+
+    void connectionClosed() {
+        connections.decrementAndGet();
+        closedOne();
+    }
+
+    void listenerClosed(Acceptor acceptor) {
+        acceptors.remove(acceptor);
+        closedOne();
+    }
+
+    private void closedOne() {
+        if (open.decrementAndGet() == 0) {
+            Runnable done = whenDone.get();
+            if (done != null) {
+                done.run();
+            }
+        }
     }
 }

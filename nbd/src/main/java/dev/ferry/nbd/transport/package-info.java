@@ -1,0 +1,5 @@
+/** What both ends do with a socket: {@link dev.ferry.nbd.transport.Outbox} gathers messages and sends them in few calls. */
+@NullMarked
+package dev.ferry.nbd.transport;
+
+import org.jspecify.annotations.NullMarked;
