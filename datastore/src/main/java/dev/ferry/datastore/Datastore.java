@@ -4,17 +4,11 @@ import dev.ferry.block.BlockError;
 import dev.ferry.block.BlockException;
 import dev.ferry.block.ErrorKind;
 import java.io.IOException;
-import java.nio.channels.FileChannel;
-import java.nio.file.AccessDeniedException;
 import java.nio.file.DirectoryStream;
-import java.nio.file.FileAlreadyExistsException;
 import java.nio.file.FileStore;
-import java.nio.file.FileSystemException;
 import java.nio.file.Files;
 import java.nio.file.LinkOption;
-import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
-import java.nio.file.StandardOpenOption;
 import java.util.ArrayList;
 import java.util.Collection;
 import java.util.List;
@@ -26,8 +20,6 @@ import java.util.List;
  * <p>Holds no state but its name and its path; any thread may call it. Calls block.
  */
 public final class Datastore {
-    static final String PARTIAL_SUFFIX = ".partial";
-
     private final String name;
     private final Path directory;
 
@@ -123,11 +115,7 @@ public final class Datastore {
         if (Files.exists(file, LinkOption.NOFOLLOW_LINKS)) {
             throw failure(ErrorKind.BUSY, "create disk " + disk, file + " exists already");
         }
-        return NewDisk.create(this, disk, file, partialOf(file), sizeBytes);
-    }
-
-    static Path partialOf(Path file) {
-        return file.resolveSibling("." + file.getFileName() + PARTIAL_SUFFIX);
+        return NewDisk.create(this, disk, file, sizeBytes);
     }
 
     /** Deletes a disk's file and makes that durable. A file that is not there is deleted already. */
@@ -138,7 +126,7 @@ public final class Datastore {
                 throw failure(ErrorKind.INVALID, "delete disk " + disk, file + " is a directory");
             }
             if (Files.deleteIfExists(file)) {
-                sync();
+                DiskFiles.syncDirectory(directory);
             }
         } catch (BlockException e) {
             throw e;
@@ -150,20 +138,13 @@ public final class Datastore {
     /** Files of disks that were never finished. Whoever calls knows which of them somebody is still working on. */
     public List<Path> leftovers() throws BlockException {
         List<Path> found = new ArrayList<>();
-        try (DirectoryStream<Path> files = Files.newDirectoryStream(directory, ".*" + PARTIAL_SUFFIX)) {
+        try (DirectoryStream<Path> files = Files.newDirectoryStream(directory, ".*.partial")) {
             files.forEach(found::add);
         } catch (IOException e) {
             throw failure("look for leftovers", e);
         }
         found.sort(null);
         return found;
-    }
-
-    /** Makes names that were made or taken away durable. */
-    void sync() throws IOException {
-        try (FileChannel channel = FileChannel.open(directory, StandardOpenOption.READ)) {
-            channel.force(true);
-        }
     }
 
     private Path realDirectory() throws BlockException {
@@ -175,31 +156,11 @@ public final class Datastore {
     }
 
     BlockException failure(String operation, IOException cause) {
-        if (cause instanceof BlockException block) {
-            return block;
-        }
-        ErrorKind kind = switch (cause) {
-            case FileAlreadyExistsException _ -> ErrorKind.BUSY;
-            case NoSuchFileException _ -> ErrorKind.NOT_FOUND;
-            case AccessDeniedException _ -> ErrorKind.ACCESS;
-            default -> String.valueOf(cause.getMessage()).contains("No space left") ? ErrorKind.NO_SPACE : ErrorKind.IO;
-        };
-        return new BlockError(kind, "datastore " + name, operation, -1, -1, reason(kind, cause), cause).toException();
+        return DiskFiles.failure("datastore " + name, operation, cause);
     }
 
     BlockException failure(ErrorKind kind, String operation, String detail) {
         return BlockError.of(kind, "datastore " + name, operation, detail).toException();
-    }
-
-    private static String reason(ErrorKind kind, IOException cause) {
-        String file = cause instanceof FileSystemException at ? String.valueOf(at.getFile()) : "";
-        return switch (kind) {
-            case BUSY -> file + " exists already";
-            case NOT_FOUND -> file + " does not exist";
-            case ACCESS -> file + " is not accessible for this user";
-            case NO_SPACE -> "no space left";
-            default -> String.valueOf(cause.getMessage());
-        };
     }
 
     @Override

@@ -1,0 +1,162 @@
+package dev.ferry.datastore;
+
+import dev.ferry.block.BlockError;
+import dev.ferry.block.BlockException;
+import dev.ferry.block.ErrorKind;
+import java.io.IOException;
+import java.nio.channels.FileChannel;
+import java.nio.file.AccessDeniedException;
+import java.nio.file.FileAlreadyExistsException;
+import java.nio.file.FileSystemException;
+import java.nio.file.Files;
+import java.nio.file.LinkOption;
+import java.nio.file.NoSuchFileException;
+import java.nio.file.Path;
+import java.nio.file.StandardCopyOption;
+import java.nio.file.StandardOpenOption;
+
+/**
+ * What is done to a disk's file as a file: publish it, take it away. A file is known by its path and by its identity,
+ * device and inode, so that work that is done again after a crash never touches another file that has the name now.
+ *
+ * <p>Everything here may be done twice. Any thread; calls block; what they did is durable when they return.
+ */
+public final class DiskFiles {
+    private static final String PARTIAL_SUFFIX = ".partial";
+
+    private DiskFiles() {}
+
+    /** What tells the file at a path from every other file that there is now. */
+    public static String identityOf(Path path) throws BlockException {
+        try {
+            return identity(path);
+        } catch (IOException e) {
+            throw failure(path.toString(), "look at", e);
+        }
+    }
+
+    private static String identity(Path path) throws IOException {
+        Object device = Files.getAttribute(path, "unix:dev", LinkOption.NOFOLLOW_LINKS);
+        Object inode = Files.getAttribute(path, "unix:ino", LinkOption.NOFOLLOW_LINKS);
+        return device + ":" + inode;
+    }
+
+    /** The hidden name that a disk's file has while it is made. */
+    public static Path partialOf(Path file) {
+        return file.resolveSibling("." + file.getFileName() + PARTIAL_SUFFIX);
+    }
+
+    /**
+     * Gives a file that has its hidden name its real one; does nothing where it has that already.
+     *
+     * @throws BlockException of kind {@link ErrorKind#BUSY} if another file has the name
+     */
+    public static void publish(Path file, String identity) throws BlockException {
+        Path partial = partialOf(file);
+        try {
+            if (!is(file, identity)) {
+                try (FileChannel channel =
+                        FileChannel.open(partial, StandardOpenOption.READ, LinkOption.NOFOLLOW_LINKS)) {
+                    channel.force(true);
+                }
+                link(partial, file);
+            }
+            if (is(partial, identity)) {
+                Files.delete(partial);
+            }
+            sync(file);
+        } catch (IOException e) {
+            throw failure(file.toString(), "publish", e);
+        }
+    }
+
+    private static void link(Path partial, Path file) throws IOException {
+        try {
+            Files.createLink(file, partial);
+        } catch (FileAlreadyExistsException e) {
+            throw e;
+        } catch (UnsupportedOperationException | FileSystemException noHardLinks) {
+            if (Files.exists(file, LinkOption.NOFOLLOW_LINKS)) {
+                throw new FileAlreadyExistsException(file.toString());
+            }
+            Files.move(partial, file, StandardCopyOption.ATOMIC_MOVE);
+        }
+    }
+
+    /**
+     * Deletes a file, if it is that very one.
+     *
+     * @return whether it was there
+     */
+    public static boolean delete(Path file, String identity) throws BlockException {
+        try {
+            boolean there = is(file, identity) && Files.deleteIfExists(file);
+            if (there) {
+                sync(file);
+            }
+            return there;
+        } catch (IOException e) {
+            throw failure(file.toString(), "delete", e);
+        }
+    }
+
+    /** Takes a disk in the making away, by whichever of its names it has. */
+    public static void discard(Path file, String identity) throws BlockException {
+        delete(partialOf(file), identity);
+        delete(file, identity);
+    }
+
+    /** Takes the file with the hidden name away, of which it is not known whether it was made. */
+    public static void discardPartial(Path file) throws BlockException {
+        Path partial = partialOf(file);
+        try {
+            if (Files.deleteIfExists(partial)) {
+                sync(file);
+            }
+        } catch (IOException e) {
+            throw failure(partial.toString(), "delete", e);
+        }
+    }
+
+    private static boolean is(Path path, String identity) throws IOException {
+        try {
+            return identity(path).equals(identity);
+        } catch (NoSuchFileException e) {
+            return false;
+        }
+    }
+
+    private static void sync(Path file) throws IOException {
+        syncDirectory(file.resolveSibling("."));
+    }
+
+    /** Makes names that were made in a directory, or taken away, durable. */
+    static void syncDirectory(Path directory) throws IOException {
+        try (FileChannel channel = FileChannel.open(directory, StandardOpenOption.READ)) {
+            channel.force(true);
+        }
+    }
+
+    /** An error of the file system as one of ours, in words that people use. */
+    static BlockException failure(String device, String operation, IOException cause) {
+        if (cause instanceof BlockException block) {
+            return block;
+        }
+        String file = cause instanceof FileSystemException at ? String.valueOf(at.getFile()) : device;
+        String text = String.valueOf(cause.getMessage());
+        ErrorKind kind = switch (cause) {
+            case FileAlreadyExistsException _ -> ErrorKind.BUSY;
+            case NoSuchFileException _ -> ErrorKind.NOT_FOUND;
+            case AccessDeniedException _ -> ErrorKind.ACCESS;
+            default -> text.contains("No space left") ? ErrorKind.NO_SPACE : ErrorKind.IO;
+        };
+        String detail = switch (kind) {
+            case BUSY -> file + " exists already";
+            case NOT_FOUND -> file + " does not exist";
+            case ACCESS -> file + " is not accessible for this user";
+            case NO_SPACE -> "no space left";
+            default -> text;
+        };
+        return new BlockError(kind, device, operation, -1, -1, detail, cause).toException();
+    }
+}

@@ -1,0 +1,105 @@
+package dev.ferry.migration;
+
+import dev.ferry.block.BlockError;
+import dev.ferry.block.BlockException;
+import dev.ferry.block.ErrorKind;
+import dev.ferry.migration.journal.DiskRecord;
+import dev.ferry.migration.journal.Journal;
+import dev.ferry.migration.journal.Journals;
+import dev.ferry.migration.journal.MoveRecord;
+import java.io.IOException;
+import java.time.InstantSource;
+import java.util.ArrayList;
+import java.util.List;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * A migration's journal and the last record in it. Every step goes through here: written first, believed after.
+ *
+ * <p>Thread: that of the move; {@link #record} is for everybody.
+ */
+final class Ledger {
+    private final Journals journals;
+    private final InstantSource clock;
+    private Journal journal;
+    private volatile MoveRecord record;
+
+    Ledger(Journals journals, Journal journal, MoveRecord last, InstantSource clock) {
+        this.journals = journals;
+        this.journal = journal;
+        this.record = last;
+        this.clock = clock;
+    }
+
+    MoveRecord record() {
+        return record;
+    }
+
+    /** Writes that a phase begins. */
+    void phase(Phase phase, MigrationState state, @Nullable String error) throws BlockException {
+        write(phase, state, error, record.disks());
+    }
+
+    /** Writes what has become of a disk. */
+    void disk(int index, DiskRecord changed) throws BlockException {
+        List<DiskRecord> disks = new ArrayList<>(record.disks());
+        disks.set(index, changed);
+        write(record.phase(), record.state(), record.error(), disks);
+    }
+
+    void write(Phase phase, MigrationState state, @Nullable String error, List<DiskRecord> disks)
+            throws BlockException {
+        MoveRecord now = record;
+        MoveRecord next = new MoveRecord(
+                now.sequence() + 1,
+                clock.millis(),
+                now.id(),
+                phase,
+                state,
+                error,
+                now.startedMillis(),
+                now.targetDatastore(),
+                now.verify(),
+                now.keepSource(),
+                now.mover(),
+                disks);
+        try {
+            journal.append(next);
+        } catch (IOException e) {
+            throw new BlockError(
+                            ErrorKind.IO, "journal of " + now.id(), "write", -1, -1, String.valueOf(e.getMessage()), e)
+                    .toException();
+        }
+        record = next;
+    }
+
+    /**
+     * Writes the journal anew, with the last record that is believed, after an append that may or may not have reached
+     * the disk. When this returns there is no doubt any more.
+     */
+    void rewrite() throws BlockException {
+        try {
+            journal.close();
+            journal = journals.rewrite(record);
+        } catch (IOException e) {
+            throw new BlockError(
+                            ErrorKind.IO,
+                            "journal of " + record.id(),
+                            "write anew",
+                            -1,
+                            -1,
+                            String.valueOf(e.getMessage()),
+                            e)
+                    .toException();
+        }
+    }
+
+    void close() {
+        try {
+            journal.close();
+        } catch (IOException e) {
+            // Every record was made durable when it was written; there is nothing left to lose.
+            org.slf4j.LoggerFactory.getLogger(Ledger.class).warn("journal of {} did not close", record.id(), e);
+        }
+    }
+}

@@ -1,0 +1,338 @@
+package dev.ferry.migration;
+
+import dev.ferry.block.BlockException;
+import dev.ferry.block.ErrorKind;
+import dev.ferry.datastore.DiskFiles;
+import dev.ferry.migration.MigrationPlan.DiskPlan;
+import dev.ferry.migration.journal.Authority;
+import dev.ferry.migration.journal.DiskRecord;
+import dev.ferry.migration.journal.FileJournals;
+import dev.ferry.migration.journal.Journal;
+import dev.ferry.migration.journal.Journals;
+import dev.ferry.migration.journal.MoveRecord;
+import dev.ferry.stack.Stacks;
+import java.io.IOException;
+import java.time.Duration;
+import java.time.InstantSource;
+import java.util.ArrayList;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.concurrent.ThreadFactory;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+
+/**
+ * Moves disks between datastores while they are in use.
+ *
+ * <p>A migration is a thread ({@link Move}) that goes through the {@link Phase}s, and a journal in which each is written
+ * before it is acted on. At each instant one side of a disk is the authority, and the journal says which; the inventory
+ * ({@link Catalog}) follows it. After a crash {@link #recover} brings every migration that was under way to an end before
+ * any disk is opened.
+ *
+ * <p>Thread: any, for all methods; they block. Errors are {@link BlockException}s with one line for people.
+ */
+public final class MigrationEngine {
+    private static final Logger LOG = LoggerFactory.getLogger(MigrationEngine.class);
+    /** Finished migrations that are remembered. */
+    private static final int HISTORY_MAX = 200;
+
+    private static final Duration CANCEL_WAIT = Duration.ofSeconds(30);
+
+    private final Journals journals;
+    private final Stacks stacks;
+    private final Catalog catalog;
+    private final MoveWork.Surroundings around;
+    private final InstantSource clock;
+    private final ThreadFactory threads;
+    private final Planner planner;
+    private final Map<String, Move> moves = new LinkedHashMap<>();
+    private final Map<String, MoveRecord> past = new LinkedHashMap<>();
+    private long nextNumber = 1;
+
+    /** An engine that moves disks with the mirror, and keeps its journals in a directory. */
+    MigrationEngine(
+            Journals journals,
+            Stacks stacks,
+            Catalog catalog,
+            Carrier.Factory carriers,
+            InstantSource clock,
+            ThreadFactory threads) {
+        this.journals = journals;
+        this.stacks = stacks;
+        this.catalog = catalog;
+        this.around = new MoveWork.Surroundings(stacks, catalog, carriers);
+        this.clock = clock;
+        this.threads = threads;
+        this.planner = new Planner(catalog);
+    }
+
+    /**
+     * Reads the journals and brings what was under way to an end; called once, before any disk is opened.
+     *
+     * @return migrations that were not over, as they are now
+     * @throws BlockException if the journals cannot be read at all
+     */
+    public synchronized List<MigrationStatus> recover() throws BlockException {
+        List<MigrationStatus> recovered = new ArrayList<>();
+        Recovery recovery = new Recovery(journals, catalog, clock);
+        try {
+            for (Journals.Found found : journals.all()) {
+                nextNumber = Math.max(nextNumber, FileJournals.numberOf(found.id()) + 1);
+                MoveRecord last = recovery.recover(found);
+                if (last == null) {
+                    continue;
+                }
+                past.put(found.id(), last);
+                if (found.last() == null || !found.last().state().over()) {
+                    recovered.add(StatusView.of(last));
+                }
+            }
+        } catch (IOException e) {
+            throw Planner.refusal(ErrorKind.IO, "journals", "they cannot be read: " + e.getMessage());
+        }
+        prune();
+        return recovered;
+    }
+
+    /** Looks whether a move could be made, and says what it would do; changes nothing. */
+    public synchronized MigrationPlan rehearse(MigrationRequest request) throws BlockException {
+        for (String disk : request.disks()) {
+            refuseIfMoving(disk);
+        }
+        return planner.plan(request, promisedBytes(request.targetDatastore()));
+    }
+
+    /** Starts a move; returns when it has been checked and is written down. */
+    public synchronized MigrationStatus start(MigrationRequest request) throws BlockException {
+        MigrationPlan plan = rehearse(request);
+        MoveRecord first = firstRecord("m" + nextNumber, request, plan);
+        Journal journal;
+        try {
+            journal = journals.create(first);
+        } catch (IOException e) {
+            throw Planner.refusal(ErrorKind.IO, "journal", "it cannot be written: " + e.getMessage());
+        }
+        nextNumber++;
+        Move move = new Move(new Ledger(journals, journal, first, clock), request, around, clock);
+        moves.put(first.id(), move);
+        threads.newThread(() -> run(move)).start();
+        return move.status();
+    }
+
+    private void run(Move move) {
+        move.run();
+        synchronized (this) {
+            MoveRecord last = move.lastRecord();
+            if (last.state().over() || last.state() == MigrationState.SWITCHED) {
+                moves.remove(last.id());
+                past.put(last.id(), last);
+                prune();
+            }
+        }
+    }
+
+    private MoveRecord firstRecord(String id, MigrationRequest request, MigrationPlan plan) throws BlockException {
+        List<DiskRecord> disks = new ArrayList<>();
+        for (DiskPlan disk : plan.disks()) {
+            disks.add(new DiskRecord(
+                    disk.name(),
+                    disk.format(),
+                    disk.sizeBytes(),
+                    disk.sourceDatastore(),
+                    disk.sourcePath().toString(),
+                    DiskFiles.identityOf(disk.sourcePath()),
+                    disk.targetPath().toString(),
+                    disk.targetProvisioning(),
+                    null,
+                    Authority.SOURCE,
+                    false,
+                    false,
+                    false,
+                    DiskRecord.Outcome.NONE));
+        }
+        long now = clock.millis();
+        String mover = stacks.loopKind().equals("io_uring") ? "native" : "portable";
+        return new MoveRecord(
+                0,
+                now,
+                id,
+                Phase.PREPARE,
+                MigrationState.RUNNING,
+                null,
+                now,
+                plan.targetDatastore(),
+                request.verify(),
+                request.keepSource(),
+                mover,
+                disks);
+    }
+
+    private void refuseIfMoving(String disk) throws BlockException {
+        for (Move move : moves.values()) {
+            if (move.moves(disk)) {
+                throw Planner.refusal(
+                        ErrorKind.BUSY, "disk " + disk, "it is being moved already, by migration " + move.id());
+            }
+        }
+        for (MoveRecord record : past.values()) {
+            if (!record.state().over()
+                    && record.disks().stream().anyMatch(d -> d.name().equals(disk))) {
+                throw Planner.refusal(
+                        ErrorKind.BUSY,
+                        "disk " + disk,
+                        "migration " + record.id() + " of it has to be committed first");
+            }
+        }
+    }
+
+    private long promisedBytes(String datastore) {
+        long bytes = 0;
+        for (Move move : moves.values()) {
+            bytes += move.promisedBytes(datastore);
+        }
+        return bytes;
+    }
+
+    /** Whether a disk is being moved, so that nobody deletes, grows or opens it otherwise. */
+    public synchronized boolean moving(String disk) {
+        try {
+            refuseIfMoving(disk);
+            return false;
+        } catch (BlockException e) {
+            return true;
+        }
+    }
+
+    /** All migrations, oldest first. */
+    public List<MigrationStatus> list() {
+        List<Move> live;
+        Map<Long, MigrationStatus> all = new java.util.TreeMap<>();
+        synchronized (this) {
+            live = new ArrayList<>(moves.values());
+            past.forEach((id, record) -> all.put(FileJournals.numberOf(id), StatusView.of(record)));
+        }
+        live.forEach(move -> all.put(FileJournals.numberOf(move.id()), move.status()));
+        return new ArrayList<>(all.values());
+    }
+
+    /** @throws BlockException of kind {@code NOT_FOUND} if there is no such migration */
+    public MigrationStatus find(String id) throws BlockException {
+        Move move;
+        synchronized (this) {
+            move = moves.get(id);
+            MoveRecord record = past.get(id);
+            if (move == null && record != null) {
+                return StatusView.of(record);
+            }
+        }
+        if (move == null) {
+            throw unknown(id);
+        }
+        return move.status();
+    }
+
+    /** Waits until a migration is over or can do nothing more by itself, but not longer than {@code limit}. */
+    public MigrationStatus await(String id, Duration limit) throws BlockException {
+        Move move;
+        synchronized (this) {
+            move = moves.get(id);
+        }
+        if (move != null) {
+            move.awaitEnd(limit);
+        }
+        return find(id);
+    }
+
+    public MigrationStatus pause(String id) throws BlockException {
+        live(id, "pause").pause();
+        return find(id);
+    }
+
+    /** Goes on with a paused or parked migration. */
+    public MigrationStatus resume(String id) throws BlockException {
+        live(id, "resume").resume();
+        return find(id);
+    }
+
+    /** Bounds the copying of a whole move, now; 0: no bound. */
+    public MigrationStatus rate(String id, long bytesPerSecond) throws BlockException {
+        if (bytesPerSecond < 0) {
+            throw Planner.refusal(ErrorKind.INVALID, "the request", "a rate is not below zero");
+        }
+        live(id, "change the rate of").rate(bytesPerSecond);
+        return find(id);
+    }
+
+    /** Calls a migration off; when this returns the target is gone, unless its store does not answer. */
+    public MigrationStatus cancel(String id) throws BlockException {
+        Move move = live(id, "cancel");
+        move.cancel();
+        move.awaitEnd(CANCEL_WAIT);
+        return find(id);
+    }
+
+    /** Does what is left to do after a switch, such as deleting a source that could not be deleted. */
+    public synchronized MigrationStatus commit(String id) throws BlockException {
+        MoveRecord record = past.get(id);
+        if (record == null || record.state() != MigrationState.SWITCHED) {
+            MigrationStatus status = find(id);
+            throw Planner.refusal(
+                    ErrorKind.INVALID,
+                    "migration " + id,
+                    "it is " + status.state().text() + ", there is nothing to commit");
+        }
+        MoveRecord after = new Recovery(journals, catalog, clock).commit(record);
+        past.put(id, after);
+        return StatusView.of(after);
+    }
+
+    /** Takes the guest back to the source. */
+    public MigrationStatus rollback(String id) throws BlockException {
+        MigrationStatus status = find(id);
+        throw Planner.refusal(
+                ErrorKind.UNSUPPORTED,
+                "migration " + id,
+                "it is " + status.state().text()
+                        + ", and there is no way back after a switch yet; move the disk again");
+    }
+
+    private synchronized Move live(String id, String what) throws BlockException {
+        Move move = moves.get(id);
+        if (move != null) {
+            return move;
+        }
+        MoveRecord record = past.get(id);
+        if (record == null) {
+            throw unknown(id);
+        }
+        throw Planner.refusal(
+                ErrorKind.INVALID,
+                "migration " + id,
+                "it is " + record.state().text() + ", one cannot " + what + " it");
+    }
+
+    private static BlockException unknown(String id) {
+        return Planner.refusal(ErrorKind.NOT_FOUND, "migration " + id, "there is none of that id");
+    }
+
+    /** Forgets the oldest of what is over. */
+    private void prune() {
+        long over =
+                past.values().stream().filter(record -> record.state().over()).count();
+        var records = past.values().iterator();
+        while (over > HISTORY_MAX && records.hasNext()) {
+            MoveRecord record = records.next();
+            if (record.state().over()) {
+                try {
+                    journals.delete(record.id());
+                } catch (IOException e) {
+                    LOG.warn("journal of {} cannot be deleted", record.id(), e);
+                    return;
+                }
+                records.remove();
+                over--;
+            }
+        }
+    }
+}

@@ -1,0 +1,345 @@
+package dev.ferry.migration;
+
+import dev.ferry.block.BlockError;
+import dev.ferry.block.BlockException;
+import dev.ferry.block.ErrorKind;
+import dev.ferry.migration.Carrier.Verdict;
+import dev.ferry.migration.MovingDisk.Stage;
+import dev.ferry.migration.journal.Authority;
+import dev.ferry.migration.journal.DiskRecord;
+import dev.ferry.migration.journal.MoveRecord;
+import java.time.Duration;
+import java.time.InstantSource;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.CountDownLatch;
+import java.util.concurrent.LinkedBlockingQueue;
+import java.util.concurrent.TimeUnit;
+import java.util.function.BooleanSupplier;
+import org.jspecify.annotations.Nullable;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+
+/**
+ * One migration at work: the commands that it takes, and what it tells of itself.
+ *
+ * <p>Thread: its own, in {@link #run}. Others put commands in its mailbox and wait for the answer; carriers put in what
+ * happened. Between two things out of the mailbox {@link MoveWork} does the work, phase after phase.
+ */
+final class Move implements Runnable {
+    private static final Logger LOG = LoggerFactory.getLogger(Move.class);
+    private static final long SAMPLE_MILLIS = 200;
+
+    private final Ledger ledger;
+    private final InstantSource clock;
+    private final MoveWork work;
+    private final LinkedBlockingQueue<Runnable> mailbox = new LinkedBlockingQueue<>();
+    private final CountDownLatch ended = new CountDownLatch(1);
+    private final SpeedMeter speed = new SpeedMeter();
+    private boolean closed;
+    private boolean cancelled;
+
+    private volatile boolean paused;
+    private volatile long rateBytesPerSecond;
+    private volatile @Nullable String parkedFor;
+    private volatile @Nullable MoveRecord unwritten;
+    private volatile StatusView.Live live = StatusView.Live.NONE;
+
+    Move(Ledger ledger, MigrationRequest request, MoveWork.Surroundings around, InstantSource clock) {
+        this.ledger = ledger;
+        this.clock = clock;
+        this.rateBytesPerSecond = request.rateBytesPerSecond();
+        this.work = new MoveWork(this, ledger, around);
+    }
+
+    /** Somebody called the move off. */
+    static final class CalledOff extends Exception {
+        private static final long serialVersionUID = 1L;
+    }
+
+    // ---- its own thread
+
+    @Override
+    public void run() {
+        try {
+            work.carry();
+            work.commit();
+        } catch (CalledOff e) {
+            end(MigrationState.CANCELLED, null);
+        } catch (BlockException e) {
+            end(MigrationState.FAILED, e.getMessage());
+        } catch (RuntimeException e) {
+            LOG.error("migration {}: a defect of ferry", id(), e);
+            end(MigrationState.FAILED, "a defect of ferry: " + e);
+        }
+        close();
+    }
+
+    private void end(MigrationState state, @Nullable String why) {
+        LOG.info("migration {}: {}{}", id(), state.text(), why == null ? "" : ": " + why);
+        try {
+            work.undo(state, why);
+        } catch (BlockException | RuntimeException e) {
+            LOG.error("migration {} cannot be undone in full; the next start does the rest", id(), e);
+            MoveRecord last = ledger.record();
+            String both = (why == null ? "" : why + "; ") + "not undone in full: " + e.getMessage();
+            unwritten = new MoveRecord(
+                    last.sequence(),
+                    clock.millis(),
+                    last.id(),
+                    last.phase(),
+                    state,
+                    both,
+                    last.startedMillis(),
+                    last.targetDatastore(),
+                    last.verify(),
+                    last.keepSource(),
+                    last.mover(),
+                    last.disks());
+        }
+    }
+
+    private void close() {
+        ledger.close();
+        synchronized (this) {
+            closed = true;
+        }
+        for (Runnable late = mailbox.poll(); late != null; late = mailbox.poll()) {
+            late.run();
+        }
+        ended.countDown();
+    }
+
+    /** Works off the mailbox until something has come true. */
+    void until(BooleanSupplier done) throws CalledOff, BlockException {
+        handleMail();
+        while (!done.getAsBoolean()) {
+            try {
+                Runnable letter = mailbox.poll(SAMPLE_MILLIS, TimeUnit.MILLISECONDS);
+                if (letter != null) {
+                    letter.run();
+                }
+            } catch (InterruptedException e) {
+                throw new IllegalStateException("nobody interrupts a move", e);
+            }
+            handleMail();
+            sample();
+        }
+    }
+
+    /** Works off what is in the mailbox now. */
+    void handleMail() throws CalledOff, BlockException {
+        for (Runnable letter = mailbox.poll(); letter != null; letter = mailbox.poll()) {
+            letter.run();
+        }
+        work.check();
+        if (cancelled) {
+            throw new CalledOff();
+        }
+    }
+
+    private void sample() throws BlockException {
+        long done = 0;
+        long total = 0;
+        for (MovingDisk disk : work.disks()) {
+            if (disk.carrier != null && disk.stage != Stage.SWITCHED) {
+                disk.figures = disk.carrier().figures();
+            }
+            done += disk.figures.doneBytes();
+            total += disk.figures.totalBytes();
+        }
+        boolean working = !paused && parkedFor == null;
+        if (working) {
+            speed.sample(work.nanoTime(), done);
+        } else {
+            speed.restart();
+        }
+        boolean copying = ledger.record().phase() == Phase.COPY;
+        live = new StatusView.Live(
+                working && copying ? speed.bytesPerSecond() : 0,
+                working && copying ? speed.secondsFor(total - done) : null,
+                Math.max(live.permilleMin(), total == 0 ? 0 : (int) (1000 * done / total)));
+    }
+
+    /** What a carrier tells, put in the mailbox. */
+    Carrier.Events eventsOf(MovingDisk disk) {
+        return new Carrier.Events() {
+            @Override
+            public void copied() {
+                mailbox.add(() -> work.copied(disk));
+            }
+
+            @Override
+            public void targetLost(BlockError why) {
+                mailbox.add(() -> work.targetLost(disk, why));
+            }
+
+            @Override
+            public void sourceFailed(BlockError why) {
+                mailbox.add(() -> work.sourceFailed(why));
+            }
+
+            @Override
+            public void verified(Verdict verdict) {
+                mailbox.add(() -> work.verified(disk, verdict));
+            }
+        };
+    }
+
+    void post(Runnable letter) {
+        mailbox.add(letter);
+    }
+
+    boolean paused() {
+        return paused;
+    }
+
+    long rateBytesPerSecond() {
+        return rateBytesPerSecond;
+    }
+
+    void parked(@Nullable String reason) {
+        parkedFor = reason;
+    }
+
+    // ---- commands of others
+
+    /** A command that may be refused. */
+    private interface Command {
+        void run() throws BlockException;
+    }
+
+    void pause() throws BlockException {
+        ask(() -> {
+            refuseAfterSwitch("pause");
+            if (!paused) {
+                work.pause();
+                paused = true;
+            }
+        });
+    }
+
+    void resume() throws BlockException {
+        ask(() -> {
+            refuseAfterSwitch("resume");
+            if (parkedFor != null) {
+                work.unpark();
+            }
+            if (paused) {
+                paused = false;
+                work.resume();
+            }
+        });
+    }
+
+    void rate(long bytesPerSecond) throws BlockException {
+        ask(() -> {
+            refuseAfterSwitch("change the rate of");
+            rateBytesPerSecond = bytesPerSecond;
+            work.spreadRate();
+        });
+    }
+
+    void cancel() throws BlockException {
+        ask(() -> {
+            refuseAfterSwitch("cancel");
+            work.settleDoubt();
+            cancelled = true;
+        });
+    }
+
+    private void refuseAfterSwitch(String what) throws BlockException {
+        MoveRecord now = ledger.record();
+        boolean allSwitched = now.disks().stream().allMatch(disk -> disk.authority() == Authority.TARGET);
+        if (allSwitched) {
+            throw Planner.refusal(
+                    ErrorKind.INVALID,
+                    "migration " + id(),
+                    "one cannot " + what + " it any more, the disk is at " + now.targetDatastore());
+        }
+    }
+
+    private void ask(Command command) throws BlockException {
+        CompletableFuture<Boolean> answer = new CompletableFuture<>();
+        synchronized (this) {
+            if (closed) {
+                throw Planner.refusal(
+                        ErrorKind.INVALID,
+                        "migration " + id(),
+                        "it is " + lastRecord().state().text());
+            }
+            mailbox.add(() -> {
+                try {
+                    if (cancelled) {
+                        throw Planner.refusal(ErrorKind.INVALID, "migration " + id(), "it has been called off");
+                    }
+                    command.run();
+                    answer.complete(true);
+                } catch (BlockException | RuntimeException e) {
+                    answer.completeExceptionally(e);
+                }
+            });
+        }
+        dev.ferry.stack.OnLoop.join(answer);
+    }
+
+    // ---- what it tells; any thread
+
+    String id() {
+        return ledger.record().id();
+    }
+
+    /** The last word on this migration. */
+    MoveRecord lastRecord() {
+        MoveRecord only = unwritten;
+        return only != null ? only : ledger.record();
+    }
+
+    boolean over() {
+        return ended.getCount() == 0;
+    }
+
+    boolean moves(String disk) {
+        return !(over() && lastRecord().state().over())
+                && ledger.record().disks().stream().anyMatch(d -> d.name().equals(disk));
+    }
+
+    /** Room at a datastore that this move will fill yet. */
+    long promisedBytes(String datastore) {
+        return over() || !ledger.record().targetDatastore().equals(datastore) ? 0 : work.unfilledBytes();
+    }
+
+    void awaitEnd(Duration limit) {
+        try {
+            boolean inTime = ended.await(limit.toMillis(), TimeUnit.MILLISECONDS);
+            LOG.debug("migration {}: waited for, {}", id(), inTime ? "ended" : "not ended");
+        } catch (InterruptedException e) {
+            Thread.currentThread().interrupt();
+        }
+    }
+
+    MigrationStatus status() {
+        MoveRecord record = lastRecord();
+        if (over()) {
+            return StatusView.of(record);
+        }
+        List<DiskRecord> disks = new ArrayList<>(record.disks());
+        for (MovingDisk disk : work.disks()) {
+            disks.set(disk.index, disk.withFigures(disks.get(disk.index)));
+        }
+        String reason = parkedFor;
+        MigrationState state = record.state();
+        if (state == MigrationState.RUNNING) {
+            state = reason != null ? MigrationState.PARKED : paused ? MigrationState.PAUSED : MigrationState.RUNNING;
+        }
+        return StatusView.of(
+                record,
+                disks,
+                state,
+                reason != null ? reason : record.error(),
+                rateBytesPerSecond,
+                live,
+                clock.millis());
+    }
+}

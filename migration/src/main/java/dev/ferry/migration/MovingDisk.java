@@ -1,0 +1,61 @@
+package dev.ferry.migration;
+
+import dev.ferry.migration.Carrier.Figures;
+import dev.ferry.migration.Carrier.Verdict;
+import dev.ferry.migration.journal.DiskRecord;
+import dev.ferry.stack.DiskSide;
+import dev.ferry.stack.OpenDisk;
+import org.jspecify.annotations.Nullable;
+
+/** One disk of a move that is at work. Thread: that of the move, except what is marked. */
+final class MovingDisk {
+    /** How far this disk is. */
+    enum Stage {
+        COPYING,
+        COPIED,
+        VERIFYING,
+        VERIFIED,
+        LOST,
+        SWITCHED
+    }
+
+    final int index;
+    final OpenDisk disk;
+    Stage stage = Stage.COPYING;
+
+    @Nullable
+    DiskSide target;
+
+    @Nullable
+    Carrier carrier;
+
+    /** Any thread. */
+    volatile Figures figures = Figures.NONE;
+
+    @Nullable
+    Verdict verdict;
+
+    MovingDisk(int index, OpenDisk disk) {
+        this.index = index;
+        this.disk = disk;
+    }
+
+    Carrier carrier() {
+        return java.util.Objects.requireNonNull(carrier);
+    }
+
+    /** A disk's record with the figures of this moment. */
+    DiskRecord withFigures(DiskRecord record) {
+        Figures now = figures;
+        DiskRecord.Outcome before = record.outcome();
+        return record.withOutcome(new DiskRecord.Outcome(
+                now.doneBytes(),
+                now.totalBytes(),
+                now.bytesCopied(),
+                now.bytesMirrored(),
+                before.switchoverPauseMillis(),
+                before.verified(),
+                before.sourceDigest(),
+                before.targetDigest()));
+    }
+}

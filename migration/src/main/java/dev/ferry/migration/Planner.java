@@ -1,0 +1,103 @@
+package dev.ferry.migration;
+
+import dev.ferry.block.BlockError;
+import dev.ferry.block.BlockException;
+import dev.ferry.block.ErrorKind;
+import dev.ferry.datastore.Datastore;
+import dev.ferry.image.Provisioning;
+import dev.ferry.migration.Catalog.CatalogDisk;
+import dev.ferry.migration.MigrationPlan.DiskPlan;
+import dev.ferry.stack.Stacks;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.LinkOption;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.HashSet;
+import java.util.List;
+import java.util.Set;
+
+/**
+ * The checks that a move begins with; they change nothing. Thread: any; calls block.
+ */
+final class Planner {
+    private final Catalog catalog;
+
+    Planner(Catalog catalog) {
+        this.catalog = catalog;
+    }
+
+    /** @param promisedBytes room at the target that other moves have still to fill */
+    MigrationPlan plan(MigrationRequest request, long promisedBytes) throws BlockException {
+        if (request.disks().isEmpty()) {
+            throw refusal(ErrorKind.INVALID, "the request", "it names no disk");
+        }
+        if (request.rateBytesPerSecond() < 0) {
+            throw refusal(ErrorKind.INVALID, "the request", "a rate is not below zero");
+        }
+        Datastore target = catalog.datastore(request.targetDatastore());
+        target.check();
+        List<DiskPlan> disks = new ArrayList<>();
+        Set<String> names = new HashSet<>();
+        long neededBytes = 0;
+        for (String name : request.disks()) {
+            if (!names.add(name)) {
+                throw refusal(ErrorKind.INVALID, "disk " + name, "it is named twice");
+            }
+            DiskPlan disk = plan(name, target, request);
+            neededBytes += disk.neededBytes();
+            disks.add(disk);
+        }
+        long freeBytes = Math.max(0, target.space().freeBytes() - promisedBytes);
+        if (neededBytes > freeBytes) {
+            String promised = promisedBytes > 0 ? " (" + promisedBytes + " more are promised to other moves)" : "";
+            throw refusal(
+                    ErrorKind.NO_SPACE,
+                    "datastore " + target.name(),
+                    neededBytes + " bytes are needed and " + freeBytes + " are free" + promised);
+        }
+        return new MigrationPlan(disks, target.name(), neededBytes, freeBytes);
+    }
+
+    private DiskPlan plan(String name, Datastore target, MigrationRequest request) throws BlockException {
+        CatalogDisk disk = catalog.disk(name);
+        if (disk.datastore().equals(target.name())) {
+            throw refusal(ErrorKind.INVALID, "disk " + name, "it is in datastore " + target.name() + " already");
+        }
+        Path sourcePath = disk.spec().path();
+        Path targetPath = target.fileOf(name, disk.format());
+        if (Files.exists(targetPath, LinkOption.NOFOLLOW_LINKS)) {
+            throw refusal(ErrorKind.BUSY, "disk " + name, targetPath + " exists already");
+        }
+        long sizeBytes;
+        try {
+            sizeBytes = Files.size(sourcePath);
+        } catch (IOException e) {
+            throw refusal(ErrorKind.NOT_FOUND, "disk " + name, "its file " + sourcePath + " cannot be read");
+        }
+        Provisioning from = disk.spec().provisioning();
+        Provisioning to = request.provisioning() == null ? from : request.provisioning();
+        return new DiskPlan(
+                name,
+                disk.datastore(),
+                sourcePath,
+                targetPath,
+                disk.format(),
+                from,
+                to,
+                sizeBytes,
+                neededBytes(from, to, sizeBytes, Stacks.allocatedBytes(sourcePath)));
+    }
+
+    /** A thick disk made thin needs what of it is not zero, which nobody knows before it has been read. */
+    private static long neededBytes(Provisioning from, Provisioning to, long sizeBytes, long allocatedBytes) {
+        return switch (to) {
+            case THIN -> from == Provisioning.THIN ? Math.min(sizeBytes, allocatedBytes) : 0;
+            case LAZY, EAGER -> sizeBytes;
+        };
+    }
+
+    static BlockException refusal(ErrorKind kind, String what, String why) {
+        return BlockError.of(kind, what, "move", why).toException();
+    }
+}

@@ -1,0 +1,222 @@
+package dev.ferry.migration;
+
+import dev.ferry.block.BlockException;
+import dev.ferry.block.ErrorKind;
+import dev.ferry.datastore.DiskFiles;
+import dev.ferry.migration.journal.Authority;
+import dev.ferry.migration.journal.DiskRecord;
+import dev.ferry.migration.journal.Journals;
+import dev.ferry.migration.journal.MoveRecord;
+import java.io.IOException;
+import java.time.InstantSource;
+import java.util.ArrayList;
+import java.util.List;
+import org.jspecify.annotations.Nullable;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+
+/**
+ * What the start after a crash does with a migration, by the phase of its last record:
+ *
+ * <pre>
+ *   phase     what there may be                       what is done                                     ends as
+ *   prepare   nothing                                 nothing                                          failed
+ *   create    a hidden file at the target             the hidden file is deleted                       failed
+ *   copy      a hidden file, incomplete               the hidden file is deleted                       failed
+ *   verify    a hidden file, complete                 the hidden file is deleted                       failed
+ *   switch    a disk without decision: a file at      that very file is deleted, hidden or not         failed
+ *               the target, hidden or published
+ *             a disk with decision: the target is     published if need be, inventory told, source     done, or switched
+ *               the disk                                deleted unless kept
+ *   commit    the target is the disk                  the same                                         done, or switched
+ *   undo      a target that nobody wants              it is deleted; disks with decision as above      as was meant
+ *   end       nothing                                 nothing                                          as it was
+ *   damaged   nobody knows                            nothing is touched                               failed
+ * </pre>
+ *
+ * <p>Every step can be done twice, so a crash in here is one more crash. What cannot be deleted or told now leaves the
+ * migration {@code switched}, with the reason; {@code commit} tries again. Thread: that of the start; calls block.
+ */
+final class Recovery {
+    static final String RESTARTED = "the daemon was restarted while it ran; run it again";
+    private static final Logger LOG = LoggerFactory.getLogger(Recovery.class);
+
+    private final Journals journals;
+    private final Catalog catalog;
+    private final InstantSource clock;
+
+    Recovery(Journals journals, Catalog catalog, InstantSource clock) {
+        this.journals = journals;
+        this.catalog = catalog;
+        this.clock = clock;
+    }
+
+    /** @return the migration's last record, now; null if nothing was ever done by it and it is forgotten */
+    @Nullable
+    MoveRecord recover(Journals.Found found) throws IOException {
+        MoveRecord last = found.last();
+        if (found.damage() != null) {
+            return damaged(found.id(), last, found.damage());
+        }
+        if (last == null) {
+            journals.delete(found.id());
+            return null;
+        }
+        return switch (last.phase()) {
+            case END -> last;
+            case PREPARE, CREATE, COPY, VERIFY, SWITCH -> bringToEnd(found, MigrationState.FAILED, RESTARTED);
+            case UNDO -> bringToEnd(found, last.state(), last.error());
+            case COMMIT -> bringToEnd(found, MigrationState.FAILED, last.error());
+        };
+    }
+
+    private MoveRecord damaged(String id, @Nullable MoveRecord last, String damage) {
+        String error = "its journal is damaged: " + damage + "; no file was touched, look at both sides";
+        LOG.error("migration {}: {}", id, error);
+        long now = clock.millis();
+        return last == null
+                ? new MoveRecord(
+                        0, now, id, Phase.END, MigrationState.FAILED, error, now, "", false, true, "", List.of())
+                : new MoveRecord(
+                        last.sequence(),
+                        last.atMillis(),
+                        id,
+                        last.phase(),
+                        MigrationState.FAILED,
+                        error,
+                        last.startedMillis(),
+                        last.targetDatastore(),
+                        last.verify(),
+                        last.keepSource(),
+                        last.mover(),
+                        last.disks());
+    }
+
+    private MoveRecord bringToEnd(Journals.Found found, MigrationState meant, @Nullable String why) throws IOException {
+        MoveRecord last = java.util.Objects.requireNonNull(found.last());
+        Ledger ledger = new Ledger(journals, journals.reopen(found), last, clock);
+        try {
+            long switched = last.disks().stream()
+                    .filter(disk -> disk.authority() == Authority.TARGET)
+                    .count();
+            if (switched == last.disks().size()) {
+                complete(ledger, MigrationState.DONE, null);
+            } else {
+                String error = switched == 0 ? why : switchedInPart(last, why);
+                ledger.phase(Phase.UNDO, meant, error);
+                discardTargets(ledger);
+                complete(ledger, meant, error);
+            }
+        } catch (BlockException e) {
+            LOG.error("migration {} cannot be brought to an end now", found.id(), e);
+            return withError(ledger.record(), e.getMessage());
+        } finally {
+            ledger.close();
+        }
+        LOG.info(
+                "migration {} was under way: now {}",
+                found.id(),
+                ledger.record().state().text());
+        return ledger.record();
+    }
+
+    /** Does again what was left to do after the switch. */
+    MoveRecord commit(MoveRecord record) throws BlockException {
+        try {
+            for (Journals.Found found : journals.all()) {
+                if (found.id().equals(record.id()) && found.damage() == null) {
+                    MoveRecord after = bringToEnd(found, MigrationState.FAILED, null);
+                    String error = after.error();
+                    if (after.state() == MigrationState.SWITCHED && error != null) {
+                        throw Planner.refusal(ErrorKind.IO, "migration " + record.id(), error);
+                    }
+                    return after;
+                }
+            }
+        } catch (IOException e) {
+            throw e instanceof BlockException refusal
+                    ? refusal
+                    : Planner.refusal(ErrorKind.IO, "journal of " + record.id(), String.valueOf(e.getMessage()));
+        }
+        throw Planner.refusal(ErrorKind.NOT_FOUND, "journal of " + record.id(), "it is gone or damaged");
+    }
+
+    static String switchedInPart(MoveRecord record, @Nullable String why) {
+        List<String> there = new ArrayList<>();
+        List<String> here = new ArrayList<>();
+        for (DiskRecord disk : record.disks()) {
+            (disk.authority() == Authority.TARGET ? there : here).add(disk.name());
+        }
+        return "moved: " + String.join(", ", there) + "; not moved: " + String.join(", ", here)
+                + (why == null ? "" : ": " + why);
+    }
+
+    /** Deletes what was made at the target for disks that stay where they are; written down after it. */
+    static void discardTargets(Ledger ledger) throws BlockException {
+        for (int i = 0; i < ledger.record().disks().size(); i++) {
+            DiskRecord disk = ledger.record().disks().get(i);
+            if (disk.authority() == Authority.TARGET || disk.targetGone()) {
+                continue;
+            }
+            String identity = disk.targetIdentity();
+            if (identity == null) {
+                DiskFiles.discardPartial(disk.targetFile());
+            } else {
+                DiskFiles.discard(disk.targetFile(), identity);
+            }
+            ledger.disk(i, disk.withTargetGone());
+        }
+    }
+
+    /** Tells the inventory of the disks that have moved, deletes their sources, and writes the end. */
+    private void complete(Ledger ledger, MigrationState meant, @Nullable String error) throws BlockException {
+        MoveRecord begun = ledger.record();
+        if (begun.disks().stream().anyMatch(disk -> disk.authority() == Authority.TARGET)) {
+            try {
+                ledger.phase(Phase.COMMIT, MigrationState.SWITCHED, error);
+                settleDisks(ledger, catalog);
+            } catch (BlockException e) {
+                ledger.phase(Phase.COMMIT, MigrationState.SWITCHED, e.getMessage());
+                return;
+            }
+        }
+        ledger.phase(Phase.END, meant, error);
+    }
+
+    /** What is to be done for disks that are at the target; every step is written down after it. */
+    static void settleDisks(Ledger ledger, Catalog catalog) throws BlockException {
+        for (int i = 0; i < ledger.record().disks().size(); i++) {
+            DiskRecord disk = ledger.record().disks().get(i);
+            if (disk.authority() != Authority.TARGET) {
+                continue;
+            }
+            if (!disk.told()) {
+                DiskFiles.publish(disk.targetFile(), java.util.Objects.requireNonNull(disk.targetIdentity()));
+                catalog.moved(
+                        disk.name(), ledger.record().targetDatastore(), disk.targetFile(), disk.targetProvisioning());
+                ledger.disk(i, disk.withTold());
+            }
+            if (!ledger.record().keepSource() && !disk.sourceGone()) {
+                DiskFiles.delete(disk.sourceFile(), disk.sourceIdentity());
+                ledger.disk(i, ledger.record().disks().get(i).withSourceGone());
+            }
+        }
+    }
+
+    private static MoveRecord withError(MoveRecord record, @Nullable String error) {
+        boolean switched = record.disks().stream().anyMatch(disk -> disk.authority() == Authority.TARGET);
+        return new MoveRecord(
+                record.sequence(),
+                record.atMillis(),
+                record.id(),
+                record.phase(),
+                switched ? MigrationState.SWITCHED : MigrationState.FAILED,
+                error,
+                record.startedMillis(),
+                record.targetDatastore(),
+                record.verify(),
+                record.keepSource(),
+                record.mover(),
+                record.disks());
+    }
+}

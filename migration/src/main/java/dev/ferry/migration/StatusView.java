@@ -1,0 +1,103 @@
+package dev.ferry.migration;
+
+import dev.ferry.migration.MigrationStatus.DiskStatus;
+import dev.ferry.migration.journal.Authority;
+import dev.ferry.migration.journal.DiskRecord;
+import dev.ferry.migration.journal.MoveRecord;
+import java.time.Instant;
+import java.util.ArrayList;
+import java.util.List;
+import org.jspecify.annotations.Nullable;
+
+/** Makes what people see of a migration from its record and, while it runs, from how far it is. */
+final class StatusView {
+    private StatusView() {}
+
+    /** One that is not at work. */
+    static MigrationStatus of(MoveRecord record) {
+        return of(record, record.disks(), record.state(), record.error(), 0, Live.NONE, record.atMillis());
+    }
+
+    /**
+     * What changes from moment to moment.
+     *
+     * @param bytesPerSecond speed of copying
+     * @param etaSeconds when copying will be done; null where nobody knows
+     * @param permilleMin progress that has been shown, below which it does not fall
+     */
+    record Live(long bytesPerSecond, @Nullable Long etaSeconds, int permilleMin) {
+        static final Live NONE = new Live(0, null, 0);
+    }
+
+    static MigrationStatus of(
+            MoveRecord record,
+            List<DiskRecord> records,
+            MigrationState state,
+            @Nullable String error,
+            long rateBytesPerSecond,
+            Live live,
+            long nowMillis) {
+        List<DiskStatus> disks = new ArrayList<>();
+        long done = 0;
+        long total = 0;
+        boolean verified = true;
+        for (DiskRecord disk : records) {
+            disks.add(of(disk));
+            done += disk.outcome().doneBytes();
+            total += disk.outcome().totalBytes();
+            verified &= disk.outcome().verified();
+        }
+        boolean over = state.over();
+        return new MigrationStatus(
+                record.id(),
+                state,
+                record.phase(),
+                percent(record, done, total, live.permilleMin()),
+                done,
+                total,
+                live.bytesPerSecond(),
+                live.etaSeconds(),
+                rateBytesPerSecond,
+                record.targetDatastore(),
+                "mirror",
+                record.mover(),
+                verified && !disks.isEmpty(),
+                record.keepSource(),
+                error,
+                Instant.ofEpochMilli(record.startedMillis()).toString(),
+                over ? Instant.ofEpochMilli(record.atMillis()).toString() : null,
+                Math.max(0, nowMillis - record.startedMillis()) / 1000.0,
+                disks);
+    }
+
+    private static double percent(MoveRecord record, long done, long total, int permilleMin) {
+        boolean copied = switch (record.phase()) {
+            case PREPARE, CREATE -> false;
+            case COPY, UNDO, END -> record.state() == MigrationState.DONE;
+            case VERIFY, SWITCH, COMMIT -> true;
+        };
+        if (copied) {
+            return 100;
+        }
+        return Math.max(permilleMin, total == 0 ? 0 : Math.floor(1000.0 * Math.min(done, total) / total)) / 10.0;
+    }
+
+    private static DiskStatus of(DiskRecord disk) {
+        DiskRecord.Outcome outcome = disk.outcome();
+        return new DiskStatus(
+                disk.name(),
+                disk.sizeBytes(),
+                outcome.doneBytes(),
+                outcome.totalBytes(),
+                outcome.bytesCopied(),
+                outcome.bytesMirrored(),
+                outcome.switchoverPauseMillis(),
+                disk.authority() == Authority.TARGET,
+                outcome.verified(),
+                outcome.sourceDigest(),
+                outcome.targetDigest(),
+                disk.sourceDatastore(),
+                disk.sourcePath(),
+                disk.targetPath());
+    }
+}

@@ -1,0 +1,119 @@
+package dev.ferry.migration.journal;
+
+import dev.ferry.image.Provisioning;
+import java.nio.file.Path;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * One disk of a migration at one step.
+ *
+ * @param name the disk
+ * @param format of both sides
+ * @param sizeBytes its size
+ * @param sourceDatastore where it was
+ * @param sourcePath its file there
+ * @param sourceIdentity tells that file from a later one of its name
+ * @param targetPath its file at the target
+ * @param targetProvisioning what it becomes
+ * @param targetIdentity tells the target's file from any other; null before it is made
+ * @param authority which side is the disk
+ * @param told the inventory has written down that the disk is at the target
+ * @param sourceGone the source's file is deleted
+ * @param targetGone the target's file is deleted
+ * @param outcome figures for people
+ */
+public record DiskRecord(
+        String name,
+        String format,
+        long sizeBytes,
+        String sourceDatastore,
+        String sourcePath,
+        String sourceIdentity,
+        String targetPath,
+        Provisioning targetProvisioning,
+        @Nullable String targetIdentity,
+        Authority authority,
+        boolean told,
+        boolean sourceGone,
+        boolean targetGone,
+        Outcome outcome) {
+    /**
+     * Figures of a disk's move.
+     *
+     * @param doneBytes of the bytes to copy, done
+     * @param totalBytes bytes to copy
+     * @param bytesCopied written to the target by the copier
+     * @param bytesMirrored of the guest's writes, sent to the target too
+     * @param switchoverPauseMillis how long the guest waited at the switch; null before
+     * @param verified both sides were found equal
+     * @param sourceDigest hexadecimal; null without verification
+     * @param targetDigest hexadecimal; null without verification
+     */
+    public record Outcome(
+            long doneBytes,
+            long totalBytes,
+            long bytesCopied,
+            long bytesMirrored,
+            @Nullable Double switchoverPauseMillis,
+            boolean verified,
+            @Nullable String sourceDigest,
+            @Nullable String targetDigest) {
+        public static final Outcome NONE = new Outcome(0, 0, 0, 0, null, false, null, null);
+    }
+
+    public Path sourceFile() {
+        return Path.of(sourcePath);
+    }
+
+    public Path targetFile() {
+        return Path.of(targetPath);
+    }
+
+    public DiskRecord withTarget(String identity) {
+        return with(identity, authority, told, sourceGone, targetGone, outcome);
+    }
+
+    public DiskRecord withAuthority(Authority side) {
+        return with(targetIdentity, side, told, sourceGone, targetGone, outcome);
+    }
+
+    public DiskRecord withTold() {
+        return with(targetIdentity, authority, true, sourceGone, targetGone, outcome);
+    }
+
+    public DiskRecord withSourceGone() {
+        return with(targetIdentity, authority, told, true, targetGone, outcome);
+    }
+
+    public DiskRecord withTargetGone() {
+        return with(targetIdentity, authority, told, sourceGone, true, outcome);
+    }
+
+    public DiskRecord withOutcome(Outcome figures) {
+        return with(targetIdentity, authority, told, sourceGone, targetGone, figures);
+    }
+
+    private DiskRecord with(
+            @Nullable String identity,
+            Authority side,
+            boolean wasTold,
+            boolean noSource,
+            boolean noTarget,
+            Outcome figures) {
+        return new DiskRecord(
+                name,
+                format,
+                sizeBytes,
+                sourceDatastore,
+                sourcePath,
+                sourceIdentity,
+                targetPath,
+                targetProvisioning,
+                identity,
+                side,
+                wasTold,
+                noSource,
+                noTarget,
+                figures);
+    }
+}
