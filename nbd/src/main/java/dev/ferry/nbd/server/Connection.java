@@ -35,6 +35,12 @@ final class Connection implements Outbox.Listener {
     /** Reads from this size on are worth the two system calls of a sendfile. */
     private static final int FILE_REPLY_BYTES = 128 << 10;
 
+    /**
+     * A write up to this size is taken when all of it is in the receive buffer: another receive brings the rest of it
+     * together with the requests behind it. A longer one has its data received in place.
+     */
+    private static final int WHOLE_WRITE_BYTES = 32 << 10;
+
     /** After a long write, so much is received at first, so that little of the next one has to be copied. */
     private static final int SMALL_RECEIVE_BYTES = 4096;
 
@@ -292,6 +298,11 @@ final class Connection implements Outbox.Listener {
         }
         if (type == Nbd.CMD_WRITE && length > RequestRules.PAYLOAD_DRAINED_MAX) {
             breakOff();
+            return false;
+        }
+        if (type == Nbd.CMD_WRITE
+                && length <= WHOLE_WRITE_BYTES
+                && writeAt - readAt - TransmissionLayout.REQUEST_BYTES < length) {
             return false;
         }
         if (unanswered >= settings.requestsInFlightMax()) {
