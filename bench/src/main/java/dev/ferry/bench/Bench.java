@@ -1,0 +1,89 @@
+package dev.ferry.bench;
+
+import java.util.concurrent.Callable;
+import picocli.CommandLine;
+import picocli.CommandLine.Command;
+import picocli.CommandLine.Mixin;
+
+/** {@code ferry bench}: the side-by-side measurements, one command each. See bench/README.md. */
+@Command(
+        name = "ferry bench",
+        description = "Measures Ferry beside its peers, in the same run, and compares with what it has to reach.",
+        mixinStandardHelpOptions = true,
+        synopsisSubcommandLabel = "COMMAND")
+public final class Bench {
+    /** Runs one command and exits: 0 measured, 1 could not measure, 2 wrong usage. */
+    public static void main(String[] arguments) {
+        System.exit(new CommandLine(new Bench())
+                .setExecutionExceptionHandler((exception, line, parsed) -> {
+                    line.getErr().println("ferry bench: " + message(exception));
+                    return 1;
+                })
+                .execute(arguments));
+    }
+
+    private static String message(Exception exception) {
+        return exception instanceof BenchException ? String.valueOf(exception.getMessage()) : exception.toString();
+    }
+
+    @Command(
+            name = "nbd",
+            description = "NBD server, file in the page cache, unix socket; beside nbdkit and qemu-nbd.",
+            mixinStandardHelpOptions = true)
+    int nbd(@Mixin BenchOptions options) throws Exception {
+        return run(options, new ServerBench(options, ServerSuite.cached(options)));
+    }
+
+    @Command(
+            name = "direct",
+            description = "NBD server, O_DIRECT, unix socket; beside qemu-nbd --cache=none --aio=io_uring.",
+            mixinStandardHelpOptions = true)
+    int direct(@Mixin BenchOptions options) throws Exception {
+        return run(options, new ServerBench(options, ServerSuite.direct(options)));
+    }
+
+    @Command(
+            name = "tcp",
+            description = "NBD server through TCP on loopback, page cache and O_DIRECT; beside nbdkit and qemu-nbd.",
+            mixinStandardHelpOptions = true)
+    int tcp(@Mixin BenchOptions options) throws Exception {
+        return run(
+                options,
+                new ServerBench(options, ServerSuite.cachedTcp(options)),
+                new ServerBench(options, ServerSuite.directTcp(options)));
+    }
+
+    @Command(
+            name = "move",
+            description = "Live move of a disk under load; beside blockdev-mirror in qemu-storage-daemon.",
+            mixinStandardHelpOptions = true)
+    int move(@Mixin BenchOptions options) throws Exception {
+        return run(options, new MoveBench(options));
+    }
+
+    @Command(
+            name = "copy",
+            description = "Copy of an idle file to a file; beside nbdcopy and qemu-img convert.",
+            mixinStandardHelpOptions = true)
+    int copy(@Mixin BenchOptions options) throws Exception {
+        return run(options, new CopyBench(options));
+    }
+
+    @Command(
+            name = "memory",
+            description = "Resident memory of the daemon with idle disks attached.",
+            mixinStandardHelpOptions = true)
+    int memory(@Mixin BenchOptions options) throws Exception {
+        return run(options, new MemoryBench(options));
+    }
+
+    @SafeVarargs
+    private static int run(BenchOptions options, Callable<Report>... benches) throws Exception {
+        Report report = new Report();
+        for (Callable<Report> bench : benches) {
+            report.addAll(bench.call());
+        }
+        System.out.print(options.json() ? report.json() : report.text());
+        return 0;
+    }
+}

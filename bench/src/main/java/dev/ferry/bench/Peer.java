@@ -1,0 +1,73 @@
+package dev.ferry.bench;
+
+import java.io.IOException;
+import java.net.ServerSocket;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+
+/** An NBD server that serves a raw file: Ferry's, or one to compare with. */
+enum Peer {
+    FERRY("ferry"),
+    NBDKIT("nbdkit"),
+    QEMU_NBD("qemu-nbd");
+
+    private final String label;
+
+    Peer(String label) {
+        this.label = label;
+    }
+
+    /** What people call it. */
+    String label() {
+        return label;
+    }
+
+    /** Starts the server on {@code file}; its socket and its log are in {@code scratch}. */
+    ServerProcess serve(BenchFile file, Path scratch, BenchOptions options, boolean direct, boolean tcp) {
+        Path log = scratch.resolve(label + ".log");
+        Path socket = scratch.resolve(label + ".sock");
+        int port = tcp ? freePort() : 0;
+        List<String> command = command(file.path().toString(), socket.toString(), port, options, direct);
+        return tcp ? ServerProcess.onPort(command, port, log) : ServerProcess.onSocket(command, socket, log);
+    }
+
+    private List<String> command(String file, String socket, int port, BenchOptions options, boolean direct) {
+        List<String> command = new ArrayList<>();
+        switch (this) {
+            case FERRY -> {
+                command.addAll(List.of(options.ferry(), "nbd", "serve", file));
+                command.addAll(port == 0 ? List.of("--socket", socket) : List.of("--port", Integer.toString(port)));
+                if (direct) {
+                    command.add("--direct");
+                }
+            }
+            case NBDKIT -> {
+                command.addAll(List.of("nbdkit", "--foreground"));
+                command.addAll(
+                        port == 0
+                                ? List.of("--unix", socket)
+                                : List.of("--ipaddr", "127.0.0.1", "--port", Integer.toString(port)));
+                command.addAll(List.of("file", file));
+            }
+            case QEMU_NBD -> {
+                command.addAll(List.of("qemu-nbd", "--persistent", "--shared=0", "--discard=unmap"));
+                command.addAll(direct ? List.of("--cache=none", "--aio=io_uring") : List.of("--cache=writeback"));
+                command.addAll(
+                        port == 0 ? List.of("--socket=" + socket) : List.of("--bind=127.0.0.1", "--port=" + port));
+                // The servers take turns on one file, so none may lock it.
+                command.add("--image-opts");
+                command.add("driver=raw,file.driver=file,file.locking=off,file.filename=" + file);
+            }
+        }
+        return command;
+    }
+
+    private static int freePort() {
+        try (ServerSocket socket = new ServerSocket(0)) {
+            return socket.getLocalPort();
+        } catch (IOException e) {
+            throw new BenchException("no free port: " + e.getMessage(), e);
+        }
+    }
+}

@@ -1,0 +1,139 @@
+package dev.ferry.bench;
+
+import dev.ferry.bench.ServerSuite.Sample;
+import java.io.IOException;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.EnumMap;
+import java.util.List;
+import java.util.Locale;
+import java.util.Map;
+import java.util.concurrent.Callable;
+
+/**
+ * Measures NBD servers side by side: all serve the same file, all are warmed up, and in each round each has its turn, in
+ * an order that rotates, so that a machine that slows down for a while slows all alike. What is compared is the ratio
+ * within a round.
+ */
+final class ServerBench implements Callable<Report> {
+    private static final long SIZE = 1L << 30;
+    private static final int WARM_UP_SECONDS = 3;
+
+    private final BenchOptions options;
+    private final ServerSuite suite;
+    private final Report report = new Report();
+
+    ServerBench(BenchOptions options, ServerSuite suite) {
+        this.options = options;
+        this.suite = suite;
+    }
+
+    @Override
+    public Report call() throws IOException {
+        for (Path directory : suite.directories()) {
+            try (Workspace workspace = Workspace.below(directory)) {
+                measure(workspace);
+            }
+        }
+        return report;
+    }
+
+    private void measure(Workspace workspace) {
+        options.progress("making a file on " + workspace.fileSystem());
+        Path scratch = workspace.directory();
+        BenchFile file = BenchFile.write(workspace.path("disk.raw"), options.sizeBytes(SIZE));
+        if (!suite.direct()) {
+            file.refill(scratch);
+        }
+        Map<Peer, ServerProcess> servers = new EnumMap<>(Peer.class);
+        try {
+            for (Peer peer : participants()) {
+                servers.put(peer, peer.serve(file, scratch, options, suite.direct(), suite.tcp()));
+            }
+            for (Workload workload : suite.workloads()) {
+                if (options.chosen(workload.name())) {
+                    compare(workspace, file, servers, workload);
+                }
+            }
+        } finally {
+            servers.values().forEach(ServerProcess::close);
+        }
+    }
+
+    private List<Peer> participants() {
+        List<Peer> participants = new ArrayList<>(suite.peers());
+        participants.addFirst(Peer.FERRY);
+        return participants;
+    }
+
+    private void compare(Workspace workspace, BenchFile file, Map<Peer, ServerProcess> servers, Workload workload) {
+        List<Peer> order = participants();
+        Map<Peer, List<Sample>> samples = new EnumMap<>(Peer.class);
+        for (Peer peer : order) {
+            samples.put(peer, new ArrayList<>());
+            sample(workspace, file, server(servers, peer), workload, Math.min(WARM_UP_SECONDS, options.seconds()));
+        }
+        for (int round = 0; round < options.rounds(); round++) {
+            StringBuilder line = new StringBuilder(String.format(
+                    Locale.ROOT,
+                    "%s %s, %s, round %d:",
+                    workspace.fileSystem(),
+                    suite.label(),
+                    workload.name(),
+                    round + 1));
+            for (int turn = 0; turn < order.size(); turn++) {
+                Peer peer = order.get((round + turn) % order.size());
+                Sample sample = sample(workspace, file, server(servers, peer), workload, options.seconds());
+                List<Sample> ofPeer = samples.get(peer);
+                if (ofPeer != null) {
+                    ofPeer.add(sample);
+                }
+                line.append(String.format(
+                        Locale.ROOT,
+                        "  %s %,.0f/s %.1f us CPU, median %.0f us",
+                        peer.label(),
+                        sample.load().perSecond(),
+                        sample.cpuMicrosPerOperation(),
+                        sample.load().medianMicros()));
+            }
+            options.progress(line.toString());
+        }
+        suite.targets().stream()
+                .filter(target -> target.workload().equals(workload))
+                .forEach(target -> report.add(comparison(workspace, target, samples)));
+    }
+
+    private static ServerProcess server(Map<Peer, ServerProcess> servers, Peer peer) {
+        ServerProcess server = servers.get(peer);
+        if (server == null) {
+            throw new BenchException("no server of " + peer.label());
+        }
+        return server;
+    }
+
+    private static Sample sample(
+            Workspace workspace, BenchFile file, ServerProcess server, Workload workload, int seconds) {
+        long before = server.cpuNanos();
+        Fio.Result load = Fio.run(workspace.directory(), server.uri(), file.sizeBytes(), workload, seconds);
+        return new Sample(load, server.cpuNanos() - before);
+    }
+
+    private Comparison comparison(Workspace workspace, ServerSuite.Target target, Map<Peer, List<Sample>> samples) {
+        List<Sample> ours = samples.getOrDefault(Peer.FERRY, List.of());
+        List<Sample> theirs = samples.getOrDefault(target.peer(), List.of());
+        double[] ratios = new double[ours.size()];
+        for (int round = 0; round < ratios.length; round++) {
+            ratios[round] =
+                    target.figure().of(ours.get(round)) / target.figure().of(theirs.get(round));
+        }
+        return new Comparison(
+                workspace.fileSystem() + " " + suite.label(),
+                target.workload().name(),
+                target.figure().label(),
+                Median.of(ours, target.figure()::of),
+                target.peer().label(),
+                Median.of(theirs, target.figure()::of),
+                Median.of(ratios),
+                target.goal());
+    }
+}

@@ -1,0 +1,124 @@
+package dev.ferry.bench;
+
+import java.nio.file.Path;
+import java.util.List;
+
+/**
+ * What a comparison of NBD servers consists of.
+ *
+ * @param directories on whose file systems to measure
+ * @param direct whether servers bypass the page cache
+ * @param tcp through TCP on loopback, not a unix socket
+ * @param peers the others
+ * @param targets what is measured and what is to be reached
+ */
+record ServerSuite(List<Path> directories, boolean direct, boolean tcp, List<Peer> peers, List<Target> targets) {
+    private static final Workload READ = new Workload("randread", 4096, 32);
+    private static final Workload WRITE = new Workload("randwrite", 4096, 32);
+    private static final Workload READ_ALONE = new Workload("randread", 4096, 1);
+    private static final Workload WRITE_ALONE = new Workload("randwrite", 4096, 1);
+    private static final Workload STREAM_READ = new Workload("read", 256 << 10, 16);
+    private static final Workload STREAM_WRITE = new Workload("write", 256 << 10, 16);
+
+    /** One server in one round. */
+    record Sample(Fio.Result load, long cpuNanos) {
+        double cpuMicrosPerOperation() {
+            return load.operations() == 0 ? 0 : cpuNanos / 1000.0 / load.operations();
+        }
+    }
+
+    /** A figure that samples have. */
+    enum Figure {
+        IOPS("IOPS"),
+        CPU("CPU us/op"),
+        LATENCY("median us");
+
+        private final String label;
+
+        Figure(String label) {
+            this.label = label;
+        }
+
+        String label() {
+            return label;
+        }
+
+        double of(Sample sample) {
+            return switch (this) {
+                case IOPS -> sample.load().perSecond();
+                case CPU -> sample.cpuMicrosPerOperation();
+                case LATENCY -> sample.load().medianMicros();
+            };
+        }
+    }
+
+    /** A figure of Ferry's, as a ratio to a peer's. */
+    record Target(Workload workload, Figure figure, Peer peer, Goal goal) {}
+
+    static ServerSuite cached(BenchOptions options) {
+        List<Target> targets = List.of(
+                atLeast(READ, Peer.NBDKIT, 1.5),
+                atMost(READ, Figure.CPU, Peer.NBDKIT, 0.6),
+                atLeast(READ, Peer.QEMU_NBD, 4),
+                atLeast(WRITE, Peer.NBDKIT, 1.25),
+                atMost(WRITE, Figure.CPU, Peer.NBDKIT, 0.75),
+                atLeast(WRITE, Peer.QEMU_NBD, 4),
+                atMost(READ_ALONE, Figure.LATENCY, Peer.NBDKIT, 0.75),
+                atMost(READ_ALONE, Figure.CPU, Peer.NBDKIT, 0.6),
+                atMost(WRITE_ALONE, Figure.LATENCY, Peer.NBDKIT, 0.75),
+                atMost(WRITE_ALONE, Figure.CPU, Peer.NBDKIT, 0.6),
+                atLeast(STREAM_READ, Peer.NBDKIT, 1.4),
+                atMost(STREAM_READ, Figure.CPU, Peer.NBDKIT, 0.25),
+                atLeast(STREAM_WRITE, Peer.NBDKIT, 1.1));
+        return new ServerSuite(options.directories(), false, false, List.of(Peer.NBDKIT, Peer.QEMU_NBD), targets);
+    }
+
+    static ServerSuite direct(BenchOptions options) {
+        List<Target> targets = List.of(
+                atLeast(READ, Peer.QEMU_NBD, 1.5),
+                atMost(READ, Figure.CPU, Peer.QEMU_NBD, 0.5),
+                atLeast(WRITE, Peer.QEMU_NBD, 2.2),
+                atMost(WRITE, Figure.CPU, Peer.QEMU_NBD, 0.5));
+        return new ServerSuite(options.directories(), true, false, List.of(Peer.QEMU_NBD), targets);
+    }
+
+    static ServerSuite cachedTcp(BenchOptions options) {
+        List<Target> targets = List.of(
+                atLeast(READ, Peer.NBDKIT, 1.3),
+                shown(READ, Figure.CPU, Peer.NBDKIT),
+                atLeast(WRITE, Peer.NBDKIT, 1.3),
+                shown(WRITE, Figure.CPU, Peer.NBDKIT));
+        return new ServerSuite(options.directories(), false, true, List.of(Peer.NBDKIT), targets);
+    }
+
+    static ServerSuite directTcp(BenchOptions options) {
+        List<Target> targets = List.of(
+                atLeast(READ, Peer.QEMU_NBD, 1.4),
+                shown(READ, Figure.CPU, Peer.QEMU_NBD),
+                atLeast(WRITE, Peer.QEMU_NBD, 1.4),
+                shown(WRITE, Figure.CPU, Peer.QEMU_NBD));
+        return new ServerSuite(options.directories(), true, true, List.of(Peer.QEMU_NBD), targets);
+    }
+
+    /** The workloads of all targets, each once, in their order. */
+    List<Workload> workloads() {
+        return targets.stream().map(Target::workload).distinct().toList();
+    }
+
+    /** What is measured, for a report. */
+    String label() {
+        return (tcp ? "tcp" : "unix") + (direct ? " O_DIRECT" : " cached");
+    }
+
+    private static Target atLeast(Workload workload, Peer peer, double bound) {
+        return new Target(workload, Figure.IOPS, peer, new Goal.AtLeast(bound));
+    }
+
+    private static Target atMost(Workload workload, Figure figure, Peer peer, double bound) {
+        return new Target(workload, figure, peer, new Goal.AtMost(bound));
+    }
+
+    private static Target shown(Workload workload, Figure figure, Peer peer) {
+        return new Target(workload, figure, peer, new Goal.None());
+    }
+}
