@@ -9,7 +9,7 @@ import org.jspecify.annotations.Nullable;
  * wait for the kernel.
  *
  * <pre>
- *   one turn:   commands ─▶ timers ─▶ operations that have ended ─▶ wait for the kernel ─▶ its completions ─▶ again
+ *   one turn:   timers ─▶ commands ⇄ operations that have ended ─▶ wait for the kernel ─▶ its completions ─▶ again
  * </pre>
  *
  * <p>A thread that submits a command wakes the loop only if it sleeps: the loop says so ({@code sleeping}) before it
@@ -19,6 +19,7 @@ import org.jspecify.annotations.Nullable;
 abstract class ThreadLoop extends EventLoop {
     private static final System.Logger LOG = System.getLogger(ThreadLoop.class.getName());
     private static final int COMMANDS_A_TURN = 256;
+    private static final int ROUNDS_A_TURN = 8;
 
     /** The slot of an operation that is in flight, but not with the kernel. */
     static final int OUTSIDE = Integer.MAX_VALUE;
@@ -60,11 +61,16 @@ abstract class ThreadLoop extends EventLoop {
     private void run() {
         open();
         while (!closed) {
-            runCommands();
             if (!timers.isEmpty()) {
                 timers.run(nanoTime(), this::runGuarded);
             }
-            runEnded();
+            // What one does often gives the other something to do; the kernel is asked when both have nothing left.
+            int rounds = 0;
+            do {
+                runCommands();
+                runEnded();
+                rounds++;
+            } while ((endedCount > 0 || !commands.isEmpty()) && rounds < ROUNDS_A_TURN);
             if (closed) {
                 break;
             }
@@ -122,7 +128,7 @@ abstract class ThreadLoop extends EventLoop {
     }
 
     private void runEnded() {
-        // Completions may end more operations: those wait for the next turn, so that the kernel has its turn too.
+        // Completions may end more operations: those wait for the next round.
         int count = endedCount;
         for (int i = 0; i < count; i++) {
             IoOperation operation = java.util.Objects.requireNonNull(ended[i]);
