@@ -32,7 +32,8 @@ public interface BlockDevice {
 
     /**
      * Writes {@code length} bytes from {@code buffer}, from its byte {@code at} on. The bytes must not change until the
-     * request has ended.
+     * request has ended, nor after that while the buffer is {@link IoBuffer#retained}: whoever wants to fill it again
+     * releases it to its pool and takes another, or asks.
      *
      * @param flags {@link RequestFlags#FUA} or 0
      */

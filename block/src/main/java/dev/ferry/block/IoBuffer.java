@@ -25,6 +25,7 @@ public final class IoBuffer {
     private final @Nullable BufferPool pool;
     final int sizeClass;
     boolean free;
+    private int retained;
 
     @Nullable
     IoBuffer nextFree;
@@ -86,9 +87,27 @@ public final class IoBuffer {
         return Zeroes.all(data, at, length);
     }
 
-    /** Gives this buffer back to its pool; does nothing for one that has none. */
+    /**
+     * Keeps this buffer from going back to its pool until one more {@link #release}: for a layer that lets a request
+     * end while something below may still read the bytes, such as a mirror that lets go of a target that stalls.
+     */
+    public void retain() {
+        retained++;
+    }
+
+    /** True while a layer has a hold on the bytes; its owner then takes another buffer instead of filling this again. */
+    public boolean retained() {
+        return retained > 0;
+    }
+
+    /**
+     * Gives this buffer back to its pool, once everybody who retained it has released it too. One that has no pool is
+     * left to the garbage collector.
+     */
     public void release() {
-        if (pool != null) {
+        if (retained > 0) {
+            retained--;
+        } else if (pool != null) {
             pool.release(this);
         }
     }

@@ -1,0 +1,321 @@
+package dev.ferry.migration.copy;
+
+import dev.ferry.block.BlockError;
+import dev.ferry.block.BufferPool;
+import dev.ferry.block.Completion;
+import dev.ferry.block.ErrorKind;
+import dev.ferry.block.Invariant;
+import dev.ferry.block.IoBuffer;
+import dev.ferry.block.Loop;
+import dev.ferry.filter.mirror.Mirror;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Objects;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * Copies every pending region of a mirror, in order, some at a time, whatever the guest does meanwhile.
+ *
+ * <p>A region that has been begun is finished at full speed: rate and pause act between regions, since guests may wait
+ * for one. Regions that become pending again behind the copier are copied in another round. Where requests end inline
+ * the copier goes on by commands to its loop, one region in each, so that guests have their turn.
+ *
+ * <p>Thread: the loop's. Errors: that of the source's read or map, or that for which the mirror let go of the target.
+ */
+public final class Copier {
+    private static final long WINDOW_BYTES = 1L << 30;
+    private static final int WINDOW_RUNS = 4096;
+    private static final int SKIPS_AT_ONCE = 4096;
+    private static final long LOOK_AGAIN_NANOS = 1_000_000;
+
+    private final Loop loop;
+    private final Mirror mirror;
+    private final BufferPool buffers;
+    private final CopierSettings settings;
+    private final TokenBucket bucket;
+    private final DataMap window;
+    private final Survey survey;
+    private final List<CopySlot> slots = new ArrayList<>();
+    private final Runnable turn = this::turn;
+    private final Runnable wake = this::wake;
+    private final Completion mapped = this::mapped;
+
+    private @Nullable CopySlot freeSlots;
+    private int active;
+    private boolean mapping;
+    private boolean turnDue;
+    private Loop.@Nullable Timer timer;
+    private long cursor;
+    private boolean paused;
+    private @Nullable BlockError failure;
+    private @Nullable Completion allCopied;
+    private @Nullable Completion idle;
+    private long doneBytes;
+    private long copiedBytes;
+    private long zeroBytes;
+
+    public Copier(Loop loop, Mirror mirror, BufferPool buffers, CopierSettings settings) {
+        this.loop = loop;
+        this.mirror = mirror;
+        this.buffers = buffers;
+        this.settings = settings;
+        this.bucket = new TokenBucket(settings.bytesPerSecond(), loop.nanoTime());
+        this.window = new DataMap(mirror.source(), WINDOW_RUNS);
+        this.survey = new Survey(loop, mirror.source());
+    }
+
+    // ---- commands
+
+    /**
+     * Begins, or begins again after the end of an earlier run.
+     *
+     * @param whenDone completes when no region is pending, or with the error that ended the copy, or with {@link
+     *     ErrorKind#CANCELLED} after {@link #stop}
+     */
+    public void start(Completion whenDone) {
+        Invariant.that(allCopied == null && idle == null, "copier started twice");
+        allCopied = whenDone;
+        failure = null;
+        cursor = 0;
+        window.forget();
+        survey.start();
+        makeSlots();
+        if (slots.isEmpty()) {
+            failure = BlockError.of(ErrorKind.NO_MEMORY, "copier", "copy", "no buffer is free");
+        }
+        schedule();
+    }
+
+    /** Begins no more regions. Those that were begun are finished. */
+    public void pause() {
+        paused = true;
+    }
+
+    public void resume() {
+        paused = false;
+        schedule();
+    }
+
+    public boolean paused() {
+        return paused;
+    }
+
+    /**
+     * Changes the rate at once.
+     *
+     * @param bytesPerSecond 0: no bound
+     */
+    public void rate(long bytesPerSecond) {
+        Invariant.that(bytesPerSecond >= 0, "rate of a copier");
+        bucket.rate(bytesPerSecond, loop.nanoTime());
+        Loop.Timer waiting = timer;
+        if (waiting != null) {
+            waiting.cancel();
+            timer = null;
+        }
+        schedule();
+    }
+
+    /** Bound on bytes a second, or 0. */
+    public long rate() {
+        return bucket.rate();
+    }
+
+    /** Ends the copy. Completes when nothing of it is in flight and its buffers are given back. */
+    public void stop(Completion whenIdle) {
+        Completion earlier = idle;
+        idle = earlier == null
+                ? whenIdle
+                : error -> {
+                    earlier.complete(error);
+                    whenIdle.complete(error);
+                };
+        if (failure == null) {
+            failure = BlockError.of(ErrorKind.CANCELLED, "copier", "copy", "stopped");
+        }
+        schedule();
+    }
+
+    public CopyProgress progress() {
+        long pending = mirror.pendingBytes();
+        long known = survey.done() ? survey.dataBytes() : doneBytes + pending;
+        return new CopyProgress(
+                mirror.geometry().sizeBytes(),
+                pending,
+                Math.max(known, doneBytes),
+                doneBytes,
+                copiedBytes,
+                zeroBytes,
+                survey.done());
+    }
+
+    // ---- what slots tell
+
+    void wasRead(long bytes) {
+        doneBytes += bytes;
+        bucket.take(bytes);
+    }
+
+    void written(long bytes) {
+        copiedBytes += bytes;
+    }
+
+    void zero(long bytes) {
+        zeroBytes += bytes;
+    }
+
+    void ended(CopySlot slot, @Nullable BlockError error) {
+        active--;
+        slot.nextFree = freeSlots;
+        freeSlots = slot;
+        if (error != null && failure == null) {
+            failure = error;
+        }
+        schedule();
+    }
+
+    // ---- turns
+
+    private void schedule() {
+        if (!turnDue) {
+            turnDue = true;
+            loop.execute(turn);
+        }
+    }
+
+    private void wake() {
+        timer = null;
+        schedule();
+    }
+
+    private void mapped(@Nullable BlockError error) {
+        mapping = false;
+        if (error != null && failure == null) {
+            failure = error;
+        }
+        schedule();
+    }
+
+    private void turn() {
+        turnDue = false;
+        if (allCopied == null && idle == null) {
+            return;
+        }
+        if (failure == null && !mirror.attached()) {
+            failure = BlockError.of(ErrorKind.UNAVAILABLE, "target", "copy", "the mirror has let go of it");
+        }
+        if (failure == null) {
+            begin();
+        }
+        boolean over = failure != null || mirror.pendingBytes() == 0;
+        if (over && active == 0 && !mapping) {
+            finish();
+        }
+    }
+
+    private void begin() {
+        int skips = 0;
+        while (!paused && !mapping && freeSlots != null && timer == null) {
+            long region = nextRegion();
+            if (region < 0) {
+                if (active == 0 && mirror.pendingBytes() > 0) {
+                    timer = loop.schedule(LOOK_AGAIN_NANOS, wake);
+                }
+                return;
+            }
+            long from = mirror.regionOffset(region);
+            long end = from + mirror.regionLength(region);
+            if (!window.covers(from, end)) {
+                askWindow(region);
+                return;
+            }
+            boolean trusted = !mirror.changedSinceWatch(region);
+            boolean hole = trusted && window.nextData(from, end) == end;
+            if (hole && mirror.targetIsZero(region)) {
+                mirror.skip(region);
+                zeroBytes += end - from;
+                if (++skips == SKIPS_AT_ONCE) {
+                    schedule();
+                    return;
+                }
+            } else if (!copy(region, trusted)) {
+                return;
+            }
+        }
+    }
+
+    /** @return false if nothing more may begin in this turn */
+    private boolean copy(long region, boolean trusted) {
+        long wait = bucket.waitNanos(loop.nanoTime());
+        if (wait > 0) {
+            timer = loop.schedule(wait, wake);
+            return false;
+        }
+        CopySlot slot = Objects.requireNonNull(freeSlots);
+        freeSlots = slot.nextFree;
+        slot.nextFree = null;
+        active++;
+        slot.copy(region, trusted ? window : null);
+        // Set by a slot that ended inline: the rest of the loop has its turn first.
+        return !turnDue;
+    }
+
+    private long nextRegion() {
+        long region = mirror.nextPending(cursor);
+        if (region < 0 && cursor > 0) {
+            region = mirror.nextPending(0);
+        }
+        if (region >= 0) {
+            cursor = region + 1;
+        }
+        return region;
+    }
+
+    private void askWindow(long region) {
+        mapping = true;
+        cursor = region;
+        long end = Math.min(mirror.regions(), region + Math.max(1, WINDOW_BYTES / mirror.regionBytes()));
+        mirror.watchChanges(region, end);
+        long endBytes = mirror.regionOffset(end - 1) + mirror.regionLength(end - 1);
+        window.ask(mirror.regionOffset(region), endBytes, mapped);
+    }
+
+    private void finish() {
+        Loop.Timer waiting = timer;
+        if (waiting != null) {
+            waiting.cancel();
+            timer = null;
+        }
+        survey.stop();
+        for (CopySlot slot : slots) {
+            slot.buffer().release();
+        }
+        slots.clear();
+        freeSlots = null;
+        Completion whenDone = allCopied;
+        Completion whenIdle = idle;
+        BlockError result = failure;
+        allCopied = null;
+        idle = null;
+        if (whenDone != null) {
+            whenDone.complete(result);
+        }
+        if (whenIdle != null) {
+            whenIdle.complete(null);
+        }
+    }
+
+    private void makeSlots() {
+        int chunk = Math.min(settings.chunkBytes(), mirror.regionBytes());
+        for (int i = 0; i < settings.depth(); i++) {
+            IoBuffer buffer = buffers.take(chunk);
+            if (buffer == null) {
+                return;
+            }
+            CopySlot slot = new CopySlot(this, mirror, buffer, chunk);
+            slot.nextFree = freeSlots;
+            freeSlots = slot;
+            slots.add(slot);
+        }
+    }
+}

@@ -1,0 +1,21 @@
+package dev.ferry.migration.copy;
+
+import dev.ferry.block.Invariant;
+
+/**
+ * How hard a copier pushes.
+ *
+ * @param depth regions copied at once; each takes a buffer of {@code chunkBytes}
+ * @param chunkBytes the longest read or write; a multiple of 64 KiB
+ * @param bytesPerSecond bound on what is read from the source; 0: none. It can be changed while the copier runs
+ */
+public record CopierSettings(int depth, int chunkBytes, long bytesPerSecond) {
+    /** Four chunks of 1 MiB at once, as fast as it goes. */
+    public static final CopierSettings DEFAULT = new CopierSettings(4, 1 << 20, 0);
+
+    public CopierSettings {
+        Invariant.that(depth >= 1 && depth <= 64, "depth of a copier");
+        Invariant.that(chunkBytes >= 64 << 10 && chunkBytes % (64 << 10) == 0, "chunk of a copier");
+        Invariant.that(bytesPerSecond >= 0, "rate of a copier");
+    }
+}

@@ -1,0 +1,73 @@
+package dev.ferry.migration.copy;
+
+import dev.ferry.block.BlockDevice;
+import dev.ferry.block.BlockError;
+import dev.ferry.block.Completion;
+import dev.ferry.block.ExtentSink;
+import dev.ferry.block.Loop;
+import org.jspecify.annotations.Nullable;
+
+/** Counts the data of a disk by its map, once, beside the copy: what there is to do. Nothing but progress hangs on it. */
+final class Survey implements ExtentSink, Completion {
+    private static final long STEP_BYTES = 1L << 30;
+
+    private final Loop loop;
+    private final BlockDevice device;
+    private final long sizeBytes;
+    private final Runnable ask = this::ask;
+    private boolean running;
+    private boolean asking;
+    private long position;
+    private long dataBytes;
+
+    Survey(Loop loop, BlockDevice device) {
+        this.loop = loop;
+        this.device = device;
+        this.sizeBytes = device.geometry().sizeBytes();
+    }
+
+    void start() {
+        running = true;
+        if (!done() && !asking) {
+            asking = true;
+            loop.execute(ask);
+        }
+    }
+
+    void stop() {
+        running = false;
+    }
+
+    boolean done() {
+        return position == sizeBytes;
+    }
+
+    long dataBytes() {
+        return dataBytes;
+    }
+
+    private void ask() {
+        if (running) {
+            device.extents(position, Math.min(STEP_BYTES, sizeBytes - position), this, this);
+        } else {
+            asking = false;
+        }
+    }
+
+    @Override
+    public void extent(long offset, long length, int state) {
+        if (state == 0) {
+            dataBytes += length;
+        }
+        position = offset + length;
+    }
+
+    @Override
+    public void complete(@Nullable BlockError error) {
+        if (error != null || done()) {
+            asking = false;
+        } else {
+            loop.execute(ask);
+        }
+    }
+}
