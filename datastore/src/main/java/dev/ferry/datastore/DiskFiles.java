@@ -46,6 +46,12 @@ public final class DiskFiles {
         return file.resolveSibling("." + file.getFileName() + PARTIAL_SUFFIX);
     }
 
+    /** The name that the file of a hidden name gets when it is published. */
+    public static Path publishedOf(Path partial) {
+        String hidden = partial.getFileName().toString();
+        return partial.resolveSibling(hidden.substring(1, hidden.length() - PARTIAL_SUFFIX.length()));
+    }
+
     /**
      * Gives a file that has its hidden name its real one; does nothing where it has that already.
      *

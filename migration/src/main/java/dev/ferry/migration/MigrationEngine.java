@@ -3,7 +3,9 @@ package dev.ferry.migration;
 import dev.ferry.block.BlockException;
 import dev.ferry.block.ErrorKind;
 import dev.ferry.datastore.DiskFiles;
+import dev.ferry.filter.mirror.MirrorSettings;
 import dev.ferry.migration.MigrationPlan.DiskPlan;
+import dev.ferry.migration.copy.CopierSettings;
 import dev.ferry.migration.journal.Authority;
 import dev.ferry.migration.journal.DiskRecord;
 import dev.ferry.migration.journal.FileJournals;
@@ -12,6 +14,7 @@ import dev.ferry.migration.journal.Journals;
 import dev.ferry.migration.journal.MoveRecord;
 import dev.ferry.stack.Stacks;
 import java.io.IOException;
+import java.nio.file.Path;
 import java.time.Duration;
 import java.time.InstantSource;
 import java.util.ArrayList;
@@ -50,7 +53,25 @@ public final class MigrationEngine {
     private final Map<String, MoveRecord> past = new LinkedHashMap<>();
     private long nextNumber = 1;
 
-    /** An engine that moves disks with the mirror, and keeps its journals in a directory. */
+    /**
+     * An engine that moves disks with the mirror.
+     *
+     * @param journals directory of its journals, made if need be
+     * @param stacks where disks are open, or are opened
+     * @param threads make the thread of each migration; virtual ones will do
+     */
+    public static MigrationEngine open(
+            Path journals, Stacks stacks, Catalog catalog, InstantSource clock, ThreadFactory threads)
+            throws BlockException {
+        Carrier.Factory mirrors = (disk, target, events) ->
+                new MirrorCarrier(disk, target, events, MirrorSettings.DEFAULT, CopierSettings.DEFAULT);
+        try {
+            return new MigrationEngine(new FileJournals(journals), stacks, catalog, mirrors, clock, threads);
+        } catch (IOException e) {
+            throw Planner.refusal(ErrorKind.IO, "journals", "no directory can be made: " + e.getMessage());
+        }
+    }
+
     MigrationEngine(
             Journals journals,
             Stacks stacks,

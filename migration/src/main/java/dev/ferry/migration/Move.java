@@ -128,6 +128,15 @@ final class Move implements Runnable {
         }
     }
 
+    /** Waits for one thing to come into the mailbox and works it off, called off or not. */
+    void handleOne() {
+        try {
+            mailbox.take().run();
+        } catch (InterruptedException e) {
+            throw new IllegalStateException("nobody interrupts a move", e);
+        }
+    }
+
     /** Works off what is in the mailbox now. */
     void handleMail() throws CalledOff, BlockException {
         for (Runnable letter = mailbox.poll(); letter != null; letter = mailbox.poll()) {

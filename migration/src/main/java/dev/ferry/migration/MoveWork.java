@@ -110,10 +110,22 @@ final class MoveWork {
         DiskSpec source = disk.disk.side().spec();
         DiskSpec spec =
                 new DiskSpec(record.name(), made.partial(), record.targetProvisioning(), false, source.direct());
-        DiskSide target = around.stacks().openSide(disk.disk, spec);
+        DiskSide target = open(disk.disk, spec);
         disk.target = target;
         if (record.targetProvisioning() != Provisioning.THIN) {
             provision(target);
+        }
+    }
+
+    /** Past the page cache if the source is, and if the target's file system can do that. */
+    private DiskSide open(OpenDisk disk, DiskSpec spec) throws BlockException {
+        try {
+            return around.stacks().openSide(disk, spec);
+        } catch (BlockException e) {
+            if (!spec.direct() || e.kind() != ErrorKind.UNSUPPORTED) {
+                throw e;
+            }
+            return around.stacks().openSide(disk, spec.cached());
         }
     }
 
@@ -137,17 +149,9 @@ final class MoveWork {
         } catch (CalledOff e) {
             provisioner.stop();
             while (!done[0]) {
-                waitOutCancelled(() -> done[0]);
+                move.handleOne();
             }
             throw e;
-        }
-    }
-
-    private void waitOutCancelled(java.util.function.BooleanSupplier done) throws BlockException {
-        try {
-            move.until(done);
-        } catch (CalledOff again) {
-            Thread.onSpinWait();
         }
     }
 

@@ -3,17 +3,20 @@ package dev.ferry.stack;
 import dev.ferry.block.BlockDevice;
 import dev.ferry.block.BlockException;
 import dev.ferry.block.CheckedDevice;
+import dev.ferry.filter.Aligner;
 import dev.ferry.image.RawImage;
+import java.nio.file.Path;
 
 /**
- * The part of a stack that stands for one place where a disk's bytes are: boundary, format, boundary, file. A disk
+ * The part of a stack that stands for one place where a disk's bytes are: boundary, format, boundary, file, and an
+ * aligner on top where the file takes whole blocks only. A disk
  * has one; while it moves, it has two.
  *
  * <p>Made and closed by the control plane; its device belongs to the loop.
  */
 public final class DiskSide {
     private final DiskLoop loop;
-    private final DiskSpec spec;
+    private volatile DiskSpec spec;
     private final BlockDevice file;
     private final BlockDevice device;
 
@@ -29,7 +32,9 @@ public final class DiskSide {
         String name = spec.path().toString();
         BlockDevice file = CheckedDevice.of(opener.open(loop, spec), name);
         BlockDevice device = CheckedDevice.of(new RawImage(file, spec.provisioning()), spec.name() + " in " + name);
-        return new DiskSide(loop, spec, file, device);
+        BlockDevice bytes =
+                device.geometry().blockSizeBytes() == 1 ? device : new Aligner(device, loop.buffers());
+        return new DiskSide(loop, spec, file, bytes);
     }
 
     public DiskSpec spec() {
@@ -52,6 +57,11 @@ public final class DiskSide {
 
     public long sizeBytes() {
         return device.geometry().sizeBytes();
+    }
+
+    /** Its file has got another name. */
+    void published(Path path) {
+        spec = spec.at(path, spec.provisioning());
     }
 
     /** Makes all that was acknowledged durable, and waits for it. */

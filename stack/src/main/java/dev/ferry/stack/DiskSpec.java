@@ -17,4 +17,9 @@ public record DiskSpec(String name, Path path, Provisioning provisioning, boolea
     public DiskSpec at(Path otherPath, Provisioning otherProvisioning) {
         return new DiskSpec(name, otherPath, otherProvisioning, readOnly, direct);
     }
+
+    /** The same through the page cache. */
+    public DiskSpec cached() {
+        return new DiskSpec(name, path, provisioning, readOnly, false);
+    }
 }

@@ -3,6 +3,9 @@ package dev.ferry.stack;
 import dev.ferry.block.BlockDevice;
 import dev.ferry.block.BlockException;
 import dev.ferry.block.CheckedDevice;
+import dev.ferry.filter.Gate;
+import dev.ferry.filter.Stats;
+import dev.ferry.filter.StatsSnapshot;
 import java.nio.file.Path;
 
 /**
@@ -14,6 +17,8 @@ import java.nio.file.Path;
 public final class OpenDisk {
     private final String name;
     private final DiskLoop loop;
+    private final Gate gate;
+    private final Stats stats;
     private final BlockDevice front;
     private volatile DiskSide side;
 
@@ -24,7 +29,9 @@ public final class OpenDisk {
         this.name = name;
         this.loop = side.loop();
         this.side = side;
-        this.front = CheckedDevice.of(side.device(), name);
+        this.gate = new Gate(loop.loop(), side.device());
+        this.stats = new Stats(loop.loop(), gate);
+        this.front = CheckedDevice.of(stats, name);
     }
 
     public String name() {
@@ -54,9 +61,24 @@ public final class OpenDisk {
         return side.spec().path();
     }
 
+    /** What guests have asked of this disk since it was opened, and how long it took. */
+    public StatsSnapshot stats() throws BlockException {
+        return OnLoop.get(loop.loop(), stats::snapshot);
+    }
+
     /** Makes all that was acknowledged durable, and waits for it. */
     public void flush() throws BlockException {
         OnLoop.await(loop.loop(), front::flush);
+    }
+
+    /** Where the stack is changed; on the loop. */
+    Gate gate() {
+        return gate;
+    }
+
+    /** Says that another side holds the authority now. */
+    void movedTo(DiskSide other) {
+        side = other;
     }
 
     void close() throws BlockException {

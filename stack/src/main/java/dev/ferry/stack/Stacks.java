@@ -31,17 +31,12 @@ public final class Stacks {
     }
 
     /**
-     * Opens a disk, on the loop whose turn it is, or gives the open one one more user.
-     *
-     * @throws BlockException of kind {@link ErrorKind#BUSY} if a disk of that name is open from another file
+     * Opens a disk, on the loop whose turn it is; or gives the one of that name that is open one more user, wherever it
+     * may have moved meanwhile.
      */
     public synchronized OpenDisk acquire(DiskSpec spec) throws BlockException {
         OpenDisk open = disks.get(spec.name());
         if (open != null) {
-            if (!open.path().equals(spec.path())) {
-                throw BlockError.of(ErrorKind.BUSY, spec.name(), "open", "it is open from " + open.path())
-                        .toException();
-            }
             open.users++;
             return open;
         }

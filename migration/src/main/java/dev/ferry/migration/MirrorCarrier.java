@@ -1,0 +1,276 @@
+package dev.ferry.migration;
+
+import dev.ferry.block.BlockError;
+import dev.ferry.block.BlockException;
+import dev.ferry.block.ErrorKind;
+import dev.ferry.block.Loop;
+import dev.ferry.datastore.DiskFiles;
+import dev.ferry.filter.mirror.Mirror;
+import dev.ferry.filter.mirror.MirrorSettings;
+import dev.ferry.migration.copy.Copier;
+import dev.ferry.migration.copy.CopierSettings;
+import dev.ferry.migration.copy.CopyProgress;
+import dev.ferry.migration.copy.DifferingRange;
+import dev.ferry.migration.copy.Verifier;
+import dev.ferry.migration.copy.VerifierSettings;
+import dev.ferry.migration.copy.VerifyListener;
+import dev.ferry.migration.copy.VerifyResult;
+import dev.ferry.stack.DiskSide;
+import dev.ferry.stack.LiveMirror;
+import dev.ferry.stack.OnLoop;
+import dev.ferry.stack.OpenDisk;
+import java.util.Objects;
+import org.jspecify.annotations.Nullable;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+
+/**
+ * The mirror as a strategy: from the start on every write of the guest goes to both sides where the target has been copied,
+ * one pass of a copier brings the rest, and from then on both sides are in step until the switch.
+ *
+ * <p>Thread: that of the move; what it knows of the mirror, the copier and the verifier it asks on the disk's loop.
+ */
+final class MirrorCarrier implements Carrier {
+    private static final Logger LOG = LoggerFactory.getLogger(MirrorCarrier.class);
+    /** How long the copier gets to come to rest when a move is called off. */
+    private static final long STOP_NANOS_MAX = 2_000_000_000L;
+
+    private final OpenDisk disk;
+    private final DiskSide target;
+    private final Events events;
+    private final MirrorSettings mirrorSettings;
+    private final CopierSettings copierSettings;
+    private final Loop loop;
+    private @Nullable LiveMirror live;
+    private @Nullable Copier copier;
+    private @Nullable Verifier verifier;
+    private @Nullable BlockError lost;
+    private boolean paused;
+    private long rateBytesPerSecond;
+
+    MirrorCarrier(
+            OpenDisk disk,
+            DiskSide target,
+            Events events,
+            MirrorSettings mirrorSettings,
+            CopierSettings copierSettings) {
+        this.disk = disk;
+        this.target = target;
+        this.events = events;
+        this.mirrorSettings = mirrorSettings;
+        this.copierSettings = copierSettings;
+        this.loop = disk.loop().loop();
+    }
+
+    private LiveMirror live() {
+        return Objects.requireNonNull(live);
+    }
+
+    private Mirror mirror() {
+        return live().mirror();
+    }
+
+    @Override
+    public void start() throws BlockException {
+        live = LiveMirror.insert(disk, target, mirrorSettings, this::targetLost);
+        OnLoop.run(loop, () -> {
+            Copier made = new Copier(loop, mirror(), disk.loop().buffers(), copierSettings);
+            copier = made;
+            made.rate(rateBytesPerSecond);
+            if (paused) {
+                made.pause();
+            }
+            startCopier();
+        });
+    }
+
+    /** On the loop. */
+    private void startCopier() {
+        Objects.requireNonNull(copier).start(this::copierEnded);
+    }
+
+    /** On the loop. What ends it because the target is lost has been told by the mirror. */
+    private void copierEnded(@Nullable BlockError error) {
+        if (error == null) {
+            events.copied();
+        } else if (error.kind() != ErrorKind.CANCELLED && mirror().attached()) {
+            events.sourceFailed(error);
+        }
+    }
+
+    /** On the loop. */
+    private void targetLost(BlockError why) {
+        lost = why;
+        events.targetLost(why);
+    }
+
+    @Override
+    public void pause() throws BlockException {
+        OnLoop.run(loop, () -> {
+            paused = true;
+            if (copier != null) {
+                copier.pause();
+            }
+        });
+    }
+
+    @Override
+    public void resume() throws BlockException {
+        OnLoop.run(loop, () -> {
+            paused = false;
+            if (copier != null) {
+                copier.resume();
+            }
+        });
+    }
+
+    @Override
+    public void rate(long bytesPerSecond) throws BlockException {
+        OnLoop.run(loop, () -> {
+            rateBytesPerSecond = bytesPerSecond;
+            if (copier != null) {
+                copier.rate(bytesPerSecond);
+            }
+        });
+    }
+
+    @Override
+    public void verify() throws BlockException {
+        OnLoop.run(loop, () -> {
+            Verifier made = new Verifier(loop, mirror(), disk.loop().buffers(), VerifierSettings.DEFAULT);
+            verifier = made;
+            made.start(new VerifyListener() {
+                @Override
+                public void verified(VerifyResult result) {
+                    events.verified(new Verdict(
+                            result.equal(), result.sourceDigest(), result.targetDigest(), difference(result)));
+                }
+
+                @Override
+                public void failed(BlockError why) {
+                    if (why.kind() != ErrorKind.CANCELLED && mirror().attached()) {
+                        events.sourceFailed(why);
+                    }
+                }
+            });
+        });
+    }
+
+    private static @Nullable String difference(VerifyResult result) {
+        if (result.differences().isEmpty()) {
+            return result.equal() ? null : "an unknown place";
+        }
+        DifferingRange first = result.differences().getFirst();
+        return "byte " + first.offset() + " and the " + first.length() + " from there on";
+    }
+
+    /**
+     * A target that ran out of room, or was only slow, has kept what it was given. Of one that failed otherwise nobody
+     * knows what it lost, so all is copied again.
+     */
+    @Override
+    public void reconnect() throws BlockException {
+        BlockError refusal = OnLoop.<Answer>get(loop, () -> new Answer(takeUp())).refusal();
+        if (refusal != null) {
+            throw refusal.toException();
+        }
+    }
+
+    private record Answer(@Nullable BlockError refusal) {}
+
+    /** On the loop. */
+    private @Nullable BlockError takeUp() {
+        Mirror mirror = mirror();
+        if (!mirror.attached()) {
+            if (mirror.targetInFlight() > 0) {
+                return BlockError.of(
+                        ErrorKind.UNAVAILABLE,
+                        target.spec().path().toString(),
+                        "resume",
+                        "it has not answered " + mirror.targetInFlight() + " requests yet");
+            }
+            BlockError why = lost;
+            boolean keeps = why != null && (why.kind() == ErrorKind.NO_SPACE || why.kind() == ErrorKind.TIMED_OUT);
+            mirror.reattach(target.device(), keeps);
+        }
+        startCopier();
+        return null;
+    }
+
+    @Override
+    public Figures figures() throws BlockException {
+        return OnLoop.get(loop, () -> {
+            if (copier == null) {
+                return Figures.NONE;
+            }
+            CopyProgress progress = copier.progress();
+            return new Figures(
+                    progress.doneBytes(), progress.workBytes(), progress.copiedBytes(), mirror().bytesMirrored());
+        });
+    }
+
+    @Override
+    public void settle() throws BlockException {
+        live().settle();
+    }
+
+    @Override
+    public long switchOver(Decision decision) throws BlockException {
+        return live().switchOver(decision::record);
+    }
+
+    @Override
+    public void finish() {
+        try {
+            live().finish(DiskFiles.publishedOf(target.spec().path()));
+        } catch (BlockException e) {
+            LOG.warn("the source of disk {} did not close well", disk.name(), e);
+        }
+    }
+
+    @Override
+    public void abandon() {
+        if (live == null) {
+            closeTarget();
+            return;
+        }
+        try {
+            stop();
+            try {
+                live().remove();
+            } finally {
+                live().dropTarget();
+            }
+        } catch (BlockException e) {
+            LOG.warn("the mirror of disk {} could only be switched off, not taken out", disk.name(), e);
+        }
+    }
+
+    private void stop() throws BlockException {
+        boolean rests = OnLoop.await(loop, STOP_NANOS_MAX, whenIdle -> {
+            if (copier == null) {
+                whenIdle.complete(null);
+            } else {
+                copier.stop(whenIdle);
+            }
+        });
+        boolean ends = OnLoop.await(loop, STOP_NANOS_MAX, whenIdle -> {
+            if (verifier == null) {
+                whenIdle.complete(null);
+            } else {
+                verifier.stop(whenIdle);
+            }
+        });
+        if (!rests || !ends) {
+            LOG.warn("disk {}: a copy in flight does not end; it is left to itself", disk.name());
+        }
+    }
+
+    private void closeTarget() {
+        try {
+            target.close();
+        } catch (BlockException e) {
+            LOG.warn("the target of disk {} did not close well", disk.name(), e);
+        }
+    }
+}

@@ -1,0 +1,133 @@
+package dev.ferry.migration;
+
+import dev.ferry.block.BlockDevice;
+import dev.ferry.block.BlockError;
+import dev.ferry.block.Capabilities;
+import dev.ferry.block.Completion;
+import dev.ferry.block.ErrorKind;
+import dev.ferry.block.ExtentSink;
+import dev.ferry.block.Geometry;
+import dev.ferry.block.IoBuffer;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.concurrent.atomic.AtomicBoolean;
+import org.jspecify.annotations.Nullable;
+
+/** A file that fails or hangs when the test says so. The mood is set from any thread, all else is on the loop. */
+final class FlakyDevice implements BlockDevice {
+    enum Mood {
+        WELL,
+        NO_READS,
+        NO_CHANGES,
+        FULL,
+        NO_FLUSHES,
+        SILENT
+    }
+
+    private final BlockDevice next;
+    private final AtomicBoolean closed = new AtomicBoolean();
+    private final List<Runnable> held = new ArrayList<>();
+    volatile Mood mood = Mood.WELL;
+
+    FlakyDevice(BlockDevice next) {
+        this.next = next;
+    }
+
+    /** On the loop: answers what was left without an answer. */
+    void wakeUp() {
+        mood = Mood.WELL;
+        List<Runnable> late = List.copyOf(held);
+        held.clear();
+        late.forEach(Runnable::run);
+    }
+
+    private boolean fails(String operation, long offset, long length, Completion completion, Runnable again) {
+        ErrorKind kind = kindFor(operation);
+        if (mood == Mood.SILENT) {
+            held.add(again);
+            return true;
+        }
+        if (kind != null) {
+            completion.complete(BlockError.of(
+                    kind,
+                    "flaky",
+                    operation,
+                    offset,
+                    length,
+                    kind == ErrorKind.NO_SPACE ? "no space left on device" : "input/output error"));
+            return true;
+        }
+        return false;
+    }
+
+    private @Nullable ErrorKind kindFor(String operation) {
+        return switch (mood) {
+            case WELL, SILENT -> null;
+            case NO_READS -> operation.equals("read") ? ErrorKind.IO : null;
+            case NO_CHANGES -> operation.equals("write") || operation.equals("zero") ? ErrorKind.IO : null;
+            case FULL -> operation.equals("write") ? ErrorKind.NO_SPACE : null;
+            case NO_FLUSHES -> operation.equals("flush") ? ErrorKind.IO : null;
+        };
+    }
+
+    @Override
+    public Geometry geometry() {
+        return next.geometry();
+    }
+
+    @Override
+    public Capabilities capabilities() {
+        return next.capabilities();
+    }
+
+    @Override
+    public void read(long offset, IoBuffer buffer, int at, int length, Completion completion) {
+        if (!fails("read", offset, length, completion, () -> next.read(offset, buffer, at, length, completion))) {
+            next.read(offset, buffer, at, length, completion);
+        }
+    }
+
+    @Override
+    public void write(long offset, IoBuffer buffer, int at, int length, int flags, Completion completion) {
+        Runnable again = () -> next.write(offset, buffer, at, length, flags, completion);
+        if (!fails("write", offset, length, completion, again)) {
+            next.write(offset, buffer, at, length, flags, completion);
+        }
+    }
+
+    @Override
+    public void writeZeroes(long offset, long length, int flags, Completion completion) {
+        if (!fails("zero", offset, length, completion, () -> next.writeZeroes(offset, length, flags, completion))) {
+            next.writeZeroes(offset, length, flags, completion);
+        }
+    }
+
+    @Override
+    public void discard(long offset, long length, int flags, Completion completion) {
+        if (!fails("zero", offset, length, completion, () -> next.discard(offset, length, flags, completion))) {
+            next.discard(offset, length, flags, completion);
+        }
+    }
+
+    @Override
+    public void flush(Completion completion) {
+        if (!fails("flush", -1, -1, completion, () -> next.flush(completion))) {
+            next.flush(completion);
+        }
+    }
+
+    @Override
+    public void extents(long offset, long length, ExtentSink sink, Completion completion) {
+        next.extents(offset, length, sink, completion);
+    }
+
+    /** Closes the file, if nobody has. */
+    @Override
+    public void close(Completion completion) {
+        if (closed.getAndSet(true)) {
+            completion.complete(null);
+        } else {
+            next.close(completion);
+        }
+    }
+}

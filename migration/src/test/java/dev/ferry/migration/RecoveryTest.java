@@ -1,0 +1,202 @@
+package dev.ferry.migration;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import dev.ferry.image.Provisioning;
+import dev.ferry.stack.OpenDisk;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.nio.file.StandardOpenOption;
+import java.time.Duration;
+import java.util.HashSet;
+import java.util.List;
+import java.util.Set;
+import java.util.concurrent.TimeUnit;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.Timeout;
+import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
+
+/**
+ * The process dies right after each record of its journal, under load, and the next start brings the move to an end.
+ * Afterwards there is exactly one disk, where the inventory says, with every byte that the guest was told is written.
+ */
+@Timeout(120)
+class RecoveryTest {
+    private static final int SIZE = 2 * World.MIB;
+    private static final int RECORDS_MAX = 40;
+
+    @TempDir
+    Path directory;
+
+    @ParameterizedTest
+    @CsvSource({"1,true,false", "1,false,true", "2,true,false"})
+    void everyRecordMayBeTheLast(int disks, boolean verify, boolean keepSource) throws Exception {
+        Set<Phase> phases = new HashSet<>();
+        for (int records = 1; records < RECORDS_MAX; records++) {
+            try (World world = new World(directory.resolve("cut-after-" + records))) {
+                if (crashAfter(world, records, disks, verify, keepSource, phases)) {
+                    assertThat(phases).contains(Phase.PREPARE, Phase.CREATE, Phase.COPY, Phase.SWITCH, Phase.COMMIT);
+                    assertThat(phases.contains(Phase.VERIFY)).isEqualTo(verify);
+                    return;
+                }
+            }
+        }
+        throw new AssertionError("the move never came to its end");
+    }
+
+    /** @return true if the move ended before so many records were written */
+    private static boolean crashAfter(
+            World world, int records, int disks, boolean verify, boolean keepSource, Set<Phase> phases)
+            throws Exception {
+        Guest[] guests = new Guest[disks];
+        String[] names = new String[disks];
+        for (int i = 0; i < disks; i++) {
+            names[i] = "vm" + i;
+            byte[] content = world.disk(names[i], SIZE, Provisioning.THIN, records);
+            OpenDisk disk = world.openDisk(names[i]);
+            guests[i] = new Guest(disk, content, records).start();
+        }
+        world.recordsUntilPowerCut.set(records);
+        boolean whole = moveUntilPowerCut(world, new MigrationRequest(List.of(names), "fast", null, 0, verify, keepSource));
+        Phase lastPhase = world.lastPhase;
+        world.recordsUntilPowerCut.set(Integer.MAX_VALUE);
+        world.reboot();
+        List<MigrationStatus> recovered = world.engine.recover();
+        if (whole) {
+            assertThat(recovered).isEmpty();
+            return true;
+        }
+        recovered.forEach(status -> assertThat(status.state().over()).as(status.toString()).isTrue());
+        MigrationStatus status = world.engine.find("m1");
+        phases.add(lastPhase);
+        int switched = 0;
+        for (int i = 0; i < disks; i++) {
+            Path path = world.path(names[i]);
+            boolean moved = path.startsWith(world.directory.resolve("fast").toRealPath());
+            switched += moved ? 1 : 0;
+            assertThat(status.disks().get(i).switched()).isEqualTo(moved);
+            guests[i].check(path);
+            assertThat(world.names("fast").contains(names[i] + ".raw")).isEqualTo(moved);
+            assertThat(world.names("slow").contains(names[i] + ".raw")).isEqualTo(!moved || keepSource);
+        }
+        assertThat(world.names("fast")).as("after %d records", records).hasSize(switched);
+        assertThat(status.state()).isEqualTo(switched == disks ? MigrationState.DONE : MigrationState.FAILED);
+        if (switched < disks) {
+            assertThat(status.error()).contains("restarted");
+            runAgain(world, names);
+        }
+        return false;
+    }
+
+    private static void runAgain(World world, String[] names) throws Exception {
+        for (String name : names) {
+            if (!world.disk(name).datastore().equals("fast")) {
+                String id = world.engine.start(MigrationRequest.of(name, "fast")).id();
+                assertThat(world.engine.await(id, Duration.ofSeconds(20)).state()).isEqualTo(MigrationState.DONE);
+            }
+        }
+    }
+
+    private static boolean moveUntilPowerCut(World world, MigrationRequest request) throws Exception {
+        try {
+            String id = world.engine.start(request).id();
+            long deadline = System.nanoTime() + TimeUnit.SECONDS.toNanos(30);
+            while (System.nanoTime() < deadline) {
+                if (world.isCut()) {
+                    return false;
+                }
+                if (world.engine.await(id, Duration.ofMillis(2)).state().over()) {
+                    return !world.isCut();
+                }
+            }
+            throw new AssertionError("neither done nor dead");
+        } catch (World.PowerCut e) {
+            return false;
+        }
+    }
+
+    @Test
+    void aCrashDuringRecoveryIsRecoveredFrom() throws Exception {
+        try (World world = new World(directory)) {
+            byte[] content = world.disk("vm0", SIZE, Provisioning.THIN, 5);
+            Guest guest = new Guest(world.openDisk("vm0"), content, 5).start();
+            world.recordsUntilPowerCut.set(5);
+            assertThat(moveUntilPowerCut(world, MigrationRequest.of("vm0", "fast"))).isFalse();
+            for (int records = 0; records < 10; records++) {
+                world.recordsUntilPowerCut.set(records);
+                world.reboot();
+                recoverUntilPowerCut(world);
+            }
+            world.recordsUntilPowerCut.set(Integer.MAX_VALUE);
+            world.reboot();
+            assertThat(world.engine.recover()).isEmpty();
+            assertThat(world.engine.find("m1").state()).isEqualTo(MigrationState.FAILED);
+            guest.check(world.path("vm0"));
+            assertThat(world.names("fast")).isEmpty();
+        }
+    }
+
+    private static void recoverUntilPowerCut(World world) throws Exception {
+        try {
+            world.engine.recover();
+        } catch (World.PowerCut e) {
+            assertThat(world.isCut()).isTrue();
+        }
+    }
+
+    @Test
+    void aDamagedJournalTouchesNothing() throws Exception {
+        try (World world = new World(directory)) {
+            world.disk("vm0", SIZE, Provisioning.THIN, 6);
+            world.recordsUntilPowerCut.set(5);
+            assertThat(moveUntilPowerCut(world, MigrationRequest.of("vm0", "fast"))).isFalse();
+            Path journal = directory.resolve("journal/m1.journal");
+            byte[] bytes = Files.readAllBytes(journal);
+            bytes[40] ^= 1;
+            Files.write(journal, bytes, StandardOpenOption.TRUNCATE_EXISTING);
+            List<String> before = world.names("fast");
+            world.recordsUntilPowerCut.set(Integer.MAX_VALUE);
+            world.reboot();
+            List<MigrationStatus> recovered = world.engine.recover();
+            assertThat(recovered).hasSize(1);
+            assertThat(recovered.getFirst().state()).isEqualTo(MigrationState.FAILED);
+            assertThat(recovered.getFirst().error()).contains("damaged").contains("no file was touched");
+            assertThat(world.names("fast")).isEqualTo(before).isNotEmpty();
+            assertThat(world.names("slow")).containsExactly("vm0.raw");
+        }
+    }
+
+    @Test
+    void aTargetThatIsNotThereAtTheStartIsNotForgotten() throws Exception {
+        try (World world = new World(directory)) {
+            world.disk("vm0", SIZE, Provisioning.THIN, 7);
+            world.inventoryFails = true;
+            String id = world.engine.start(MigrationRequest.of("vm0", "fast")).id();
+            assertThat(world.engine.await(id, Duration.ofSeconds(20)).state()).isEqualTo(MigrationState.SWITCHED);
+            world.reboot();
+            assertThat(world.engine.recover().getFirst().state()).isEqualTo(MigrationState.SWITCHED);
+            assertThat(world.names("slow")).containsExactly("vm0.raw");
+            world.inventoryFails = false;
+            world.reboot();
+            assertThat(world.engine.recover().getFirst().state()).isEqualTo(MigrationState.DONE);
+            assertThat(world.names("slow")).isEmpty();
+            assertThat(world.names("fast")).containsExactly("vm0.raw");
+        }
+    }
+
+    @Test
+    void numbersGoOnAfterAStart() throws Exception {
+        try (World world = new World(directory)) {
+            world.disk("vm0", SIZE, Provisioning.THIN, 8);
+            String first = world.engine.start(MigrationRequest.of("vm0", "fast")).id();
+            world.engine.await(first, Duration.ofSeconds(20));
+            world.reboot();
+            world.engine.recover();
+            assertThat(world.engine.find(first).state()).isEqualTo(MigrationState.DONE);
+            assertThat(world.engine.start(MigrationRequest.of("vm0", "slow")).id()).isEqualTo("m2");
+            world.engine.await("m2", Duration.ofSeconds(20));
+        }
+    }
+}

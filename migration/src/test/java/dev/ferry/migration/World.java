@@ -1,0 +1,273 @@
+package dev.ferry.migration;
+
+import dev.ferry.block.BlockDevice;
+import dev.ferry.block.BlockError;
+import dev.ferry.block.BlockException;
+import dev.ferry.block.BufferPool;
+import dev.ferry.block.ErrorKind;
+import dev.ferry.datastore.Datastore;
+import dev.ferry.datastore.NewDisk;
+import dev.ferry.device.FileDevice;
+import dev.ferry.device.FileOptions;
+import dev.ferry.device.ReactorLoop;
+import dev.ferry.filter.mirror.MirrorSettings;
+import dev.ferry.image.Provisioning;
+import dev.ferry.migration.copy.CopierSettings;
+import dev.ferry.migration.journal.FileJournals;
+import dev.ferry.migration.journal.Journal;
+import dev.ferry.migration.journal.Journals;
+import dev.ferry.migration.journal.MoveRecord;
+import dev.ferry.reactor.EventLoop;
+import dev.ferry.reactor.EventLoops;
+import dev.ferry.stack.DiskLoop;
+import dev.ferry.stack.DiskSpec;
+import dev.ferry.stack.OpenDisk;
+import dev.ferry.stack.Stacks;
+import java.io.IOException;
+import java.nio.ByteBuffer;
+import java.nio.channels.FileChannel;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.nio.file.StandardOpenOption;
+import java.time.InstantSource;
+import java.util.ArrayList;
+import java.util.HashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Objects;
+import java.util.Random;
+import java.util.concurrent.ConcurrentHashMap;
+import java.util.concurrent.atomic.AtomicInteger;
+
+/**
+ * Two datastores, an inventory and a journal on a real file system, which outlive the process; and a process, with
+ * loops, stacks and an engine, that can be cut off at any record of its journal and booted again.
+ */
+final class World implements Catalog, AutoCloseable {
+    static final int MIB = 1 << 20;
+
+    final Path directory;
+    private final Map<String, Datastore> datastores = new HashMap<>();
+    private final Map<String, CatalogDisk> disks = new ConcurrentHashMap<>();
+    /** Files that are open, by path as they were opened. */
+    private final Map<String, FlakyDevice> files = new ConcurrentHashMap<>();
+
+    private final List<BlockDevice> open = new ArrayList<>();
+    volatile boolean inventoryFails;
+    /** Fails the append whose record has this phase and authority over its disk. */
+    volatile boolean decisionFails;
+
+    final AtomicInteger recordsUntilPowerCut = new AtomicInteger(Integer.MAX_VALUE);
+    /** Of the last record that was written before the power cut. */
+    volatile Phase lastPhase = Phase.PREPARE;
+
+    boolean direct;
+    MirrorSettings mirror = new MirrorSettings(64 << 10, 400_000_000L, true);
+    private EventLoops loops;
+    Stacks stacks;
+    MigrationEngine engine;
+
+    World(Path directory) throws IOException {
+        this.directory = directory;
+        for (String name : List.of("slow", "fast", "third")) {
+            datastores.put(name, Datastore.open(name, Files.createDirectories(directory.resolve(name))));
+        }
+        loops = EventLoops.start(1, EventLoops.Kind.AUTO);
+        stacks = stacksOf(loops);
+        engine = engineOf(stacks);
+    }
+
+    /** The process dies, and another starts. */
+    void reboot() throws IOException {
+        die();
+        loops = EventLoops.start(1, EventLoops.Kind.AUTO);
+        stacks = stacksOf(loops);
+        engine = engineOf(stacks);
+    }
+
+    private void die() {
+        loops.close();
+        synchronized (open) {
+            open.forEach(file -> file.close(error -> {}));
+            open.clear();
+        }
+        files.clear();
+    }
+
+    @Override
+    public void close() {
+        die();
+    }
+
+    private Stacks stacksOf(EventLoops started) {
+        List<DiskLoop> diskLoops = new ArrayList<>();
+        for (EventLoop events : started.all()) {
+            diskLoops.add(new DiskLoop(events, new ReactorLoop(events), BufferPool.ofBytes(64 * MIB)));
+        }
+        return new Stacks(diskLoops, (loop, spec) -> {
+            FileDevice file = FileDevice.open(
+                    loop.events(), spec.path(), new FileOptions(spec.readOnly(), spec.direct()));
+            FlakyDevice flaky = new FlakyDevice(file);
+            files.put(spec.path().getFileName().toString(), flaky);
+            synchronized (open) {
+                open.add(flaky);
+            }
+            return flaky;
+        });
+    }
+
+    private MigrationEngine engineOf(Stacks on) throws IOException {
+        Carrier.Factory mirrors = (disk, target, events) ->
+                new MirrorCarrier(disk, target, events, mirror, new CopierSettings(4, 64 << 10, 0));
+        Journals journals = new CutJournals(new FileJournals(directory.resolve("journal")));
+        return new MigrationEngine(
+                journals, on, this, mirrors, InstantSource.system(), Thread.ofVirtual().factory());
+    }
+
+    // ---- disks
+
+    /** Makes a disk with data in some of it. */
+    byte[] disk(String name, int sizeBytes, Provisioning provisioning, long seed) throws IOException {
+        NewDisk made = datastore("slow").create(name, "raw", sizeBytes);
+        made.publish();
+        byte[] content = new byte[sizeBytes];
+        Random random = new Random(seed);
+        try (FileChannel channel = FileChannel.open(made.file(), StandardOpenOption.WRITE)) {
+            for (int from = 0; from < sizeBytes; from += 512 << 10) {
+                byte[] piece = new byte[Math.min(256 << 10, sizeBytes - from)];
+                random.nextBytes(piece);
+                channel.write(ByteBuffer.wrap(piece), from);
+                System.arraycopy(piece, 0, content, from, piece.length);
+            }
+        }
+        disks.put(name, new CatalogDisk("slow", "raw", new DiskSpec(name, made.file(), provisioning, false, direct)));
+        return content;
+    }
+
+    OpenDisk openDisk(String name) throws BlockException {
+        return stacks.acquire(disk(name).spec());
+    }
+
+    Path path(String name) throws BlockException {
+        return disk(name).spec().path();
+    }
+
+    /** A file that is open, under the name that it was opened by. */
+    FlakyDevice file(String name) {
+        return Objects.requireNonNull(files.get(name));
+    }
+
+    List<String> names(String datastore) {
+        String[] names = directory.resolve(datastore).toFile().list();
+        return names == null ? List.of() : List.of(names);
+    }
+
+    // ---- the inventory
+
+    @Override
+    public CatalogDisk disk(String name) throws BlockException {
+        CatalogDisk disk = disks.get(name);
+        if (disk == null) {
+            throw BlockError.of(ErrorKind.NOT_FOUND, "disk " + name, "find", "there is none of that name")
+                    .toException();
+        }
+        return disk;
+    }
+
+    @Override
+    public Datastore datastore(String name) throws BlockException {
+        Datastore datastore = datastores.get(name);
+        if (datastore == null) {
+            throw BlockError.of(ErrorKind.NOT_FOUND, "datastore " + name, "find", "there is none of that name")
+                    .toException();
+        }
+        return datastore;
+    }
+
+    @Override
+    public void moved(String name, String datastore, Path path, Provisioning provisioning) throws BlockException {
+        if (inventoryFails) {
+            throw BlockError.of(ErrorKind.IO, "inventory", "write", "the disk is full").toException();
+        }
+        disks.put(name, new CatalogDisk(datastore, "raw", disk(name).spec().at(path, provisioning)));
+    }
+
+    /** The power goes off. Not an exception that anything would handle. */
+    static final class PowerCut extends Error {
+        private static final long serialVersionUID = 1L;
+    }
+
+    boolean isCut() {
+        return recordsUntilPowerCut.get() <= 0;
+    }
+
+    /** Journals that write so many records, and then nothing happens any more. */
+    private final class CutJournals implements Journals {
+        private final Journals real;
+
+        CutJournals(Journals real) {
+            this.real = real;
+        }
+
+        private void spend() {
+            if (recordsUntilPowerCut.get() <= 0) {
+                throw new PowerCut();
+            }
+        }
+
+        private Journal counted(Journal journal) {
+            spend();
+            return new Journal() {
+                @Override
+                public void append(MoveRecord record) throws IOException {
+                    spend();
+                    if (decisionFails
+                            && record.phase() == Phase.SWITCH
+                            && record.disks().getFirst().authority()
+                                    == dev.ferry.migration.journal.Authority.TARGET) {
+                        throw new IOException("the disk of the journal is full");
+                    }
+                    journal.append(record);
+                    lastPhase = record.phase();
+                    recordsUntilPowerCut.decrementAndGet();
+                    spend();
+                }
+
+                @Override
+                public void close() throws IOException {
+                    spend();
+                    journal.close();
+                }
+            };
+        }
+
+        @Override
+        public Journal create(MoveRecord first) throws IOException {
+            Journal journal = real.create(first);
+            recordsUntilPowerCut.decrementAndGet();
+            return counted(journal);
+        }
+
+        @Override
+        public Journal rewrite(MoveRecord record) throws IOException {
+            Journal journal = real.rewrite(record);
+            recordsUntilPowerCut.decrementAndGet();
+            return counted(journal);
+        }
+
+        @Override
+        public Journal reopen(Found found) throws IOException {
+            return counted(real.reopen(found));
+        }
+
+        @Override
+        public List<Found> all() throws IOException {
+            return real.all();
+        }
+
+        @Override
+        public void delete(String id) throws IOException {
+            real.delete(id);
+        }
+    }
+}
