@@ -10,11 +10,6 @@ import dev.ferry.filter.mirror.MirrorSettings;
 import dev.ferry.migration.copy.Copier;
 import dev.ferry.migration.copy.CopierSettings;
 import dev.ferry.migration.copy.CopyProgress;
-import dev.ferry.migration.copy.DifferingRange;
-import dev.ferry.migration.copy.Verifier;
-import dev.ferry.migration.copy.VerifierSettings;
-import dev.ferry.migration.copy.VerifyListener;
-import dev.ferry.migration.copy.VerifyResult;
 import dev.ferry.stack.DiskSide;
 import dev.ferry.stack.LiveMirror;
 import dev.ferry.stack.OnLoop;
@@ -43,7 +38,6 @@ final class MirrorCarrier implements Carrier {
     private final Loop loop;
     private @Nullable LiveMirror live;
     private @Nullable Copier copier;
-    private @Nullable Verifier verifier;
     private @Nullable BlockError lost;
     private boolean paused;
     private long rateBytesPerSecond;
@@ -136,32 +130,7 @@ final class MirrorCarrier implements Carrier {
 
     @Override
     public void verify() throws BlockException {
-        OnLoop.run(loop, () -> {
-            Verifier made = new Verifier(loop, mirror(), disk.loop().buffers(), VerifierSettings.DEFAULT);
-            verifier = made;
-            made.start(new VerifyListener() {
-                @Override
-                public void verified(VerifyResult result) {
-                    events.verified(new Verdict(
-                            result.equal(), result.sourceDigest(), result.targetDigest(), difference(result)));
-                }
-
-                @Override
-                public void failed(BlockError why) {
-                    if (why.kind() != ErrorKind.CANCELLED && mirror().attached()) {
-                        events.sourceFailed(why);
-                    }
-                }
-            });
-        });
-    }
-
-    private static @Nullable String difference(VerifyResult result) {
-        if (result.differences().isEmpty()) {
-            return result.equal() ? null : "an unknown place";
-        }
-        DifferingRange first = result.differences().getFirst();
-        return "byte " + first.offset() + " and the " + first.length() + " from there on";
+        throw Planner.refusal(ErrorKind.UNSUPPORTED, "disk " + disk.name(), "verification is not there yet");
     }
 
     /**
@@ -170,7 +139,8 @@ final class MirrorCarrier implements Carrier {
      */
     @Override
     public void reconnect() throws BlockException {
-        BlockError refusal = OnLoop.<Answer>get(loop, () -> new Answer(takeUp())).refusal();
+        BlockError refusal =
+                OnLoop.<Answer>get(loop, () -> new Answer(takeUp())).refusal();
         if (refusal != null) {
             throw refusal.toException();
         }
@@ -254,14 +224,7 @@ final class MirrorCarrier implements Carrier {
                 copier.stop(whenIdle);
             }
         });
-        boolean ends = OnLoop.await(loop, STOP_NANOS_MAX, whenIdle -> {
-            if (verifier == null) {
-                whenIdle.complete(null);
-            } else {
-                verifier.stop(whenIdle);
-            }
-        });
-        if (!rests || !ends) {
+        if (!rests) {
             LOG.warn("disk {}: a copy in flight does not end; it is left to itself", disk.name());
         }
     }

@@ -84,7 +84,8 @@ class MigrationEngineTest {
         assertThat(source).doesNotExist();
         assertThat(world.names("slow")).isEmpty();
         assertThat(world.names("fast")).containsExactly("vm1.raw");
-        assertThat(world.path("vm1")).isEqualTo(directory.resolve("fast/vm1.raw").toRealPath());
+        assertThat(world.path("vm1"))
+                .isEqualTo(directory.resolve("fast/vm1.raw").toRealPath());
         assertThat(disk.path()).isEqualTo(world.path("vm1"));
         disk.flush();
         guest.check(world.path("vm1"));

@@ -59,7 +59,8 @@ class RecoveryTest {
             guests[i] = new Guest(disk, content, records).start();
         }
         world.recordsUntilPowerCut.set(records);
-        boolean whole = moveUntilPowerCut(world, new MigrationRequest(List.of(names), "fast", null, 0, verify, keepSource));
+        boolean whole =
+                moveUntilPowerCut(world, new MigrationRequest(List.of(names), "fast", null, 0, verify, keepSource));
         Phase lastPhase = world.lastPhase;
         world.recordsUntilPowerCut.set(Integer.MAX_VALUE);
         world.reboot();
@@ -68,7 +69,8 @@ class RecoveryTest {
             assertThat(recovered).isEmpty();
             return true;
         }
-        recovered.forEach(status -> assertThat(status.state().over()).as(status.toString()).isTrue());
+        recovered.forEach(status ->
+                assertThat(status.state().over()).as(status.toString()).isTrue());
         MigrationStatus status = world.engine.find("m1");
         phases.add(lastPhase);
         int switched = 0;
@@ -93,8 +95,10 @@ class RecoveryTest {
     private static void runAgain(World world, String[] names) throws Exception {
         for (String name : names) {
             if (!world.disk(name).datastore().equals("fast")) {
-                String id = world.engine.start(MigrationRequest.of(name, "fast")).id();
-                assertThat(world.engine.await(id, Duration.ofSeconds(20)).state()).isEqualTo(MigrationState.DONE);
+                String id =
+                        world.engine.start(MigrationRequest.of(name, "fast")).id();
+                assertThat(world.engine.await(id, Duration.ofSeconds(20)).state())
+                        .isEqualTo(MigrationState.DONE);
             }
         }
     }
@@ -123,7 +127,8 @@ class RecoveryTest {
             byte[] content = world.disk("vm0", SIZE, Provisioning.THIN, 5);
             Guest guest = new Guest(world.openDisk("vm0"), content, 5).start();
             world.recordsUntilPowerCut.set(5);
-            assertThat(moveUntilPowerCut(world, MigrationRequest.of("vm0", "fast"))).isFalse();
+            assertThat(moveUntilPowerCut(world, MigrationRequest.of("vm0", "fast")))
+                    .isFalse();
             for (int records = 0; records < 10; records++) {
                 world.recordsUntilPowerCut.set(records);
                 world.reboot();
@@ -151,7 +156,8 @@ class RecoveryTest {
         try (World world = new World(directory)) {
             world.disk("vm0", SIZE, Provisioning.THIN, 6);
             world.recordsUntilPowerCut.set(5);
-            assertThat(moveUntilPowerCut(world, MigrationRequest.of("vm0", "fast"))).isFalse();
+            assertThat(moveUntilPowerCut(world, MigrationRequest.of("vm0", "fast")))
+                    .isFalse();
             Path journal = directory.resolve("journal/m1.journal");
             byte[] bytes = Files.readAllBytes(journal);
             bytes[40] ^= 1;
@@ -190,12 +196,14 @@ class RecoveryTest {
     void numbersGoOnAfterAStart() throws Exception {
         try (World world = new World(directory)) {
             world.disk("vm0", SIZE, Provisioning.THIN, 8);
-            String first = world.engine.start(MigrationRequest.of("vm0", "fast")).id();
+            String first =
+                    world.engine.start(MigrationRequest.of("vm0", "fast")).id();
             world.engine.await(first, Duration.ofSeconds(20));
             world.reboot();
             world.engine.recover();
             assertThat(world.engine.find(first).state()).isEqualTo(MigrationState.DONE);
-            assertThat(world.engine.start(MigrationRequest.of("vm0", "slow")).id()).isEqualTo("m2");
+            assertThat(world.engine.start(MigrationRequest.of("vm0", "slow")).id())
+                    .isEqualTo("m2");
             world.engine.await("m2", Duration.ofSeconds(20));
         }
     }

@@ -105,8 +105,8 @@ final class World implements Catalog, AutoCloseable {
             diskLoops.add(new DiskLoop(events, new ReactorLoop(events), BufferPool.ofBytes(64 * MIB)));
         }
         return new Stacks(diskLoops, (loop, spec) -> {
-            FileDevice file = FileDevice.open(
-                    loop.events(), spec.path(), new FileOptions(spec.readOnly(), spec.direct()));
+            FileDevice file =
+                    FileDevice.open(loop.events(), spec.path(), new FileOptions(spec.readOnly(), spec.direct()));
             FlakyDevice flaky = new FlakyDevice(file);
             files.put(spec.path().getFileName().toString(), flaky);
             synchronized (open) {
@@ -121,7 +121,12 @@ final class World implements Catalog, AutoCloseable {
                 new MirrorCarrier(disk, target, events, mirror, new CopierSettings(4, 64 << 10, 0));
         Journals journals = new CutJournals(new FileJournals(directory.resolve("journal")));
         return new MigrationEngine(
-                journals, on, this, mirrors, InstantSource.system(), Thread.ofVirtual().factory());
+                journals,
+                on,
+                this,
+                mirrors,
+                InstantSource.system(),
+                Thread.ofVirtual().factory());
     }
 
     // ---- disks
@@ -187,7 +192,8 @@ final class World implements Catalog, AutoCloseable {
     @Override
     public void moved(String name, String datastore, Path path, Provisioning provisioning) throws BlockException {
         if (inventoryFails) {
-            throw BlockError.of(ErrorKind.IO, "inventory", "write", "the disk is full").toException();
+            throw BlockError.of(ErrorKind.IO, "inventory", "write", "the disk is full")
+                    .toException();
         }
         disks.put(name, new CatalogDisk(datastore, "raw", disk(name).spec().at(path, provisioning)));
     }
@@ -223,8 +229,7 @@ final class World implements Catalog, AutoCloseable {
                     spend();
                     if (decisionFails
                             && record.phase() == Phase.SWITCH
-                            && record.disks().getFirst().authority()
-                                    == dev.ferry.migration.journal.Authority.TARGET) {
+                            && record.disks().getFirst().authority() == dev.ferry.migration.journal.Authority.TARGET) {
                         throw new IOException("the disk of the journal is full");
                     }
                     journal.append(record);

@@ -3,7 +3,6 @@ package dev.ferry.stack;
 import dev.ferry.block.BlockDevice;
 import dev.ferry.block.BlockException;
 import dev.ferry.block.CheckedDevice;
-import dev.ferry.filter.Aligner;
 import dev.ferry.image.RawImage;
 import java.nio.file.Path;
 
@@ -32,9 +31,7 @@ public final class DiskSide {
         String name = spec.path().toString();
         BlockDevice file = CheckedDevice.of(opener.open(loop, spec), name);
         BlockDevice device = CheckedDevice.of(new RawImage(file, spec.provisioning()), spec.name() + " in " + name);
-        BlockDevice bytes =
-                device.geometry().blockSizeBytes() == 1 ? device : new Aligner(device, loop.buffers());
-        return new DiskSide(loop, spec, file, bytes);
+        return new DiskSide(loop, spec, file, device);
     }
 
     public DiskSpec spec() {

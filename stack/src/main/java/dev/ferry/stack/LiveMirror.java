@@ -53,8 +53,8 @@ public final class LiveMirror {
      *
      * @param target on the disk's loop, of the disk's size; stays the property of the caller until the switch
      */
-    public static LiveMirror insert(
-            OpenDisk disk, DiskSide target, MirrorSettings settings, MirrorListener listener) throws BlockException {
+    public static LiveMirror insert(OpenDisk disk, DiskSide target, MirrorSettings settings, MirrorListener listener)
+            throws BlockException {
         DiskSide source = disk.side();
         Mirror mirror = OnLoop.get(
                 disk.loop().loop(),
