@@ -337,6 +337,15 @@ public class Mirror implements BlockDevice {
         watch.arm();
     }
 
+    /** Asks the target for its map. */
+    public void targetExtents(long offset, long length, ExtentSink sink, Completion completion) {
+        if (refuse(completion)) {
+            return;
+        }
+        target.extents(offset, length, sink, completion);
+        watch.arm();
+    }
+
     private boolean refuse(Completion completion) {
         if (!attached) {
             completion.complete(

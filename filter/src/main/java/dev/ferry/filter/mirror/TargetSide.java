@@ -3,6 +3,7 @@ package dev.ferry.filter.mirror;
 import dev.ferry.block.BlockDevice;
 import dev.ferry.block.BlockError;
 import dev.ferry.block.Completion;
+import dev.ferry.block.ExtentSink;
 import dev.ferry.block.IoBuffer;
 import dev.ferry.block.Loop;
 import java.util.Objects;
@@ -66,6 +67,10 @@ final class TargetSide {
 
     void discard(long offset, long length, int flags, Completion ended) {
         device.discard(offset, length, flags, leg(null, ended));
+    }
+
+    void extents(long offset, long length, ExtentSink sink, Completion ended) {
+        device.extents(offset, length, sink, leg(null, ended));
     }
 
     void flush(Completion ended) {

@@ -1,0 +1,206 @@
+package dev.ferry.migration.copy;
+
+import dev.ferry.block.BlockError;
+import dev.ferry.block.BufferPool;
+import dev.ferry.block.ErrorKind;
+import dev.ferry.block.Invariant;
+import dev.ferry.block.IoBuffer;
+import dev.ferry.block.Loop;
+import dev.ferry.filter.mirror.Mirror;
+import java.security.MessageDigest;
+import java.util.ArrayList;
+import java.util.HexFormat;
+import java.util.List;
+import java.util.Objects;
+import java.util.concurrent.Executor;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * Proves that both sides of a mirror hold the same bytes, while the guest writes: reads each region from both under a lock
+ * of that region, and compares and digests them on other threads. What is equal once stays equal, for the mirror keeps
+ * it so. A range that both sides call zeroes is not read.
+ *
+ * <p>The digest is a tree: SHA-256 over the SHA-256 of each region, in order. Thread: the loop's.
+ */
+public final class Verifier {
+    private final Loop loop;
+    private final Mirror mirror;
+    private final BufferPool buffers;
+    private final Executor workers;
+    private final VerifierSettings settings;
+    private final MessageDigest sourceTree = RegionDigest.sha256();
+    private final MessageDigest targetTree = RegionDigest.sha256();
+    private final List<VerifySlot> slots = new ArrayList<>();
+    private final List<VerifySlot> repeats = new ArrayList<>();
+    private final List<DifferingRange> differences = new ArrayList<>();
+    private final Runnable turn = this::turn;
+
+    private @Nullable VerifyListener listener;
+    private @Nullable BlockError failure;
+    private boolean turnDue;
+    private long next;
+    private long folded;
+    private long verifiedBytes;
+
+    /** @param workers where comparing and digesting is done; it must not be the loop if the loop is not to stall */
+    public Verifier(Loop loop, Mirror mirror, BufferPool buffers, Executor workers, VerifierSettings settings) {
+        this.loop = loop;
+        this.mirror = mirror;
+        this.buffers = buffers;
+        this.workers = workers;
+        this.settings = settings;
+    }
+
+    /** Begins. Every region should be copied; one that is not fails the verification with {@link ErrorKind#BUSY}. */
+    public void start(VerifyListener whenDone) {
+        Invariant.that(listener == null && next == 0, "verifier started twice");
+        listener = whenDone;
+        for (int i = 0; i < settings.depth(); i++) {
+            IoBuffer sourceBytes = buffers.take(mirror.regionBytes());
+            IoBuffer targetBytes = sourceBytes == null ? null : buffers.take(mirror.regionBytes());
+            if (sourceBytes != null && targetBytes != null) {
+                slots.add(new VerifySlot(this, mirror, sourceBytes, targetBytes));
+            } else if (sourceBytes != null) {
+                sourceBytes.release();
+            }
+        }
+        if (slots.isEmpty()) {
+            fail(BlockError.of(ErrorKind.NO_MEMORY, "verifier", "verify", "no buffers are free"));
+        }
+        schedule();
+    }
+
+    /** Ends the verification early: the listener hears {@link ErrorKind#CANCELLED} when nothing of it is in flight. */
+    public void stop() {
+        if (listener != null) {
+            fail(BlockError.of(ErrorKind.CANCELLED, "verifier", "verify", "stopped"));
+            schedule();
+        }
+    }
+
+    /** Bytes compared so far. */
+    public long verifiedBytes() {
+        return verifiedBytes;
+    }
+
+    // ---- what slots tell
+
+    void compute(Runnable work) {
+        workers.execute(work);
+    }
+
+    void onLoop(Runnable command) {
+        loop.execute(command);
+    }
+
+    void compared() {
+        schedule();
+    }
+
+    void again(VerifySlot slot) {
+        repeats.add(slot);
+        schedule();
+    }
+
+    void failed(VerifySlot slot, BlockError why) {
+        slot.free();
+        fail(why);
+        schedule();
+    }
+
+    private void fail(BlockError why) {
+        if (failure == null) {
+            failure = why;
+        }
+    }
+
+    // ---- turns
+
+    private void schedule() {
+        if (!turnDue) {
+            turnDue = true;
+            loop.execute(turn);
+        }
+    }
+
+    private void turn() {
+        turnDue = false;
+        if (listener == null) {
+            return;
+        }
+        fold();
+        if (failure != null) {
+            repeats.forEach(VerifySlot::free);
+            repeats.clear();
+            giveUpIfIdle();
+            return;
+        }
+        if (folded == mirror.regions()) {
+            finish();
+            return;
+        }
+        for (VerifySlot slot : List.copyOf(repeats)) {
+            repeats.remove(slot);
+            slot.repeat();
+        }
+        // Slots that end inline ask for another turn, so that the rest of the loop has its own.
+        for (VerifySlot slot : slots) {
+            if (slot.isFree() && next < mirror.regions() && failure == null) {
+                slot.verify(next++);
+            }
+        }
+    }
+
+    /** Takes digests into the trees, in the order of regions. */
+    private void fold() {
+        for (int i = 0; i < slots.size(); i++) {
+            VerifySlot slot = slots.get(i);
+            if (slot.holdsResultOf(folded)) {
+                sourceTree.update(slot.digest().source());
+                targetTree.update(slot.digest().target());
+                note(slot.digest().differences());
+                verifiedBytes += slot.length();
+                folded++;
+                slot.free();
+                i = -1;
+            }
+        }
+    }
+
+    private void note(List<DifferingRange> found) {
+        for (DifferingRange range : found) {
+            DifferingRange last = differences.isEmpty() ? null : differences.getLast();
+            if (last != null && last.offset() + last.length() == range.offset()) {
+                differences.removeLast();
+                differences.add(new DifferingRange(last.offset(), last.length() + range.length()));
+            } else if (differences.size() < settings.differencesMax()) {
+                differences.add(range);
+            }
+        }
+    }
+
+    private void giveUpIfIdle() {
+        for (VerifySlot slot : slots) {
+            if (!slot.isFree() && !slot.hasResult()) {
+                return;
+            }
+        }
+        VerifyListener told = end();
+        told.failed(Objects.requireNonNull(failure));
+    }
+
+    private void finish() {
+        String source = HexFormat.of().formatHex(sourceTree.digest());
+        String target = HexFormat.of().formatHex(targetTree.digest());
+        VerifyListener told = end();
+        told.verified(new VerifyResult(source, target, source.equals(target), differences, verifiedBytes));
+    }
+
+    private VerifyListener end() {
+        slots.forEach(VerifySlot::releaseBuffers);
+        slots.clear();
+        VerifyListener told = Objects.requireNonNull(listener);
+        listener = null;
+        return told;
+    }
+}
