@@ -1,5 +1,7 @@
 package dev.ferry.server.rest;
 
+import dev.ferry.block.BlockException;
+import dev.ferry.server.Problems;
 import dev.ferry.server.api.Json;
 import dev.ferry.server.api.Problem;
 import dev.ferry.server.api.ProblemException;
@@ -125,6 +127,9 @@ public final class RestServer implements AutoCloseable {
         private static Problem problem(Exception failed) {
             if (failed instanceof ProblemException refused) {
                 return refused.problem();
+            }
+            if (failed instanceof BlockException block) {
+                return Problems.of(block).problem();
             }
             LOG.error("a request failed in a way that was not foreseen", failed);
             @Nullable String why = failed.getMessage();

@@ -1,0 +1,158 @@
+package dev.ferry.cli;
+
+import dev.ferry.server.Problems;
+import dev.ferry.server.api.DiskCreate;
+import dev.ferry.server.api.DiskImport;
+import dev.ferry.server.api.DiskView;
+import dev.ferry.server.api.ProblemException;
+import dev.ferry.server.client.DaemonClient;
+import java.nio.file.Path;
+import java.util.concurrent.Callable;
+import picocli.CommandLine.Command;
+import picocli.CommandLine.Mixin;
+import picocli.CommandLine.Option;
+import picocli.CommandLine.Parameters;
+
+/** {@code ferry disk create} and {@code import}. */
+final class DiskMakingCommands {
+    private DiskMakingCommands() {}
+
+    /** Refuses formats that this version has not. */
+    static String checkedFormat(String format) throws ProblemException {
+        if (!format.equals("raw")) {
+            throw Problems.wrongUsage("format '" + format + "' is not in this version of Ferry; use --format raw");
+        }
+        return format;
+    }
+
+    static String checkedProvisioning(String provisioning) throws ProblemException {
+        if (!provisioning.matches("thin|lazy|eager")) {
+            throw Problems.wrongUsage(
+                    "there is no provisioning called '" + provisioning + "'; choose thin, lazy or eager");
+        }
+        return provisioning;
+    }
+
+    private static void tell(Screen screen, boolean json, DiskView view) {
+        if (json) {
+            screen.json(view);
+        } else {
+            screen.print("disk " + view.name() + " of " + Quantities.size(view.sizeBytes()) + " in datastore "
+                    + view.datastore() + ", at " + view.path());
+        }
+    }
+
+    @Command(
+            name = "create",
+            description = "Makes a disk, all zeroes.",
+            footer = {
+                "",
+                "thin   takes room when something is written, and gives it back when it is discarded",
+                "lazy   reserves all of its room now",
+                "eager  reserves all of its room and writes zeroes to it",
+                "",
+                "Example:  ferry disk create vm1 --datastore fast --size 10G"
+            })
+    static final class Create implements Callable<Integer> {
+        private final Screen screen;
+
+        @Mixin
+        private final DaemonOptions daemon = new DaemonOptions();
+
+        @Parameters(paramLabel = "NAME", description = "What to call it.")
+        private String name = "";
+
+        @Option(names = "--datastore", paramLabel = "D", required = true, description = "Where to keep it.")
+        private String datastore = "";
+
+        @Option(
+                names = "--size",
+                paramLabel = "S",
+                required = true,
+                converter = Quantities.Size.class,
+                description = "Its size, such as 10G or 512M.")
+        private long sizeBytes;
+
+        @Option(names = "--format", paramLabel = "F", defaultValue = "raw", description = "raw (default).")
+        private String format = "";
+
+        @Option(
+                names = "--provisioning",
+                paramLabel = "P",
+                defaultValue = "thin",
+                description = "thin (default), lazy or eager.")
+        private String provisioning = "";
+
+        @Option(names = "--json", description = "Tells of the disk as JSON.")
+        private boolean json;
+
+        Create(Screen screen) {
+            this.screen = screen;
+        }
+
+        @Override
+        public Integer call() throws Exception {
+            DiskCreate request = new DiskCreate(
+                    Names.checked("disk", name),
+                    Names.checked("datastore", datastore),
+                    sizeBytes,
+                    checkedFormat(format),
+                    checkedProvisioning(provisioning));
+            try (DaemonClient client = daemon.client()) {
+                tell(screen, json, client.post("/v1/disks", request, DiskView.class));
+            }
+            return Ferry.DONE;
+        }
+    }
+
+    @Command(
+            name = "import",
+            description = "Makes a disk that is a copy of a file or block device. Holes and zeroes take no room.",
+            footer = {"", "Example:  ferry disk import vm1 --datastore fast --from /tmp/debian.raw"})
+    static final class Import implements Callable<Integer> {
+        private final Screen screen;
+
+        @Mixin
+        private final DaemonOptions daemon = new DaemonOptions();
+
+        @Parameters(paramLabel = "NAME", description = "What to call it.")
+        private String name = "";
+
+        @Option(names = "--datastore", paramLabel = "D", required = true, description = "Where to keep it.")
+        private String datastore = "";
+
+        @Option(names = "--from", paramLabel = "FILE", required = true, description = "What to copy; it is left alone.")
+        private Path from = Path.of("");
+
+        @Option(names = "--format", paramLabel = "F", defaultValue = "raw", description = "Of the file: raw (default).")
+        private String format = "";
+
+        @Option(
+                names = "--provisioning",
+                paramLabel = "P",
+                defaultValue = "thin",
+                description = "thin (default), lazy or eager.")
+        private String provisioning = "";
+
+        @Option(names = "--json", description = "Tells of the disk as JSON.")
+        private boolean json;
+
+        Import(Screen screen) {
+            this.screen = screen;
+        }
+
+        @Override
+        public Integer call() throws Exception {
+            DiskImport request = new DiskImport(
+                    Names.checked("disk", name),
+                    Names.checked("datastore", datastore),
+                    from.toAbsolutePath().normalize().toString(),
+                    checkedFormat(format),
+                    checkedProvisioning(provisioning));
+            try (DaemonClient client = daemon.client()) {
+                tell(screen, json, client.post("/v1/disks/import", request, DiskView.class));
+            }
+            return Ferry.DONE;
+        }
+    }
+}

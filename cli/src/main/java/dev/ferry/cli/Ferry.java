@@ -1,0 +1,155 @@
+package dev.ferry.cli;
+
+import dev.ferry.server.api.ProblemException;
+import dev.ferry.server.api.ProblemKind;
+import java.io.IOException;
+import java.io.PrintWriter;
+import java.util.Locale;
+import org.jspecify.annotations.Nullable;
+import picocli.CommandLine;
+import picocli.CommandLine.Command;
+import picocli.CommandLine.Help.Ansi;
+import picocli.CommandLine.ParameterException;
+
+/**
+ * The command line. Exit status: 0 done, 1 failed, 2 wrong usage. An error is one line on standard error that says what,
+ * why, and what to do.
+ *
+ * <p>Only the command that is meant is loaded, so that each starts quickly.
+ */
+@Command(
+        name = "ferry",
+        mixinStandardHelpOptions = false,
+        description = "Moves the disks of running virtual machines, and the guests do not notice.",
+        synopsisSubcommandLabel = "COMMAND",
+        footer = {
+            "",
+            "Begin with:  ferry demo",
+            "Each command explains itself:  ferry COMMAND --help",
+            "Sizes read 10G, 512M; rates 200M (per second). Exit status: 0 done, 1 failed, 2 wrong usage.",
+            "Commands find the daemon through its data directory: --data DIR, or FERRY_DATA."
+        })
+public final class Ferry {
+    static final int DONE = 0;
+    static final int FAILED = 1;
+    static final int WRONG_USAGE = 2;
+
+    @CommandLine.Option(
+            names = {"-h", "--help"},
+            usageHelp = true,
+            description = "Explains a command.")
+    private boolean help;
+
+    @CommandLine.Option(
+            names = {"-V", "--version"},
+            description = "Tells the version.")
+    private boolean version;
+
+    private Ferry() {}
+
+    public static void main(String[] arguments) {
+        if (arguments.length == 1 && (arguments[0].equals("--version") || arguments[0].equals("-V"))) {
+            System.out.println(versionLine());
+            System.exit(DONE);
+        }
+        System.exit(run(Screen.ofProcess(), arguments));
+    }
+
+    static String versionLine() {
+        @Nullable String version = Ferry.class.getPackage().getImplementationVersion();
+        return "ferry " + (version == null ? "0.1.0" : version);
+    }
+
+    /** Runs one command in this process. */
+    static int run(Screen screen, String... arguments) {
+        CommandLine line = new CommandLine(new Ferry());
+        boolean known = arguments.length > 0 && add(line, arguments[0], screen);
+        if (!known) {
+            for (String name : Commands.NAMES) {
+                add(line, name, screen);
+            }
+        }
+        line.setOut(new PrintWriter(screen.out(), true));
+        line.setErr(new PrintWriter(screen.err(), true));
+        line.setColorScheme(CommandLine.Help.defaultColorScheme(screen.colour() ? Ansi.ON : Ansi.OFF));
+        line.setCaseInsensitiveEnumValuesAllowed(true);
+        line.setUsageHelpAutoWidth(false);
+        line.setUsageHelpWidth(100);
+        line.setParameterExceptionHandler((problem, _) -> wrongUsage(screen, problem));
+        line.setExecutionExceptionHandler((problem, _, _) -> failed(screen, problem));
+        line.setExecutionStrategy(parsed -> {
+            CommandLine.ParseResult last = deepest(parsed);
+            if (last.isUsageHelpRequested()) {
+                last.commandSpec().commandLine().usage(screen.out());
+                return DONE;
+            }
+            Object command = last.commandSpec().userObject();
+            if (command instanceof Ferry root) {
+                return root.alone(last.commandSpec().commandLine(), screen);
+            }
+            if (!(command instanceof Runnable) && !(command instanceof java.util.concurrent.Callable<?>)) {
+                throw new ParameterException(last.commandSpec().commandLine(), "a command is missing");
+            }
+            return new CommandLine.RunLast().execute(parsed);
+        });
+        return line.execute(arguments);
+    }
+
+    private static boolean add(CommandLine line, String name, Screen screen) {
+        Object command = Commands.create(name, screen);
+        if (command == null) {
+            return false;
+        }
+        line.addSubcommand(name, command);
+        return true;
+    }
+
+    private int alone(CommandLine line, Screen screen) {
+        if (version) {
+            screen.print(versionLine());
+        } else {
+            line.usage(screen.out());
+        }
+        return DONE;
+    }
+
+    private static CommandLine.ParseResult deepest(CommandLine.ParseResult parsed) {
+        CommandLine.ParseResult last = parsed;
+        while (last.hasSubcommand()) {
+            last = last.subcommand();
+        }
+        return last;
+    }
+
+    private static int wrongUsage(Screen screen, ParameterException problem) {
+        String name = problem.getCommandLine().getCommandSpec().qualifiedName();
+        screen.error(oneLine(problem.getMessage()) + "; see '" + name + " --help'");
+        return WRONG_USAGE;
+    }
+
+    private static int failed(Screen screen, Exception problem) {
+        switch (problem) {
+            case ProblemException refused -> {
+                screen.error(oneLine(refused.getMessage()));
+                return refused.kind() == ProblemKind.WRONG_USAGE ? WRONG_USAGE : FAILED;
+            }
+            case IOException failed -> screen.error(oneLine(failed.getMessage()));
+            case InterruptedException _ -> screen.error("interrupted");
+            default ->
+                screen.error("this is a defect of ferry: "
+                        + problem.getClass().getSimpleName().toLowerCase(Locale.ROOT)
+                        + (problem.getMessage() == null ? "" : " (" + oneLine(problem.getMessage()) + ")") + at(problem)
+                        + "; please report it");
+        }
+        return FAILED;
+    }
+
+    private static String at(Exception problem) {
+        StackTraceElement[] trace = problem.getStackTrace();
+        return trace.length == 0 ? "" : " at " + trace[0].getFileName() + ":" + trace[0].getLineNumber();
+    }
+
+    private static String oneLine(@Nullable String message) {
+        return message == null ? "no reason was given" : message.strip().replaceAll("\\s*\\R\\s*", " ");
+    }
+}

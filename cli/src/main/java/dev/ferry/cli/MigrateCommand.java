@@ -1,0 +1,152 @@
+package dev.ferry.cli;
+
+import dev.ferry.migration.MigrationPlan;
+import dev.ferry.migration.MigrationStatus;
+import dev.ferry.server.Problems;
+import dev.ferry.server.api.MigrateRequest;
+import dev.ferry.server.api.ProblemException;
+import dev.ferry.server.client.DaemonClient;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.concurrent.Callable;
+import org.jspecify.annotations.Nullable;
+import picocli.CommandLine.Command;
+import picocli.CommandLine.Mixin;
+import picocli.CommandLine.Option;
+import picocli.CommandLine.Parameters;
+
+/** {@code ferry migrate}: moves disks to another datastore, while they are in use. */
+@Command(
+        name = "migrate",
+        description = {
+            "Moves disks to another datastore, live. The VM reads and writes all the while; at the end it is",
+            "switched over, and the old files are deleted."
+        },
+        footer = {
+            "",
+            "Examples:",
+            "  ferry migrate vm1 --to slow",
+            "  ferry migrate vm1 vm1-data --to slow --rate 200M --keep-source",
+            "  ferry migrate vm1 --to slow --dry-run",
+            "",
+            "Ctrl-C leaves the move to the daemon; 'ferry migration watch ID' shows it again,",
+            "'ferry migration cancel ID' calls it off."
+        })
+final class MigrateCommand implements Callable<Integer> {
+    private final Screen screen;
+
+    @Mixin
+    private final DaemonOptions daemon = new DaemonOptions();
+
+    @Parameters(paramLabel = "DISK", arity = "1..*", description = "What to move; several go together.")
+    private List<String> disks = List.of();
+
+    @Option(names = "--to", paramLabel = "DATASTORE", required = true, description = "Where to.")
+    private String target = "";
+
+    @Option(names = "--mode", paramLabel = "MODE", defaultValue = "mirror", description = "mirror (default).")
+    private String mode = "";
+
+    @Option(names = "--format", paramLabel = "F", description = "raw (default: what each disk is).")
+    private @Nullable String format;
+
+    @Option(
+            names = "--provisioning",
+            paramLabel = "P",
+            description = "thin, lazy or eager (default: what each disk is).")
+    private @Nullable String provisioning;
+
+    @Option(
+            names = "--rate",
+            paramLabel = "R",
+            converter = Quantities.Rate.class,
+            defaultValue = "0",
+            description = "Copy at most this much per second, such as 200M (default: no bound).")
+    private long bytesPerSecond;
+
+    @Option(
+            names = "--verify",
+            negatable = true,
+            defaultValue = "true",
+            fallbackValue = "true",
+            description = "Read and compare both sides before the switch (default); --no-verify goes without.")
+    private boolean verify;
+
+    @Option(names = "--keep-source", description = "Leave the old files where they are.")
+    private boolean keepSource;
+
+    @Option(names = "--dry-run", description = "Only say what would be done.")
+    private boolean dryRun;
+
+    @Option(names = "--detach", description = "Start the move and return.")
+    private boolean detach;
+
+    @Option(names = "--json", description = "Ends with one JSON object; shows no progress.")
+    private boolean json;
+
+    MigrateCommand(Screen screen) {
+        this.screen = screen;
+    }
+
+    @Override
+    public Integer call() throws Exception {
+        MigrateRequest request = request();
+        try (DaemonClient client = daemon.client()) {
+            if (dryRun) {
+                tell(client.post("/v1/migrations/plan", request, MigrationPlan.class));
+                return Ferry.DONE;
+            }
+            MigrationStatus status = client.post("/v1/migrations", request, MigrationStatus.class);
+            if (detach) {
+                if (json) {
+                    screen.json(status);
+                } else {
+                    screen.print(status.id());
+                }
+                return Ferry.DONE;
+            }
+            return new Watch(screen, client, json).toTheEnd(status.id());
+        }
+    }
+
+    private MigrateRequest request() throws ProblemException {
+        if (!mode.equals("mirror")) {
+            throw Problems.wrongUsage("mode '" + mode + "' is not in this version of Ferry; use --mode mirror");
+        }
+        if (format != null) {
+            format = DiskMakingCommands.checkedFormat(format);
+        }
+        if (provisioning != null) {
+            provisioning = DiskMakingCommands.checkedProvisioning(provisioning);
+        }
+        List<String> names = new ArrayList<>();
+        for (String disk : disks) {
+            names.add(Names.checked("disk", disk));
+        }
+        return new MigrateRequest(
+                names,
+                Names.checked("datastore", target),
+                mode,
+                format,
+                provisioning,
+                bytesPerSecond,
+                0,
+                verify,
+                keepSource,
+                dryRun);
+    }
+
+    private void tell(MigrationPlan plan) {
+        if (json) {
+            screen.json(plan);
+            return;
+        }
+        for (MigrationPlan.DiskPlan disk : plan.disks()) {
+            screen.print("disk " + disk.name() + " of " + Quantities.size(disk.sizeBytes()) + ": "
+                    + disk.sourceDatastore() + " to " + plan.targetDatastore() + ", "
+                    + disk.targetProvisioning().text() + ", " + disk.targetPath());
+        }
+        screen.print("room needed now " + Quantities.size(plan.neededBytes()) + ", free "
+                + Quantities.size(plan.freeBytes()));
+    }
+}

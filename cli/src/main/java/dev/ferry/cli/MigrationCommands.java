@@ -1,0 +1,270 @@
+package dev.ferry.cli;
+
+import dev.ferry.migration.MigrationStatus;
+import dev.ferry.server.Problems;
+import dev.ferry.server.api.RateRequest;
+import dev.ferry.server.client.DaemonClient;
+import java.util.List;
+import java.util.Locale;
+import java.util.concurrent.Callable;
+import java.util.stream.Collectors;
+import org.jspecify.annotations.Nullable;
+import picocli.CommandLine;
+import picocli.CommandLine.Command;
+import picocli.CommandLine.Mixin;
+import picocli.CommandLine.Option;
+import picocli.CommandLine.Parameters;
+
+/** {@code ferry migration}: moves under way and past. */
+@Command(
+        name = "migration",
+        description = "Moves under way and past: watches and steers them.",
+        synopsisSubcommandLabel = "COMMAND")
+final class MigrationCommands {
+    @Option(
+            names = {"-h", "--help"},
+            usageHelp = true,
+            description = "Explains this command.")
+    private boolean help;
+
+    private MigrationCommands() {}
+
+    static CommandLine of(Screen screen) {
+        CommandLine line = new CommandLine(new MigrationCommands())
+                .addSubcommand(new Ls(screen))
+                .addSubcommand(new Show(screen))
+                .addSubcommand(new WatchOne(screen))
+                .addSubcommand(new Rate(screen));
+        for (Steering steering : Steering.values()) {
+            CommandLine one = new CommandLine(new Steer(screen, steering));
+            one.getCommandSpec().usageMessage().description(steering.description);
+            line.addSubcommand(steering.name().toLowerCase(Locale.ROOT), one);
+        }
+        CommandLine rollback = new CommandLine(new Rollback());
+        rollback.getCommandSpec().usageMessage().hidden(true);
+        return line.addSubcommand("rollback", rollback);
+    }
+
+    private enum Steering {
+        PAUSE("Stops a move's copying; the guest's writes still go where they have to."),
+        RESUME("Goes on with a move that is paused or parked."),
+        CANCEL("Calls a move off; the disk stays where it is, and what was made at the target is deleted."),
+        COMMIT("Does what is left to do after a switch, such as deleting a source.");
+
+        private final String description;
+
+        Steering(String description) {
+            this.description = description;
+        }
+    }
+
+    @Command(name = "ls", description = "Lists all moves, the oldest first.")
+    private static final class Ls implements Callable<Integer> {
+        private final Screen screen;
+
+        @Mixin
+        private final DaemonOptions daemon = new DaemonOptions();
+
+        @Option(names = "--json", description = "As JSON: an array.")
+        private boolean json;
+
+        Ls(Screen screen) {
+            this.screen = screen;
+        }
+
+        @Override
+        public Integer call() throws Exception {
+            try (DaemonClient client = daemon.client()) {
+                List<MigrationStatus> all = List.of(client.get("/v1/migrations", MigrationStatus[].class));
+                if (json) {
+                    screen.json(all);
+                    return Ferry.DONE;
+                }
+                Table table = new Table("ID", "STATE", "PHASE", "PROGRESS", "DISKS", "TO", "STARTED");
+                for (MigrationStatus one : all) {
+                    table.row(
+                            one.id(),
+                            one.state().text(),
+                            one.phase().text(),
+                            String.format(Locale.ROOT, "%.0f %%", one.progress()),
+                            names(one),
+                            one.targetDatastore(),
+                            one.startedAt());
+                }
+                table.print(screen);
+            }
+            return Ferry.DONE;
+        }
+    }
+
+    private static String names(MigrationStatus status) {
+        return status.disks().stream().map(MigrationStatus.DiskStatus::name).collect(Collectors.joining(" "));
+    }
+
+    @Command(name = "show", description = "Shows one move.")
+    private static final class Show implements Callable<Integer> {
+        private final Screen screen;
+
+        @Mixin
+        private final DaemonOptions daemon = new DaemonOptions();
+
+        @Parameters(paramLabel = "ID", description = "The move.")
+        private String id = "";
+
+        @Option(names = "--json", description = "As JSON: an object.")
+        private boolean json;
+
+        Show(Screen screen) {
+            this.screen = screen;
+        }
+
+        @Override
+        public Integer call() throws Exception {
+            try (DaemonClient client = daemon.client()) {
+                MigrationStatus status = client.get(Watch.path(id), MigrationStatus.class);
+                if (json) {
+                    screen.json(status);
+                } else {
+                    print(status);
+                }
+            }
+            return Ferry.DONE;
+        }
+
+        private void print(MigrationStatus s) {
+            screen.print("id        " + screen.bold(s.id()));
+            screen.print("state     " + s.state().text() + ", phase " + s.phase().text()
+                    + (s.error() == null ? "" : ": " + s.error()));
+            screen.print("to        " + s.targetDatastore());
+            screen.print(String.format(
+                    Locale.ROOT,
+                    "progress  %.0f %%, %s of %s at %s",
+                    s.progress(),
+                    Quantities.size(s.doneBytes()),
+                    Quantities.size(s.totalBytes()),
+                    Quantities.rate(s.bytesPerSecond())));
+            screen.print("rate      " + (s.rateBytesPerSecond() == 0 ? "no bound" : Quantities.rate(s.rateBytesPerSecond())));
+            screen.print("mover     " + s.mover());
+            screen.print("verified  " + (s.verified() ? "yes" : "no"));
+            screen.print("started   " + s.startedAt() + (s.endedAt() == null ? "" : ", ended " + s.endedAt()));
+            for (MigrationStatus.DiskStatus disk : s.disks()) {
+                Double pauseMillis = disk.switchoverPauseMillis();
+                screen.print("disk      " + disk.name() + ": " + Quantities.size(disk.bytesCopied()) + " copied, "
+                        + Quantities.size(disk.bytesMirrored()) + " mirrored"
+                        + (pauseMillis == null ? "" : ", switched in " + Quantities.millis(pauseMillis)));
+            }
+        }
+    }
+
+    @Command(name = "watch", description = "Follows a move to its end.")
+    private static final class WatchOne implements Callable<Integer> {
+        private final Screen screen;
+
+        @Mixin
+        private final DaemonOptions daemon = new DaemonOptions();
+
+        @Parameters(paramLabel = "ID", description = "The move.")
+        private String id = "";
+
+        @Option(names = "--json", description = "Ends with one JSON object; shows no progress.")
+        private boolean json;
+
+        WatchOne(Screen screen) {
+            this.screen = screen;
+        }
+
+        @Override
+        public Integer call() throws Exception {
+            try (DaemonClient client = daemon.client()) {
+                return new Watch(screen, client, json).toTheEnd(id);
+            }
+        }
+    }
+
+    @Command(name = "rate", description = "Bounds a move's copying from now on, such as 200M; 0 lifts the bound.")
+    private static final class Rate implements Callable<Integer> {
+        private final Screen screen;
+
+        @Mixin
+        private final DaemonOptions daemon = new DaemonOptions();
+
+        @Parameters(index = "0", paramLabel = "ID", description = "The move.")
+        private String id = "";
+
+        @Parameters(
+                index = "1",
+                paramLabel = "R",
+                converter = Quantities.Rate.class,
+                description = "Bytes per second, such as 200M.")
+        private long bytesPerSecond;
+
+        Rate(Screen screen) {
+            this.screen = screen;
+        }
+
+        @Override
+        public Integer call() throws Exception {
+            try (DaemonClient client = daemon.client()) {
+                MigrationStatus status = client.post(
+                        Watch.path(id) + "/rate", new RateRequest(bytesPerSecond), MigrationStatus.class);
+                screen.print("migration " + status.id() + " copies "
+                        + (bytesPerSecond == 0
+                                ? "as fast as it can"
+                                : "at most " + Quantities.rate(bytesPerSecond)));
+            }
+            return Ferry.DONE;
+        }
+    }
+
+    @Command
+    private static final class Steer implements Callable<Integer> {
+        private final Screen screen;
+        private final Steering steering;
+
+        @Mixin
+        private final DaemonOptions daemon = new DaemonOptions();
+
+        @Parameters(paramLabel = "ID", description = "The move.")
+        private String id = "";
+
+        @Option(names = "--json", description = "Tells how the move is then, as JSON.")
+        private boolean json;
+
+        Steer(Screen screen, Steering steering) {
+            this.screen = screen;
+            this.steering = steering;
+        }
+
+        @Override
+        public Integer call() throws Exception {
+            try (DaemonClient client = daemon.client()) {
+                String path = Watch.path(id) + "/" + steering.name().toLowerCase(Locale.ROOT);
+                MigrationStatus status = client.post(path, java.util.Map.of(), MigrationStatus.class);
+                if (json) {
+                    screen.json(status);
+                } else {
+                    @Nullable String error = status.error();
+                    screen.print("migration " + status.id() + " is " + status.state().text()
+                            + (error == null ? "" : ": " + error));
+                }
+            }
+            return Ferry.DONE;
+        }
+    }
+
+    /** Known, so that it can say why it does nothing. */
+    @Command(description = "Takes a guest back to the source; not in this version.")
+    private static final class Rollback implements Callable<Integer> {
+        @Mixin
+        private final DaemonOptions daemon = new DaemonOptions();
+
+        @Parameters(paramLabel = "ID", arity = "0..1", description = "The move.")
+        private String id = "";
+
+        @Override
+        public Integer call() throws Exception {
+            throw Problems.wrongUsage("rollback of migration " + id
+                    + " is not in this version of Ferry; move the disk back with 'ferry migrate'");
+        }
+    }
+}

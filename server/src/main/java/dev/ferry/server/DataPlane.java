@@ -1,0 +1,74 @@
+package dev.ferry.server;
+
+import dev.ferry.block.BlockException;
+import dev.ferry.block.BufferPool;
+import dev.ferry.device.FileDevice;
+import dev.ferry.device.FileOptions;
+import dev.ferry.device.ReactorLoop;
+import dev.ferry.reactor.EventLoop;
+import dev.ferry.reactor.EventLoops;
+import dev.ferry.reactor.Linux;
+import dev.ferry.stack.DiskLoop;
+import dev.ferry.stack.FileOpener;
+import dev.ferry.stack.OnLoop;
+import java.util.ArrayList;
+import java.util.List;
+
+/** The event loops of a process, each with the memory that its disks' requests use. Any thread; calls block. */
+public final class DataPlane implements AutoCloseable {
+    /** Real files, through the page cache or past it. */
+    public static final FileOpener FILES = (loop, spec) ->
+            FileDevice.open(loop.events(), spec.path(), new FileOptions(spec.readOnly(), spec.direct()));
+
+    /** Memory that the kernel is told of, and keeps mapped; what most requests use. */
+    private static final long SLAB_BYTES = 16L << 20;
+
+    private static final long POOL_BYTES_MAX = 512L << 20;
+
+    private final EventLoops loops;
+    private final List<DiskLoop> diskLoops;
+
+    private DataPlane(EventLoops loops, List<DiskLoop> diskLoops) {
+        this.loops = loops;
+        this.diskLoops = List.copyOf(diskLoops);
+    }
+
+    /**
+     * @param threads how many loops; 0: as many as this process has processors
+     * @throws UnsupportedOperationException if a kind is asked for that this kernel has not; the message says why
+     */
+    public static DataPlane start(int threads, EventLoops.Kind kind) throws BlockException {
+        int count = threads == 0 ? Runtime.getRuntime().availableProcessors() : threads;
+        EventLoops loops = EventLoops.start(count, kind);
+        List<DiskLoop> diskLoops = new ArrayList<>();
+        for (EventLoop events : loops.all()) {
+            ReactorLoop loop = new ReactorLoop(events);
+            BufferPool buffers = OnLoop.get(loop, () -> {
+                BufferPool pool = new BufferPool(Linux.pages(), SLAB_BYTES, POOL_BYTES_MAX);
+                events.registerMemory(pool.slab().address(), pool.slab().byteSize());
+                return pool;
+            });
+            diskLoops.add(new DiskLoop(events, loop, buffers));
+        }
+        return new DataPlane(loops, diskLoops);
+    }
+
+    public List<DiskLoop> loops() {
+        return diskLoops;
+    }
+
+    /** The loop that listeners are on. */
+    public EventLoop listening() {
+        return diskLoops.getFirst().events();
+    }
+
+    /** What runs here: {@code io_uring}, or {@code epoll} and why. */
+    public String report() {
+        return loops.report();
+    }
+
+    @Override
+    public void close() {
+        loops.close();
+    }
+}

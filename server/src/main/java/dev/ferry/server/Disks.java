@@ -1,0 +1,361 @@
+package dev.ferry.server;
+
+import dev.ferry.block.BlockDevice;
+import dev.ferry.block.BlockError;
+import dev.ferry.block.BlockException;
+import dev.ferry.block.CheckedDevice;
+import dev.ferry.block.ErrorKind;
+import dev.ferry.datastore.Datastore;
+import dev.ferry.datastore.Names;
+import dev.ferry.datastore.NewDisk;
+import dev.ferry.image.Provisioner;
+import dev.ferry.image.Provisioning;
+import dev.ferry.migration.MigrationEngine;
+import dev.ferry.nbd.client.NbdUri;
+import dev.ferry.server.api.AttachAnswer;
+import dev.ferry.server.api.DiskCreate;
+import dev.ferry.server.api.DiskImport;
+import dev.ferry.server.api.DiskView;
+import dev.ferry.server.api.ProblemException;
+import dev.ferry.server.inventory.AttachmentRow;
+import dev.ferry.server.inventory.DiskRow;
+import dev.ferry.server.inventory.Inventory;
+import dev.ferry.stack.DiskLoop;
+import dev.ferry.stack.DiskSpec;
+import dev.ferry.stack.OnLoop;
+import dev.ferry.stack.OpenDisk;
+import dev.ferry.stack.Stacks;
+import java.nio.file.Path;
+import java.util.List;
+import java.util.Map;
+import java.util.Set;
+import java.util.concurrent.ConcurrentHashMap;
+import org.jspecify.annotations.Nullable;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+
+/**
+ * The disks that this daemon knows: making, removing, attaching. Any thread; each disk is changed by one request at a
+ * time, and one that comes meanwhile is refused.
+ */
+final class Disks {
+    private static final Logger LOG = LoggerFactory.getLogger(Disks.class);
+    /** What every guest can address: sectors of this size. */
+    private static final int SECTOR_BYTES = 512;
+
+    private static final long SIZE_BYTES_MAX = 1L << 46;
+
+    private final Inventory inventory;
+    private final Datastores datastores;
+    private final InventoryCatalog catalog;
+    private final DataPlane plane;
+    private final Stacks stacks;
+    private final Exports exports;
+    private final MigrationEngine engine;
+    private final Set<String> busy = ConcurrentHashMap.newKeySet();
+    private final Map<String, Attached> attached = new ConcurrentHashMap<>();
+    private final Map<String, String> unavailable = new ConcurrentHashMap<>();
+
+    /** A disk that clients may have. */
+    private record Attached(OpenDisk disk, NbdUri uri) {}
+
+    Disks(
+            Inventory inventory,
+            Datastores datastores,
+            InventoryCatalog catalog,
+            DataPlane plane,
+            Stacks stacks,
+            Exports exports,
+            MigrationEngine engine) {
+        this.inventory = inventory;
+        this.datastores = datastores;
+        this.catalog = catalog;
+        this.plane = plane;
+        this.stacks = stacks;
+        this.exports = exports;
+        this.engine = engine;
+    }
+
+    // ---- looking
+
+    List<DiskView> list() {
+        return inventory.disks().stream().map(this::view).toList();
+    }
+
+    DiskView show(String name) throws ProblemException {
+        return view(row(name));
+    }
+
+    private DiskRow row(String name) throws ProblemException {
+        return inventory
+                .disk(name)
+                .orElseThrow(() ->
+                        Problems.notFound("there is no disk " + name + "; 'ferry disk ls' lists those that there are"));
+    }
+
+    private DiskView view(DiskRow row) {
+        Attached open = attached.get(row.name());
+        String problem = unavailable.get(row.name());
+        String state = "detached";
+        if (engine.moving(row.name())) {
+            state = "moving";
+        } else if (open != null) {
+            state = "attached";
+        } else if (problem != null) {
+            state = "unavailable";
+        }
+        return new DiskView(
+                row.name(),
+                row.datastore(),
+                row.format(),
+                row.provisioning(),
+                row.sizeBytes(),
+                allocatedBytes(row),
+                state,
+                row.path(),
+                open == null ? null : open.uri().toString(),
+                problem);
+    }
+
+    private static long allocatedBytes(DiskRow row) {
+        try {
+            return Stacks.allocatedBytes(Path.of(row.path()));
+        } catch (BlockException away) {
+            return -1;
+        }
+    }
+
+    // ---- making and removing
+
+    DiskView create(DiskCreate request) throws ProblemException, BlockException {
+        Provisioning provisioning = provisioning(request.provisioning());
+        raw(request.format());
+        if (request.sizeBytes() <= 0 || request.sizeBytes() > SIZE_BYTES_MAX) {
+            throw Problems.wrongUsage("a disk has a size from 512 bytes to 64T, not " + request.sizeBytes() + " bytes");
+        }
+        if (request.sizeBytes() % SECTOR_BYTES != 0) {
+            throw Problems.wrongUsage("a disk's size is a multiple of 512 bytes, " + request.sizeBytes()
+                    + " is not; the next is " + (request.sizeBytes() / SECTOR_BYTES + 1) * SECTOR_BYTES);
+        }
+        return exclusively(request.name(), () -> {
+            refuseKnown(request.name());
+            Datastore datastore = datastores.open(request.datastore());
+            return make(request.name(), datastore, provisioning, request.sizeBytes(), null);
+        });
+    }
+
+    DiskView importFile(DiskImport request) throws ProblemException, BlockException {
+        Provisioning provisioning = provisioning(request.provisioning());
+        raw(request.format());
+        return exclusively(request.name(), () -> {
+            refuseKnown(request.name());
+            Datastore datastore = datastores.open(request.datastore());
+            DiskLoop loop = plane.loops().getFirst();
+            DiskSpec spec = new DiskSpec(request.name(), Path.of(request.from()), Provisioning.THIN, true, false);
+            BlockDevice source = CheckedDevice.of(DataPlane.FILES.open(loop, spec), request.from());
+            try {
+                long sizeBytes = source.geometry().sizeBytes();
+                if (sizeBytes == 0) {
+                    throw Problems.wrongUsage(request.from() + " is empty; a disk has at least one byte");
+                }
+                return make(request.name(), datastore, provisioning, sizeBytes, source);
+            } finally {
+                OnLoop.await(loop.loop(), source::close);
+            }
+        });
+    }
+
+    private void refuseKnown(String name) throws ProblemException, BlockException {
+        Names.checked("disk", name);
+        if (inventory.disk(name).isPresent()) {
+            throw Problems.conflict(
+                    "there is a disk " + name + " already; choose another name, or remove that one first");
+        }
+    }
+
+    /** @param source what to fill the disk with, on the first loop; null: nothing */
+    private DiskView make(
+            String name, Datastore datastore, Provisioning provisioning, long sizeBytes, @Nullable BlockDevice source)
+            throws BlockException {
+        if (provisioning != Provisioning.THIN && datastore.space().freeBytes() < sizeBytes) {
+            throw BlockError.of(
+                            ErrorKind.NO_SPACE,
+                            "datastore " + datastore.name(),
+                            "create disk " + name,
+                            sizeBytes + " bytes are needed and "
+                                    + datastore.space().freeBytes()
+                                    + " are free; choose thin provisioning or another datastore")
+                    .toException();
+        }
+        NewDisk made = datastore.create(name, "raw", sizeBytes);
+        try {
+            fill(made.partial(), provisioning, source);
+            made.publish();
+            DiskRow row = new DiskRow(
+                    name,
+                    datastore.name(),
+                    "raw",
+                    provisioning.text(),
+                    sizeBytes,
+                    made.file().toString());
+            inventory.add(row);
+            return view(row);
+        } catch (BlockException | RuntimeException failed) {
+            made.discard();
+            throw failed;
+        }
+    }
+
+    private void fill(Path file, Provisioning provisioning, @Nullable BlockDevice source) throws BlockException {
+        if (provisioning == Provisioning.THIN && source == null) {
+            return;
+        }
+        DiskLoop loop = plane.loops().getFirst();
+        DiskSpec spec = new DiskSpec("new disk", file, provisioning, false, false);
+        BlockDevice device = CheckedDevice.of(DataPlane.FILES.open(loop, spec), file.toString());
+        try {
+            OnLoop.await(loop.loop(), done -> new Provisioner(loop.loop(), device, provisioning, done).start());
+            if (source != null) {
+                new Transfer(loop.loop(), source, device, true).run();
+            }
+        } finally {
+            OnLoop.await(loop.loop(), device::close);
+        }
+    }
+
+    void remove(String name) throws ProblemException, BlockException {
+        exclusively(name, () -> {
+            DiskRow row = row(name);
+            if (engine.moving(name)) {
+                throw Problems.conflict("disk " + name + " is being moved; wait for that, or cancel it first");
+            }
+            if (inventory.attachment(name).isPresent()) {
+                throw Problems.conflict("disk " + name + " is attached; 'ferry disk detach " + name + "' first");
+            }
+            datastores.open(row.datastore()).delete(name, row.format());
+            inventory.removeDisk(name);
+            return true;
+        });
+    }
+
+    // ---- attaching
+
+    AttachAnswer attach(String name, @Nullable String tcp) throws ProblemException, BlockException {
+        return exclusively(name, () -> {
+            DiskRow row = row(name);
+            Attached open = attached.get(name);
+            if (open != null) {
+                throw Problems.conflict("disk " + name + " is attached already, at " + open.uri());
+            }
+            if (tcp != null) {
+                Exports.address(tcp);
+            }
+            boolean known = inventory.attachment(name).isPresent();
+            Attached now = open(row, tcp);
+            if (known) {
+                inventory.removeAttachment(name);
+            }
+            inventory.add(new AttachmentRow(name, tcpOf(now.uri())));
+            return new AttachAnswer(name, now.uri().toString());
+        });
+    }
+
+    private static @Nullable String tcpOf(NbdUri uri) {
+        return switch (uri) {
+            case NbdUri.Unix _ -> null;
+            case NbdUri.Tcp at -> (at.host().indexOf(':') < 0 ? at.host() : "[" + at.host() + "]") + ":" + at.port();
+        };
+    }
+
+    private Attached open(DiskRow row, @Nullable String tcp) throws ProblemException, BlockException {
+        OpenDisk disk = stacks.acquire(catalog.disk(row.name()).spec());
+        try {
+            Attached now = new Attached(disk, exports.add(disk, tcp));
+            attached.put(row.name(), now);
+            unavailable.remove(row.name());
+            return now;
+        } catch (BlockException | ProblemException | RuntimeException failed) {
+            stacks.release(disk);
+            throw failed;
+        }
+    }
+
+    /** Opens what was attached when the daemon ended. A disk that cannot be opened says why, and the others go on. */
+    void attachAgain() {
+        for (AttachmentRow row : inventory.attachments()) {
+            try {
+                Attached _ = open(row(row.disk()), row.tcp());
+            } catch (ProblemException | BlockException failed) {
+                String why = String.valueOf(failed.getMessage());
+                unavailable.put(row.disk(), why);
+                LOG.error(
+                        "disk {} is not there for its clients: {}; 'ferry disk attach {}' tries again",
+                        row.disk(),
+                        why,
+                        row.disk());
+            }
+        }
+    }
+
+    void detach(String name) throws ProblemException, BlockException {
+        exclusively(name, () -> {
+            DiskRow row = row(name);
+            if (inventory.attachment(name).isEmpty()) {
+                throw Problems.conflict("disk " + row.name() + " is not attached");
+            }
+            Attached open = attached.get(name);
+            if (open != null) {
+                exports.remove(name);
+                attached.remove(name);
+            }
+            unavailable.remove(name);
+            inventory.removeAttachment(name);
+            if (open != null) {
+                stacks.release(open.disk());
+            }
+            return true;
+        });
+    }
+
+    /** Makes what clients wrote durable and lets go of the files. Clients are gone. */
+    void closeAll() {
+        attached.values().forEach(open -> {
+            try {
+                stacks.release(open.disk());
+            } catch (BlockException failed) {
+                LOG.error("disk {} could not be closed: {}", open.disk().name(), failed.getMessage());
+            }
+        });
+        attached.clear();
+    }
+
+    // ---- one at a time
+
+    private interface Work<T> {
+        T run() throws ProblemException, BlockException;
+    }
+
+    private <T> T exclusively(String name, Work<T> work) throws ProblemException, BlockException {
+        if (!busy.add(name)) {
+            throw Problems.conflict(
+                    "disk " + name + " is being worked on by another command; try again when it is done");
+        }
+        try {
+            return work.run();
+        } finally {
+            busy.remove(name);
+        }
+    }
+
+    private static Provisioning provisioning(String text) throws ProblemException {
+        return Provisioning.of(text)
+                .orElseThrow(() -> Problems.wrongUsage(
+                        "there is no provisioning called '" + text + "'; choose thin, lazy or eager"));
+    }
+
+    static void raw(String format) throws ProblemException {
+        if (!format.equals("raw")) {
+            throw Problems.wrongUsage("format '" + format + "' is not in this version of Ferry; raw is");
+        }
+    }
+}

@@ -1,0 +1,70 @@
+package dev.ferry.server;
+
+import dev.ferry.block.BlockError;
+import dev.ferry.block.BlockException;
+import dev.ferry.block.ErrorKind;
+import dev.ferry.datastore.Datastore;
+import dev.ferry.image.Provisioning;
+import dev.ferry.migration.Catalog;
+import dev.ferry.server.inventory.DiskRow;
+import dev.ferry.server.inventory.Inventory;
+import dev.ferry.stack.DiskSpec;
+import java.nio.file.Path;
+import java.util.Optional;
+import org.jdbi.v3.core.JdbiException;
+
+/** The inventory as the migration engine sees it. Any thread. */
+final class InventoryCatalog implements Catalog {
+    private final Inventory inventory;
+    private final Datastores datastores;
+    private final boolean direct;
+
+    InventoryCatalog(Inventory inventory, Datastores datastores, boolean direct) {
+        this.inventory = inventory;
+        this.datastores = datastores;
+        this.direct = direct;
+    }
+
+    @Override
+    public CatalogDisk disk(String name) throws BlockException {
+        DiskRow row = row(name);
+        Provisioning provisioning = Provisioning.of(row.provisioning())
+                .orElseThrow(() -> new IllegalStateException("provisioning " + row.provisioning()));
+        DiskSpec spec = new DiskSpec(name, Path.of(row.path()), provisioning, false, direct);
+        return new CatalogDisk(row.datastore(), row.format(), spec);
+    }
+
+    private DiskRow row(String name) throws BlockException {
+        Optional<DiskRow> row = inventory.disk(name);
+        return row.orElseThrow(() -> BlockError.of(
+                        ErrorKind.NOT_FOUND,
+                        "disk " + name,
+                        "open",
+                        "there is none of that name; 'ferry disk ls' lists those that there are")
+                .toException());
+    }
+
+    @Override
+    public Datastore datastore(String name) throws BlockException {
+        return datastores.open(name);
+    }
+
+    @Override
+    public void moved(String disk, String datastore, Path path, Provisioning provisioning) throws BlockException {
+        DiskRow row = row(disk);
+        try {
+            inventory.moved(
+                    new DiskRow(disk, datastore, row.format(), provisioning.text(), row.sizeBytes(), path.toString()));
+        } catch (JdbiException failed) {
+            throw BlockError.of(
+                            ErrorKind.IO,
+                            "the inventory",
+                            "write",
+                            String.valueOf(failed.getMessage())
+                                    .lines()
+                                    .findFirst()
+                                    .orElse(""))
+                    .toException();
+        }
+    }
+}

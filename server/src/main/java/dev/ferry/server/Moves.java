@@ -1,0 +1,71 @@
+package dev.ferry.server;
+
+import dev.ferry.block.BlockException;
+import dev.ferry.image.Provisioning;
+import dev.ferry.migration.MigrationEngine;
+import dev.ferry.migration.MigrationPlan;
+import dev.ferry.migration.MigrationRequest;
+import dev.ferry.migration.MigrationStatus;
+import dev.ferry.server.api.MigrateRequest;
+import dev.ferry.server.api.ProblemException;
+import org.jspecify.annotations.Nullable;
+
+/** Migrations as clients ask for them. Any thread. */
+final class Moves {
+    private final MigrationEngine engine;
+
+    Moves(MigrationEngine engine) {
+        this.engine = engine;
+    }
+
+    MigrationStatus start(MigrateRequest request) throws ProblemException, BlockException {
+        return engine.start(checked(request));
+    }
+
+    MigrationPlan rehearse(MigrateRequest request) throws ProblemException, BlockException {
+        return engine.rehearse(checked(request));
+    }
+
+    /** True while some move is under way. */
+    boolean any() {
+        return engine.list().stream().anyMatch(status -> switch (status.state()) {
+            case RUNNING, PAUSED, PARKED -> true;
+            case SWITCHED, DONE, FAILED, CANCELLED, ROLLED_BACK -> false;
+        });
+    }
+
+    private static MigrationRequest checked(MigrateRequest request) throws ProblemException {
+        if (!request.mode().equals("mirror")) {
+            throw Problems.wrongUsage("mode '" + request.mode() + "' is not in this version of Ferry; mirror is");
+        }
+        if (request.format() != null) {
+            Disks.raw(request.format());
+        }
+        if (request.maxAddedLatencyMillis() != 0) {
+            throw Problems.wrongUsage(
+                    "a bound on added latency is not in this version of Ferry; bound the copy's rate instead");
+        }
+        if (request.bytesPerSecond() < 0) {
+            throw Problems.wrongUsage("a rate is not below zero");
+        }
+        if (request.disks().isEmpty()) {
+            throw Problems.wrongUsage("no disk is named; name at least one");
+        }
+        return new MigrationRequest(
+                request.disks(),
+                request.target(),
+                provisioning(request.provisioning()),
+                request.bytesPerSecond(),
+                request.verify(),
+                request.keepSource());
+    }
+
+    private static @Nullable Provisioning provisioning(@Nullable String text) throws ProblemException {
+        if (text == null) {
+            return null;
+        }
+        return Provisioning.of(text)
+                .orElseThrow(() -> Problems.wrongUsage(
+                        "there is no provisioning called '" + text + "'; choose thin, lazy or eager"));
+    }
+}

@@ -1,0 +1,73 @@
+package dev.ferry.server;
+
+import dev.ferry.migration.MigrationEngine;
+import dev.ferry.server.api.AttachRequest;
+import dev.ferry.server.api.DaemonView;
+import dev.ferry.server.api.DatastoreAdd;
+import dev.ferry.server.api.DiskCreate;
+import dev.ferry.server.api.DiskImport;
+import dev.ferry.server.api.MigrateRequest;
+import dev.ferry.server.api.ProblemException;
+import dev.ferry.server.api.RateRequest;
+import dev.ferry.server.api.RestartRequest;
+import dev.ferry.server.rest.Router;
+import org.jspecify.annotations.Nullable;
+
+/** The table of the REST interface; README.md has it in words. */
+final class Routes {
+    private Routes() {}
+
+    /** What the daemon itself answers. */
+    interface Self {
+        DaemonView view();
+
+        void restart(boolean force) throws ProblemException;
+    }
+
+    static Router of(Self daemon, Datastores datastores, Disks disks, Moves moves, MigrationEngine engine) {
+        Router r = new Router();
+        r.add("GET", "/v1/daemon", "the daemon itself", _ -> daemon.view());
+        r.add("POST", "/v1/daemon/restart", "hand over to a new daemon", request -> {
+            daemon.restart(request.body(RestartRequest.class).force());
+            return daemon.view();
+        });
+
+        r.add("GET", "/v1/datastores", "all datastores", _ -> datastores.list());
+        r.add("POST", "/v1/datastores", "add one", q -> datastores.add(q.body(DatastoreAdd.class)));
+        r.add("GET", "/v1/datastores/{name}", "one of them", q -> datastores.show(q.name()));
+        r.add("DELETE", "/v1/datastores/{name}", "forget one; its path is left alone", q -> {
+            datastores.remove(q.name());
+            return null;
+        });
+
+        r.add("GET", "/v1/disks", "all disks", _ -> disks.list());
+        r.add("POST", "/v1/disks", "make one", q -> disks.create(q.body(DiskCreate.class)));
+        r.add("POST", "/v1/disks/import", "make one from a file", q -> disks.importFile(q.body(DiskImport.class)));
+        r.add("GET", "/v1/disks/{name}", "one of them", q -> disks.show(q.name()));
+        r.add("DELETE", "/v1/disks/{name}", "delete one", q -> {
+            disks.remove(q.name());
+            return null;
+        });
+        r.add("POST", "/v1/disks/{name}/attach", "open it for a VM", q -> {
+            @Nullable String tcp = q.body(AttachRequest.class).tcp();
+            return disks.attach(q.name(), tcp);
+        });
+        r.add("POST", "/v1/disks/{name}/detach", "close it", q -> {
+            disks.detach(q.name());
+            return null;
+        });
+
+        r.add("GET", "/v1/migrations", "all migrations", _ -> engine.list());
+        r.add("POST", "/v1/migrations", "start one", q -> moves.start(q.body(MigrateRequest.class)));
+        r.add("POST", "/v1/migrations/plan", "what one would do", q -> moves.rehearse(q.body(MigrateRequest.class)));
+        r.add("GET", "/v1/migrations/{id}", "one of them", q -> engine.find(q.name()));
+        r.add("POST", "/v1/migrations/{id}/pause", "stop copying", q -> engine.pause(q.name()));
+        r.add("POST", "/v1/migrations/{id}/resume", "go on", q -> engine.resume(q.name()));
+        r.add("POST", "/v1/migrations/{id}/cancel", "call it off", q -> engine.cancel(q.name()));
+        r.add("POST", "/v1/migrations/{id}/commit", "do what is left to do", q -> engine.commit(q.name()));
+        r.add("POST", "/v1/migrations/{id}/rate", "bound its copying", q -> {
+            return engine.rate(q.name(), q.body(RateRequest.class).bytesPerSecond());
+        });
+        return r;
+    }
+}
