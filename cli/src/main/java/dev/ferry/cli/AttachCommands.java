@@ -42,7 +42,8 @@ final class AttachCommands {
         @Option(
                 names = "--tcp",
                 paramLabel = "HOST:PORT",
-                description = "Listen there, for this disk alone (default: the daemon's unix socket). Nothing is encrypted.")
+                description =
+                        "Listen there, for this disk alone (default: the daemon's unix socket). Nothing is encrypted.")
         private @Nullable String tcp;
 
         @Option(names = "--json", description = "Tells the URI as JSON.")
@@ -56,8 +57,8 @@ final class AttachCommands {
         public Integer call() throws Exception {
             String checked = Names.checked("disk", name);
             try (DaemonClient client = daemon.client()) {
-                AttachAnswer answer = client.post(
-                        DiskCommands.path(checked) + "/attach", new AttachRequest(tcp), AttachAnswer.class);
+                AttachAnswer answer =
+                        client.post(DiskCommands.path(checked) + "/attach", new AttachRequest(tcp), AttachAnswer.class);
                 if (json) {
                     screen.json(answer);
                 } else {

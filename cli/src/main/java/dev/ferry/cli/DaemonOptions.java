@@ -14,12 +14,6 @@ final class DaemonOptions {
             description = "The daemon's data directory (default: FERRY_DATA, or ~/.local/share/ferry).")
     private @Nullable Path data;
 
-    @Option(
-            names = {"-h", "--help"},
-            usageHelp = true,
-            description = "Explains this command.")
-    private boolean help;
-
     DataDirectory directory() {
         return data == null ? DataDirectory.standard(System.getenv()) : DataDirectory.of(data);
     }

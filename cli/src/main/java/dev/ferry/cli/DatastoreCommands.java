@@ -18,11 +18,6 @@ import picocli.CommandLine.Parameters;
         description = "Where disks are kept: adds, lists, shows and removes datastores.",
         synopsisSubcommandLabel = "COMMAND")
 final class DatastoreCommands {
-    @Option(
-            names = {"-h", "--help"},
-            usageHelp = true,
-            description = "Explains this command.")
-    private boolean help;
 
     private DatastoreCommands() {}
 
@@ -47,7 +42,11 @@ final class DatastoreCommands {
         @Parameters(paramLabel = "NAME", description = "What to call it.")
         private String name = "";
 
-        @Option(names = "--kind", paramLabel = "KIND", defaultValue = "dir", description = "dir: a directory (default).")
+        @Option(
+                names = "--kind",
+                paramLabel = "KIND",
+                defaultValue = "dir",
+                description = "dir: a directory (default).")
         private String kind = "";
 
         @Option(names = "--path", paramLabel = "PATH", required = true, description = "The directory.")
@@ -131,8 +130,7 @@ final class DatastoreCommands {
         public Integer call() throws Exception {
             String checked = Names.checked("datastore", name);
             try (DaemonClient client = daemon.client()) {
-                DatastoreView view =
-                        client.get("/v1/datastores/" + DaemonClient.segment(checked), DatastoreView.class);
+                DatastoreView view = client.get("/v1/datastores/" + DaemonClient.segment(checked), DatastoreView.class);
                 if (json) {
                     screen.json(view);
                     return Ferry.DONE;
@@ -141,7 +139,8 @@ final class DatastoreCommands {
                 screen.print("kind   " + view.kind());
                 screen.print("state  " + view.state());
                 screen.print("path   " + view.path());
-                screen.print("free   " + Quantities.size(view.freeBytes()) + " of " + Quantities.size(view.totalBytes()));
+                screen.print(
+                        "free   " + Quantities.size(view.freeBytes()) + " of " + Quantities.size(view.totalBytes()));
                 screen.print("disks  " + view.disks());
             }
             return Ferry.DONE;

@@ -16,11 +16,6 @@ import picocli.CommandLine.Parameters;
         description = "Virtual disks: makes, lists, attaches and removes them.",
         synopsisSubcommandLabel = "COMMAND")
 final class DiskCommands {
-    @Option(
-            names = {"-h", "--help"},
-            usageHelp = true,
-            description = "Explains this command.")
-    private boolean help;
 
     private DiskCommands() {}
 

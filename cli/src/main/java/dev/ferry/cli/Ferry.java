@@ -4,11 +4,14 @@ import dev.ferry.server.api.ProblemException;
 import dev.ferry.server.api.ProblemKind;
 import java.io.IOException;
 import java.io.PrintWriter;
+import java.nio.charset.StandardCharsets;
 import java.util.Locale;
+import java.util.concurrent.Callable;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Help.Ansi;
+import picocli.CommandLine.Model.OptionSpec;
 import picocli.CommandLine.ParameterException;
 
 /**
@@ -19,7 +22,6 @@ import picocli.CommandLine.ParameterException;
  */
 @Command(
         name = "ferry",
-        mixinStandardHelpOptions = false,
         description = "Moves the disks of running virtual machines, and the guests do not notice.",
         synopsisSubcommandLabel = "COMMAND",
         footer = {
@@ -33,12 +35,6 @@ public final class Ferry {
     static final int DONE = 0;
     static final int FAILED = 1;
     static final int WRONG_USAGE = 2;
-
-    @CommandLine.Option(
-            names = {"-h", "--help"},
-            usageHelp = true,
-            description = "Explains a command.")
-    private boolean help;
 
     @CommandLine.Option(
             names = {"-V", "--version"},
@@ -69,8 +65,9 @@ public final class Ferry {
                 add(line, name, screen);
             }
         }
-        line.setOut(new PrintWriter(screen.out(), true));
-        line.setErr(new PrintWriter(screen.err(), true));
+        helpEverywhere(line);
+        line.setOut(new PrintWriter(screen.out(), true, StandardCharsets.UTF_8));
+        line.setErr(new PrintWriter(screen.err(), true, StandardCharsets.UTF_8));
         line.setColorScheme(CommandLine.Help.defaultColorScheme(screen.colour() ? Ansi.ON : Ansi.OFF));
         line.setCaseInsensitiveEnumValuesAllowed(true);
         line.setUsageHelpAutoWidth(false);
@@ -87,12 +84,21 @@ public final class Ferry {
             if (command instanceof Ferry root) {
                 return root.alone(last.commandSpec().commandLine(), screen);
             }
-            if (!(command instanceof Runnable) && !(command instanceof java.util.concurrent.Callable<?>)) {
+            if (!(command instanceof Runnable) && !(command instanceof Callable<?>)) {
                 throw new ParameterException(last.commandSpec().commandLine(), "a command is missing");
             }
             return new CommandLine.RunLast().execute(parsed);
         });
         return line.execute(arguments);
+    }
+
+    private static void helpEverywhere(CommandLine line) {
+        line.getCommandSpec()
+                .addOption(OptionSpec.builder("-h", "--help")
+                        .usageHelp(true)
+                        .description("Explains this command.")
+                        .build());
+        line.getSubcommands().values().forEach(Ferry::helpEverywhere);
     }
 
     private static boolean add(CommandLine line, String name, Screen screen) {

@@ -6,6 +6,7 @@ import dev.ferry.server.api.RateRequest;
 import dev.ferry.server.client.DaemonClient;
 import java.util.List;
 import java.util.Locale;
+import java.util.Map;
 import java.util.concurrent.Callable;
 import java.util.stream.Collectors;
 import org.jspecify.annotations.Nullable;
@@ -21,11 +22,6 @@ import picocli.CommandLine.Parameters;
         description = "Moves under way and past: watches and steers them.",
         synopsisSubcommandLabel = "COMMAND")
 final class MigrationCommands {
-    @Option(
-            names = {"-h", "--help"},
-            usageHelp = true,
-            description = "Explains this command.")
-    private boolean help;
 
     private MigrationCommands() {}
 
@@ -133,8 +129,8 @@ final class MigrationCommands {
 
         private void print(MigrationStatus s) {
             screen.print("id        " + screen.bold(s.id()));
-            screen.print("state     " + s.state().text() + ", phase " + s.phase().text()
-                    + (s.error() == null ? "" : ": " + s.error()));
+            screen.print("state     " + s.state().text() + ", phase "
+                    + s.phase().text() + (s.error() == null ? "" : ": " + s.error()));
             screen.print("to        " + s.targetDatastore());
             screen.print(String.format(
                     Locale.ROOT,
@@ -143,7 +139,8 @@ final class MigrationCommands {
                     Quantities.size(s.doneBytes()),
                     Quantities.size(s.totalBytes()),
                     Quantities.rate(s.bytesPerSecond())));
-            screen.print("rate      " + (s.rateBytesPerSecond() == 0 ? "no bound" : Quantities.rate(s.rateBytesPerSecond())));
+            screen.print("rate      "
+                    + (s.rateBytesPerSecond() == 0 ? "no bound" : Quantities.rate(s.rateBytesPerSecond())));
             screen.print("mover     " + s.mover());
             screen.print("verified  " + (s.verified() ? "yes" : "no"));
             screen.print("started   " + s.startedAt() + (s.endedAt() == null ? "" : ", ended " + s.endedAt()));
@@ -205,12 +202,10 @@ final class MigrationCommands {
         @Override
         public Integer call() throws Exception {
             try (DaemonClient client = daemon.client()) {
-                MigrationStatus status = client.post(
-                        Watch.path(id) + "/rate", new RateRequest(bytesPerSecond), MigrationStatus.class);
+                MigrationStatus status =
+                        client.post(Watch.path(id) + "/rate", new RateRequest(bytesPerSecond), MigrationStatus.class);
                 screen.print("migration " + status.id() + " copies "
-                        + (bytesPerSecond == 0
-                                ? "as fast as it can"
-                                : "at most " + Quantities.rate(bytesPerSecond)));
+                        + (bytesPerSecond == 0 ? "as fast as it can" : "at most " + Quantities.rate(bytesPerSecond)));
             }
             return Ferry.DONE;
         }
@@ -239,13 +234,13 @@ final class MigrationCommands {
         public Integer call() throws Exception {
             try (DaemonClient client = daemon.client()) {
                 String path = Watch.path(id) + "/" + steering.name().toLowerCase(Locale.ROOT);
-                MigrationStatus status = client.post(path, java.util.Map.of(), MigrationStatus.class);
+                MigrationStatus status = client.post(path, Map.of(), MigrationStatus.class);
                 if (json) {
                     screen.json(status);
                 } else {
                     @Nullable String error = status.error();
-                    screen.print("migration " + status.id() + " is " + status.state().text()
-                            + (error == null ? "" : ": " + error));
+                    screen.print("migration " + status.id() + " is "
+                            + status.state().text() + (error == null ? "" : ": " + error));
                 }
             }
             return Ferry.DONE;
@@ -256,6 +251,7 @@ final class MigrationCommands {
     @Command(description = "Takes a guest back to the source; not in this version.")
     private static final class Rollback implements Callable<Integer> {
         @Mixin
+        @SuppressWarnings("UnusedVariable") // read by picocli alone
         private final DaemonOptions daemon = new DaemonOptions();
 
         @Parameters(paramLabel = "ID", arity = "0..1", description = "The move.")

@@ -61,8 +61,7 @@ final class Progress {
 
     private static String figures(MigrationStatus status) {
         StringBuilder line = new StringBuilder();
-        line.append(String.format(Locale.ROOT, "%3.0f %%  ", status.progress()))
-                .append(word(status));
+        line.append(String.format(Locale.ROOT, "%3.0f %%  ", status.progress())).append(word(status));
         line.append("  ").append(Quantities.size(status.doneBytes())).append(" of ");
         line.append(Quantities.size(status.totalBytes()));
         if (status.bytesPerSecond() > 0) {

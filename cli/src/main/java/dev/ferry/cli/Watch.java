@@ -25,11 +25,10 @@ final class Watch {
         Progress progress = new Progress(screen, json);
         while (true) {
             MigrationStatus status = ask(id);
-            boolean last =
-                    switch (status.state()) {
-                        case RUNNING, PAUSED -> false;
-                        case PARKED, SWITCHED, DONE, FAILED, CANCELLED, ROLLED_BACK -> true;
-                    };
+            boolean last = switch (status.state()) {
+                case RUNNING, PAUSED -> false;
+                case PARKED, SWITCHED, DONE, FAILED, CANCELLED, ROLLED_BACK -> true;
+            };
             if (last) {
                 progress.end();
                 return end(status);
@@ -97,7 +96,9 @@ final class Watch {
                     + (pauseMillis == null ? "" : "; the guest paused for " + Quantities.millis(pauseMillis))
                     + (disk.verified() ? "; proven equal before the switch" : ""));
         }
-        long copied = status.disks().stream().mapToLong(MigrationStatus.DiskStatus::bytesCopied).sum();
+        long copied = status.disks().stream()
+                .mapToLong(MigrationStatus.DiskStatus::bytesCopied)
+                .sum();
         screen.print(String.format(
                 Locale.ROOT,
                 "%s: %s copied in %.1f s, %s",

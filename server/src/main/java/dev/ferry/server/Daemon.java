@@ -12,6 +12,7 @@ import dev.ferry.stack.Stacks;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.time.Instant;
+import java.time.InstantSource;
 import java.time.temporal.ChronoUnit;
 import java.util.Locale;
 import java.util.concurrent.TimeUnit;
@@ -78,7 +79,12 @@ public final class Daemon implements Routes.Self {
         InventoryCatalog catalog = new InventoryCatalog(inventory, datastores, settings.direct());
         Stacks stacks = new Stacks(plane.loops(), DataPlane.FILES);
         exports = new Exports(data.nbdSocket(), plane.listening(), keeper);
-        MigrationEngine engine = MigrationEngine.open(data.journal(), stacks, catalog);
+        MigrationEngine engine = MigrationEngine.open(
+                data.journal(),
+                stacks,
+                catalog,
+                InstantSource.system(),
+                Thread.ofPlatform().daemon().name("ferry-move-", 0).factory());
         for (MigrationStatus status : engine.recover()) {
             LOG.info(
                     "migration {} was under way when the daemon ended; it is {} now",
