@@ -17,8 +17,8 @@ final class AttachCommands {
     @Command(
             name = "attach",
             description = {
-                "Opens a disk and prints the NBD URI to give to the VM. It stays attached through stops,",
-                "starts and crashes of the daemon until it is detached."
+                "Opens a disk and prints the NBD URI to give to the VM.",
+                "It stays attached through stops, starts and crashes of the daemon until it is detached."
             },
             footer = {
                 "",

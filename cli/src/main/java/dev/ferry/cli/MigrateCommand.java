@@ -19,8 +19,8 @@ import picocli.CommandLine.Parameters;
 @Command(
         name = "migrate",
         description = {
-            "Moves disks to another datastore, live. The VM reads and writes all the while; at the end it is",
-            "switched over, and the old files are deleted."
+            "Moves disks to another datastore, live.",
+            "The VM reads and writes all the while; at the end it is switched over, and the old files are deleted."
         },
         footer = {
             "",

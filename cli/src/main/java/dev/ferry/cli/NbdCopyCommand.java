@@ -28,8 +28,9 @@ import picocli.CommandLine.Parameters;
 @Command(
         name = "copy",
         description = {
-            "Copies a disk that nobody changes meanwhile. Holes and zeroes are not copied. A target that is a",
-            "file is made, or made over; an export has to be large enough."
+            "Copies a disk that nobody changes meanwhile.",
+            "Holes and zeroes are not copied. A target that is a file is made, or made over; an export has to",
+            "be large enough."
         },
         footer = {
             "",

@@ -15,8 +15,9 @@ import picocli.CommandLine.Option;
 @Command(
         name = "restart",
         description = {
-            "Puts a new daemon in place of the one that runs, for an upgrade. The new one starts first; guests",
-            "wait only while disks change hands, and this tells how long that was."
+            "Puts a new daemon in place of the one that runs.",
+            "For an upgrade. The new one starts first; guests wait only while disks change hands, and this",
+            "tells how long that was."
         })
 final class RestartCommand implements Callable<Integer> {
     private static final long WAIT_NANOS_MAX = TimeUnit.SECONDS.toNanos(60);

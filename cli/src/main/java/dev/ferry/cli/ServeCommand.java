@@ -22,8 +22,9 @@ import picocli.CommandLine.Option;
 @Command(
         name = "serve",
         description = {
-            "The daemon of this host. It runs until it is stopped (Ctrl-C, SIGTERM), and is started again",
-            "when it crashes; the sockets that VMs connect to stay open meanwhile."
+            "Runs the daemon of this host.",
+            "It runs until it is stopped (Ctrl-C, SIGTERM), and is started again when it crashes; the sockets",
+            "that VMs connect to stay open meanwhile."
         },
         footer = {
             "",
@@ -119,6 +120,7 @@ final class ServeCommand implements Callable<Integer> {
             Runtime.getRuntime().addShutdownHook(hook);
             int status = supervisor.run();
             Files.deleteIfExists(data.nbdSocket());
+            Files.deleteIfExists(data.restSocket());
             over.countDown();
             removeHook(hook);
             return status;

@@ -93,7 +93,7 @@ public final class Daemon implements Routes.Self {
         }
         disks = new Disks(inventory, datastores, catalog, plane, stacks, exports, engine);
         moves = new Moves(engine);
-        disks.attachAgain();
+        disks.attachAgain(keeper.standby());
         exports.listen();
         outageMillis = Handover.outageMillis(data.handover());
         rest = new RestServer(data.restSocket(), Routes.of(this, datastores, disks, moves, engine));

@@ -30,6 +30,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.Set;
 import java.util.concurrent.ConcurrentHashMap;
+import java.util.concurrent.locks.LockSupport;
 import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
@@ -44,6 +45,8 @@ final class Disks {
     private static final int SECTOR_BYTES = 512;
 
     private static final long SIZE_BYTES_MAX = 1L << 46;
+    private static final long LETTING_GO_NANOS_MAX = 5_000_000_000L;
+    private static final long LETTING_GO_POLL_NANOS = 1_000_000;
 
     private final Inventory inventory;
     private final Datastores datastores;
@@ -280,19 +283,34 @@ final class Disks {
         }
     }
 
-    /** Opens what was attached when the daemon ended. A disk that cannot be opened says why, and the others go on. */
-    void attachAgain() {
+    /**
+     * Opens what was attached when the daemon ended. A disk that cannot be opened says why, and the others go on.
+     *
+     * @param patient the daemon before may be a moment from letting go of the files: wait for it
+     */
+    void attachAgain(boolean patient) {
+        long untilNanos = System.nanoTime() + (patient ? LETTING_GO_NANOS_MAX : 0);
         for (AttachmentRow row : inventory.attachments()) {
             try {
-                Attached _ = open(row(row.disk()), row.tcp());
+                openBy(untilNanos, row);
             } catch (ProblemException | BlockException failed) {
                 String why = String.valueOf(failed.getMessage());
                 unavailable.put(row.disk(), why);
-                LOG.error(
-                        "disk {} is not there for its clients: {}; 'ferry disk attach {}' tries again",
-                        row.disk(),
-                        why,
-                        row.disk());
+                LOG.error("disk {} is not there for its clients: {}; mend that, then 'ferry disk attach {}'", row.disk(), why, row.disk());
+            }
+        }
+    }
+
+    private void openBy(long untilNanos, AttachmentRow attachment) throws ProblemException, BlockException {
+        while (true) {
+            try {
+                Attached _ = open(row(attachment.disk()), attachment.tcp());
+                return;
+            } catch (BlockException failed) {
+                if (failed.kind() != ErrorKind.BUSY || System.nanoTime() - untilNanos > 0) {
+                    throw failed;
+                }
+                LockSupport.parkNanos(LETTING_GO_POLL_NANOS);
             }
         }
     }
