@@ -6,7 +6,7 @@ import java.util.Locale;
 /**
  * How a move comes along: on a terminal one line that changes, elsewhere a line every few seconds and at each new phase.
  */
-final class Progress {
+public final class Progress {
     private static final int BAR_CELLS = 24;
     private static final long PLAIN_NANOS = 5_000_000_000L;
     private static final String[] EIGHTHS = {"", "▏", "▎", "▍", "▌", "▋", "▊", "▉"};
@@ -18,12 +18,12 @@ final class Progress {
     private boolean open;
 
     /** @param silent show nothing, unless there is a terminal to show it on besides the answer */
-    Progress(Screen screen, boolean silent) {
+    public Progress(Screen screen, boolean silent) {
         this.screen = screen;
         this.silent = silent;
     }
 
-    void show(MigrationStatus status) {
+    public void show(MigrationStatus status) {
         if (silent) {
             return;
         }
@@ -43,7 +43,7 @@ final class Progress {
     }
 
     /** Ends the line that changes, if there is one. */
-    void end() {
+    public void end() {
         if (open) {
             screen.out().print("\r\u001b[K");
             screen.out().flush();

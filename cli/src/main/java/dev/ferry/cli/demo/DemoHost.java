@@ -1,0 +1,130 @@
+package dev.ferry.cli.demo;
+
+import dev.ferry.cli.Self;
+import dev.ferry.server.DataDirectory;
+import dev.ferry.server.api.AttachAnswer;
+import dev.ferry.server.api.AttachRequest;
+import dev.ferry.server.api.DaemonView;
+import dev.ferry.server.api.DatastoreAdd;
+import dev.ferry.server.api.DatastoreView;
+import dev.ferry.server.api.DiskCreate;
+import dev.ferry.server.api.DiskView;
+import dev.ferry.server.api.ProblemException;
+import dev.ferry.server.client.DaemonClient;
+import java.io.IOException;
+import java.io.UncheckedIOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.Comparator;
+import java.util.List;
+import java.util.concurrent.TimeUnit;
+import java.util.stream.Stream;
+
+/** A host for a demonstration: a temporary directory with two datastores and a daemon of its own. Gone when closed. */
+final class DemoHost implements AutoCloseable {
+    private static final long START_NANOS_MAX = TimeUnit.SECONDS.toNanos(30);
+    private static final long POLL_MILLIS = 20;
+    private static final long STOP_SECONDS_MAX = 15;
+
+    private final Path directory;
+    private final Process serve;
+    private final DaemonClient client;
+    private boolean closed;
+
+    private DemoHost(Path directory, Process serve, DaemonClient client) {
+        this.directory = directory;
+        this.serve = serve;
+        this.client = client;
+    }
+
+    static DemoHost start(Path parent) throws IOException, InterruptedException, ProblemException {
+        Path directory = Files.createTempDirectory(parent, "ferry-demo-");
+        DataDirectory data = DataDirectory.of(directory.resolve("data"));
+        Path log = directory.resolve("serve.log");
+        Process serve;
+        try {
+            serve = new ProcessBuilder(Self.command(
+                            Self.Part.SUPERVISOR,
+                            List.of("serve", "--data", data.path().toString())))
+                    .redirectErrorStream(true)
+                    .redirectOutput(log.toFile())
+                    .start();
+        } catch (IOException failed) {
+            delete(directory);
+            throw failed;
+        }
+        DemoHost host = new DemoHost(directory, serve, new DaemonClient(data.path(), data.restSocket()));
+        Runtime.getRuntime().addShutdownHook(new Thread(host::close));
+        try {
+            host.await(log);
+            for (String name : List.of("fast", "slow")) {
+                Path path = Files.createDirectory(directory.resolve(name));
+                host.client.post("/v1/datastores", new DatastoreAdd(name, "dir", path.toString()), DatastoreView.class);
+            }
+            return host;
+        } catch (IOException | ProblemException | InterruptedException failed) {
+            host.close();
+            throw failed;
+        }
+    }
+
+    private void await(Path log) throws IOException, InterruptedException {
+        long sinceNanos = System.nanoTime();
+        while (true) {
+            try {
+                client.get("/v1/daemon", DaemonView.class);
+                return;
+            } catch (ProblemException notYet) {
+                if (!serve.isAlive() || System.nanoTime() - sinceNanos > START_NANOS_MAX) {
+                    String said = Files.readString(log).strip().replaceAll("\\s*\\R\\s*", " ");
+                    throw new IOException("the daemon of the demonstration did not start: " + said, notYet);
+                }
+                Thread.sleep(POLL_MILLIS);
+            }
+        }
+    }
+
+    DaemonClient client() {
+        return client;
+    }
+
+    /** Makes a disk on the first datastore and attaches it; gives its URI. */
+    String makeDisk(String name, long sizeBytes) throws ProblemException {
+        client.post("/v1/disks", new DiskCreate(name, "fast", sizeBytes, "raw", "thin"), DiskView.class);
+        return client.post("/v1/disks/" + name + "/attach", new AttachRequest(null), AttachAnswer.class)
+                .uri();
+    }
+
+    @Override
+    public synchronized void close() {
+        if (closed) {
+            return;
+        }
+        closed = true;
+        client.close();
+        serve.destroy();
+        try {
+            if (!serve.waitFor(STOP_SECONDS_MAX, TimeUnit.SECONDS)) {
+                serve.destroyForcibly().waitFor();
+            }
+        } catch (InterruptedException interrupted) {
+            serve.destroyForcibly();
+            Thread.currentThread().interrupt();
+        }
+        delete(directory);
+    }
+
+    private static void delete(Path directory) {
+        try (Stream<Path> files = Files.walk(directory)) {
+            files.sorted(Comparator.reverseOrder()).forEach(path -> {
+                try {
+                    Files.deleteIfExists(path);
+                } catch (IOException failed) {
+                    throw new UncheckedIOException(failed);
+                }
+            });
+        } catch (IOException failed) {
+            throw new UncheckedIOException(failed);
+        }
+    }
+}
