@@ -5,7 +5,6 @@ import dev.ferry.server.api.ProblemKind;
 import java.io.IOException;
 import java.io.PrintWriter;
 import java.nio.charset.StandardCharsets;
-import java.util.Locale;
 import java.util.concurrent.Callable;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine;
@@ -141,18 +140,21 @@ public final class Ferry {
             }
             case IOException failed -> screen.error(oneLine(failed.getMessage()));
             case InterruptedException _ -> screen.error("interrupted");
-            default ->
-                screen.error("this is a defect of ferry: "
-                        + problem.getClass().getSimpleName().toLowerCase(Locale.ROOT)
-                        + (problem.getMessage() == null ? "" : " (" + oneLine(problem.getMessage()) + ")") + at(problem)
-                        + "; please report it");
+            default -> screen.error("this is a defect of ferry, please report it: " + defect(problem));
         }
         return FAILED;
     }
 
-    private static String at(Exception problem) {
-        StackTraceElement[] trace = problem.getStackTrace();
-        return trace.length == 0 ? "" : " at " + trace[0].getFileName() + ":" + trace[0].getLineNumber();
+    /** What went wrong first, and where. */
+    private static String defect(Throwable problem) {
+        Throwable first = problem;
+        while (first.getCause() != null) {
+            first = first.getCause();
+        }
+        StackTraceElement[] trace = first.getStackTrace();
+        return first.getClass().getSimpleName()
+                + (first.getMessage() == null ? "" : " (" + oneLine(first.getMessage()) + ")")
+                + (trace.length == 0 ? "" : " in " + trace[0].getFileName() + ":" + trace[0].getLineNumber());
     }
 
     private static String oneLine(@Nullable String message) {

@@ -296,7 +296,11 @@ final class Disks {
             } catch (ProblemException | BlockException failed) {
                 String why = String.valueOf(failed.getMessage());
                 unavailable.put(row.disk(), why);
-                LOG.error("disk {} is not there for its clients: {}; mend that, then 'ferry disk attach {}'", row.disk(), why, row.disk());
+                LOG.error(
+                        "disk {} is not there for its clients: {}; mend that, then 'ferry disk attach {}'",
+                        row.disk(),
+                        why,
+                        row.disk());
             }
         }
     }

@@ -182,8 +182,8 @@ public final class DemoCommand implements Callable<Integer> {
     }
 
     private MigrationStatus move(DaemonClient client) throws ProblemException, InterruptedException, IOException {
-        MigrateRequest request =
-                new MigrateRequest(List.of(DISK), "slow", "mirror", null, null, bytesPerSecond, 0, verify, false, false);
+        MigrateRequest request = new MigrateRequest(
+                List.of(DISK), "slow", "mirror", null, null, bytesPerSecond, 0, verify, false, false);
         MigrationStatus status = client.post("/v1/migrations", request, MigrationStatus.class);
         Progress progress = new Progress(screen, json);
         while (status.state() == MigrationState.RUNNING) {
@@ -207,7 +207,8 @@ public final class DemoCommand implements Callable<Integer> {
             long reads) {
         MigrationStatus.DiskStatus disk = moved.disks().getFirst();
         Double pauseMillis = disk.switchoverPauseMillis();
-        Boolean equal = verify ? disk.verified() && String.valueOf(disk.sourceDigest()).equals(disk.targetDigest()) : null;
+        Boolean equal =
+                verify ? disk.verified() && String.valueOf(disk.sourceDigest()).equals(disk.targetDigest()) : null;
         return new DemoReport(
                 moved.seconds(),
                 disk.bytesCopied() / MIB / Math.max(moved.seconds(), 1e-3),

@@ -70,7 +70,11 @@ record DemoReport(
 
     private static String line(String what, Feeling felt) {
         return String.format(
-                Locale.ROOT, "  %s %,7.0f IOPS   p99 %s", what, felt.iops(), Quantities.millis(felt.p99Micros() / 1000));
+                Locale.ROOT,
+                "  %s %,7.0f IOPS   p99 %s",
+                what,
+                felt.iops(),
+                Quantities.millis(felt.p99Micros() / 1000));
     }
 
     private String proof(Screen screen) {

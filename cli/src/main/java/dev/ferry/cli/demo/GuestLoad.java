@@ -124,7 +124,8 @@ final class GuestLoad {
     }
 
     /** Why a request failed; a guest would have seen this. */
-    @Nullable BlockError failure() throws BlockException {
+    @Nullable
+    BlockError failure() throws BlockException {
         return OnLoop.get(loop, () -> new Failure(failure)).error();
     }
 
