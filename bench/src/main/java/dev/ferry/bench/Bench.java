@@ -77,6 +77,14 @@ public final class Bench {
         return run(options, new MemoryBench(options));
     }
 
+    @Command(
+            name = "stack",
+            description = "What a request costs in the layers of a stack, in time and in allocation (JMH).",
+            mixinStandardHelpOptions = true)
+    int stack(@Mixin BenchOptions options) throws Exception {
+        return run(options, new StackCost(options));
+    }
+
     @SafeVarargs
     private static int run(BenchOptions options, Callable<Report>... benches) throws Exception {
         Report report = new Report();
