@@ -18,11 +18,14 @@ final class FerryDaemon implements AutoCloseable {
     private final Path data;
     private final ServerProcess serve;
 
-    FerryDaemon(BenchOptions options, Path scratch) throws IOException {
+    /** Starts a daemon whose data is below {@code scratch}; {@code serveOptions} are those of {@code ferry serve}. */
+    FerryDaemon(BenchOptions options, Path scratch, String... serveOptions) throws IOException {
         ferry = options.ferry();
         this.scratch = scratch;
         data = Files.createDirectory(scratch.resolve("data"));
-        serve = ServerProcess.until(this::answers, command("serve"), scratch.resolve("serve.log"));
+        List<String> command = command("serve");
+        command.addAll(List.of(serveOptions));
+        serve = ServerProcess.until(this::answers, command, scratch.resolve("serve.log"));
     }
 
     /** Runs a command that must succeed and returns the last JSON value that it prints. */

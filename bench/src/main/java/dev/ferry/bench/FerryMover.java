@@ -5,7 +5,7 @@ import java.nio.file.Files;
 import java.time.Instant;
 import tools.jackson.databind.JsonNode;
 
-/** Ferry: one daemon, whose disk goes back and forth between two datastores. */
+/** Ferry: one daemon with O_DIRECT, whose disk goes back and forth between two datastores. */
 final class FerryMover implements Mover {
     private static final String DISK = "disk";
 
@@ -14,7 +14,7 @@ final class FerryMover implements Mover {
     private boolean atSecond;
 
     FerryMover(BenchOptions options, Workspace workspace, BenchFile file) throws IOException {
-        daemon = new FerryDaemon(options, Files.createDirectory(workspace.path("ferry")));
+        daemon = new FerryDaemon(options, Files.createDirectory(workspace.path("ferry")), "--direct");
         try {
             daemon.addDatastore("first");
             daemon.addDatastore("second");
