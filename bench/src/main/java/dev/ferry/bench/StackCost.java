@@ -33,7 +33,7 @@ final class StackCost implements Callable<Report> {
                 .include(StackBenchmark.class.getName())
                 .addProfiler(GCProfiler.class)
                 .forks(1)
-                .jvmArgsAppend("-XX:+UseSerialGC", "--enable-native-access=ALL-UNNAMED")
+                .jvmArgsAppend("-XX:+UseSerialGC", "--sun-misc-unsafe-memory-access=allow")
                 .warmupIterations(3)
                 .warmupTime(TimeValue.seconds(1))
                 .measurementIterations(options.rounds())
@@ -43,7 +43,8 @@ final class StackCost implements Callable<Report> {
         Collection<RunResult> results = new Runner(run).run();
         Report report = new Report();
         for (RunResult result : results) {
-            String name = result.getPrimaryResult().getLabel() + " of 4 KiB";
+            String name = result.getPrimaryResult().getLabel() + " of 4 KiB, disk "
+                    + (result.getParams().getParam("disk").equals("rest") ? "at rest" : "moving");
             double nanos = result.getPrimaryResult().getScore();
             Result<?> allocation = result.getSecondaryResults().get(ALLOCATION);
             if (allocation == null) {
