@@ -64,6 +64,9 @@ interface Carrier {
         /** Every byte is at the target, and stays in step. */
         void copied();
 
+        /** Some of the target is behind after all, and is being copied; {@link #copied} comes again. */
+        void behind();
+
         /** The target is not kept up any more; the guest goes on on the source. */
         void targetLost(BlockError why);
 

@@ -21,6 +21,7 @@ import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.concurrent.Executor;
 import java.util.concurrent.ThreadFactory;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
@@ -63,8 +64,9 @@ public final class MigrationEngine {
     public static MigrationEngine open(
             Path journals, Stacks stacks, Catalog catalog, InstantSource clock, ThreadFactory threads)
             throws BlockException {
-        Carrier.Factory mirrors = (disk, target, events) ->
-                new MirrorCarrier(disk, target, events, MirrorSettings.DEFAULT, CopierSettings.DEFAULT);
+        Executor workers = task -> threads.newThread(task).start();
+        Carrier.Factory mirrors = (disk, target, events) -> new MirrorCarrier(
+                disk, target, events, MirrorSettings.DEFAULT, CopierSettings.DEFAULT, workers);
         try {
             return new MigrationEngine(new FileJournals(journals), stacks, catalog, mirrors, clock, threads);
         } catch (IOException e) {

@@ -2,6 +2,7 @@ package dev.ferry.migration;
 
 import dev.ferry.block.BlockError;
 import dev.ferry.block.BlockException;
+import dev.ferry.block.Completion;
 import dev.ferry.block.ErrorKind;
 import dev.ferry.block.Loop;
 import dev.ferry.datastore.DiskFiles;
@@ -10,11 +11,17 @@ import dev.ferry.filter.mirror.MirrorSettings;
 import dev.ferry.migration.copy.Copier;
 import dev.ferry.migration.copy.CopierSettings;
 import dev.ferry.migration.copy.CopyProgress;
+import dev.ferry.migration.copy.DifferingRange;
+import dev.ferry.migration.copy.Verifier;
+import dev.ferry.migration.copy.VerifierSettings;
+import dev.ferry.migration.copy.VerifyListener;
+import dev.ferry.migration.copy.VerifyResult;
 import dev.ferry.stack.DiskSide;
 import dev.ferry.stack.LiveMirror;
 import dev.ferry.stack.OnLoop;
 import dev.ferry.stack.OpenDisk;
 import java.util.Objects;
+import java.util.concurrent.Executor;
 import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
@@ -35,24 +42,30 @@ final class MirrorCarrier implements Carrier {
     private final Events events;
     private final MirrorSettings mirrorSettings;
     private final CopierSettings copierSettings;
+    private final Executor workers;
     private final Loop loop;
     private @Nullable LiveMirror live;
     private @Nullable Copier copier;
+    private @Nullable Verifier verifier;
+    private @Nullable Completion whenVerifierEnded;
     private @Nullable BlockError lost;
     private boolean paused;
     private long rateBytesPerSecond;
 
+    /** @param workers where bytes are compared and digested */
     MirrorCarrier(
             OpenDisk disk,
             DiskSide target,
             Events events,
             MirrorSettings mirrorSettings,
-            CopierSettings copierSettings) {
+            CopierSettings copierSettings,
+            Executor workers) {
         this.disk = disk;
         this.target = target;
         this.events = events;
         this.mirrorSettings = mirrorSettings;
         this.copierSettings = copierSettings;
+        this.workers = workers;
         this.loop = disk.loop().loop();
     }
 
@@ -130,7 +143,58 @@ final class MirrorCarrier implements Carrier {
 
     @Override
     public void verify() throws BlockException {
-        throw Planner.refusal(ErrorKind.UNSUPPORTED, "disk " + disk.name(), "verification is not there yet");
+        OnLoop.run(loop, () -> {
+            Verifier made = new Verifier(loop, mirror(), disk.loop().buffers(), workers, VerifierSettings.DEFAULT);
+            verifier = made;
+            made.start(new VerifyListener() {
+                @Override
+                public void verified(VerifyResult result) {
+                    verifierEnded();
+                    events.verified(new Verdict(
+                            result.equal(), result.sourceDigest(), result.targetDigest(), difference(result)));
+                }
+
+                @Override
+                public void failed(BlockError why) {
+                    verifierEnded();
+                    verificationFailed(why);
+                }
+            });
+        });
+    }
+
+    /** On the loop. What is not copied any more, because a write of the guest failed on the source, is copied again. */
+    private void verificationFailed(BlockError why) {
+        if (why.kind() == ErrorKind.BUSY) {
+            copyAgain();
+        } else if (why.kind() != ErrorKind.CANCELLED && mirror().attached()) {
+            events.sourceFailed(why);
+        }
+    }
+
+    /** On the loop. */
+    private void copyAgain() {
+        if (mirror().attached()) {
+            events.behind();
+            startCopier();
+        }
+    }
+
+    /** On the loop. */
+    private void verifierEnded() {
+        verifier = null;
+        Completion waiting = whenVerifierEnded;
+        if (waiting != null) {
+            waiting.complete(null);
+        }
+    }
+
+    private static @Nullable String difference(VerifyResult result) {
+        if (result.differences().isEmpty()) {
+            return result.equal() ? null : "an unknown place";
+        }
+        DifferingRange first = result.differences().getFirst();
+        return "byte " + first.offset() + " and the " + first.length() + " from there on";
     }
 
     /**
@@ -139,8 +203,7 @@ final class MirrorCarrier implements Carrier {
      */
     @Override
     public void reconnect() throws BlockException {
-        BlockError refusal =
-                OnLoop.<Answer>get(loop, () -> new Answer(takeUp())).refusal();
+        BlockError refusal = OnLoop.<Answer>get(loop, () -> new Answer(takeUp())).refusal();
         if (refusal != null) {
             throw refusal.toException();
         }
@@ -186,7 +249,14 @@ final class MirrorCarrier implements Carrier {
 
     @Override
     public long switchOver(Decision decision) throws BlockException {
-        return live().switchOver(decision::record);
+        try {
+            return live().switchOver(decision::record);
+        } catch (BlockException e) {
+            if (e.kind() == ErrorKind.UNAVAILABLE) {
+                OnLoop.run(loop, this::copyAgain);
+            }
+            throw e;
+        }
     }
 
     @Override
@@ -224,7 +294,16 @@ final class MirrorCarrier implements Carrier {
                 copier.stop(whenIdle);
             }
         });
-        if (!rests) {
+        boolean ends = OnLoop.await(loop, STOP_NANOS_MAX, whenEnded -> {
+            Verifier running = verifier;
+            if (running == null) {
+                whenEnded.complete(null);
+            } else {
+                whenVerifierEnded = whenEnded;
+                running.stop();
+            }
+        });
+        if (!rests || !ends) {
             LOG.warn("disk {}: a copy in flight does not end; it is left to itself", disk.name());
         }
     }

@@ -180,6 +180,11 @@ final class Move implements Runnable {
             }
 
             @Override
+            public void behind() {
+                mailbox.add(() -> work.behind(disk));
+            }
+
+            @Override
             public void targetLost(BlockError why) {
                 mailbox.add(() -> work.targetLost(disk, why));
             }

@@ -273,7 +273,7 @@ final class MoveWork {
                     + " possible and resume");
         } else if (e.kind() == ErrorKind.TIMED_OUT && ++switchAttempts < SWITCH_ATTEMPTS_MAX) {
             LOG.info("migration {}: {} once more, since {}", move.id(), disk.disk.name(), e.getMessage());
-        } else if (disk.stage != Stage.LOST) {
+        } else if (e.kind() != ErrorKind.UNAVAILABLE && disk.stage != Stage.LOST) {
             targetLost(disk, e.error());
         }
     }
@@ -351,6 +351,13 @@ final class MoveWork {
     void copied(MovingDisk disk) {
         if (disk.stage == Stage.COPYING) {
             disk.stage = Stage.COPIED;
+        }
+    }
+
+    void behind(MovingDisk disk) {
+        if (disk.stage != Stage.LOST && disk.stage != Stage.SWITCHED) {
+            disk.stage = Stage.COPYING;
+            disk.verdict = null;
         }
     }
 

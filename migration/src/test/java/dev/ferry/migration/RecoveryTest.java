@@ -97,8 +97,8 @@ class RecoveryTest {
             if (!world.disk(name).datastore().equals("fast")) {
                 String id =
                         world.engine.start(MigrationRequest.of(name, "fast")).id();
-                assertThat(world.engine.await(id, Duration.ofSeconds(20)).state())
-                        .isEqualTo(MigrationState.DONE);
+                MigrationStatus again = world.engine.await(id, Duration.ofSeconds(20));
+                assertThat(again.state()).as(again.toString()).isEqualTo(MigrationState.DONE);
             }
         }
     }

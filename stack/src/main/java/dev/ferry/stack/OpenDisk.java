@@ -4,6 +4,8 @@ import dev.ferry.block.BlockDevice;
 import dev.ferry.block.BlockException;
 import dev.ferry.block.CheckedDevice;
 import dev.ferry.filter.Gate;
+import dev.ferry.filter.Stats;
+import dev.ferry.filter.StatsSnapshot;
 import java.nio.file.Path;
 
 /**
@@ -16,6 +18,7 @@ public final class OpenDisk {
     private final String name;
     private final DiskLoop loop;
     private final Gate gate;
+    private final Stats stats;
     private final BlockDevice front;
     private volatile DiskSide side;
 
@@ -27,7 +30,8 @@ public final class OpenDisk {
         this.loop = side.loop();
         this.side = side;
         this.gate = new Gate(loop.loop(), side.device());
-        this.front = CheckedDevice.of(gate, name);
+        this.stats = new Stats(loop.loop(), gate);
+        this.front = CheckedDevice.of(stats, name);
     }
 
     public String name() {
@@ -55,6 +59,11 @@ public final class OpenDisk {
     /** Where the disk is now. */
     public Path path() {
         return side.spec().path();
+    }
+
+    /** What guests have asked of this disk since it was opened, and how long it took. */
+    public StatsSnapshot stats() throws BlockException {
+        return OnLoop.get(loop.loop(), stats::snapshot);
     }
 
     /** Makes all that was acknowledged durable, and waits for it. */
