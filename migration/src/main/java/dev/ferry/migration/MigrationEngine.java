@@ -65,8 +65,8 @@ public final class MigrationEngine {
             Path journals, Stacks stacks, Catalog catalog, InstantSource clock, ThreadFactory threads)
             throws BlockException {
         Executor workers = task -> threads.newThread(task).start();
-        Carrier.Factory mirrors = (disk, target, events) -> new MirrorCarrier(
-                disk, target, events, MirrorSettings.DEFAULT, CopierSettings.DEFAULT, workers);
+        Carrier.Factory mirrors = (disk, target, events) ->
+                new MirrorCarrier(disk, target, events, MirrorSettings.DEFAULT, CopierSettings.DEFAULT, workers);
         try {
             return new MigrationEngine(new FileJournals(journals), stacks, catalog, mirrors, clock, threads);
         } catch (IOException e) {
@@ -137,22 +137,16 @@ public final class MigrationEngine {
             throw Planner.refusal(ErrorKind.IO, "journal", "it cannot be written: " + e.getMessage());
         }
         nextNumber++;
-        Move move = new Move(new Ledger(journals, journal, first, clock), request, around, clock);
+        Move move = new Move(new Ledger(journals, journal, first, clock), request, around, clock, this::retire);
         moves.put(first.id(), move);
-        threads.newThread(() -> run(move)).start();
+        threads.newThread(move).start();
         return move.status();
     }
 
-    private void run(Move move) {
-        move.run();
-        synchronized (this) {
-            MoveRecord last = move.lastRecord();
-            if (last.state().over() || last.state() == MigrationState.SWITCHED) {
-                moves.remove(last.id());
-                past.put(last.id(), last);
-                prune();
-            }
-        }
+    private synchronized void retire(Move move) {
+        moves.remove(move.id());
+        past.put(move.id(), move.lastRecord());
+        prune();
     }
 
     private MoveRecord firstRecord(String id, MigrationRequest request, MigrationPlan plan) throws BlockException {

@@ -203,7 +203,8 @@ final class MirrorCarrier implements Carrier {
      */
     @Override
     public void reconnect() throws BlockException {
-        BlockError refusal = OnLoop.<Answer>get(loop, () -> new Answer(takeUp())).refusal();
+        BlockError refusal =
+                OnLoop.<Answer>get(loop, () -> new Answer(takeUp())).refusal();
         if (refusal != null) {
             throw refusal.toException();
         }

@@ -17,6 +17,7 @@ import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.LinkedBlockingQueue;
 import java.util.concurrent.TimeUnit;
 import java.util.function.BooleanSupplier;
+import java.util.function.Consumer;
 import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
@@ -33,6 +34,7 @@ final class Move implements Runnable {
 
     private final Ledger ledger;
     private final InstantSource clock;
+    private final Consumer<Move> whenOver;
     private final MoveWork work;
     private final LinkedBlockingQueue<Runnable> mailbox = new LinkedBlockingQueue<>();
     private final CountDownLatch ended = new CountDownLatch(1);
@@ -46,7 +48,14 @@ final class Move implements Runnable {
     private volatile @Nullable MoveRecord unwritten;
     private volatile StatusView.Live live = StatusView.Live.NONE;
 
-    Move(Ledger ledger, MigrationRequest request, MoveWork.Surroundings around, InstantSource clock) {
+    /** @param whenOver told by the move's thread when its last word is spoken, before anybody who waits for it */
+    Move(
+            Ledger ledger,
+            MigrationRequest request,
+            MoveWork.Surroundings around,
+            InstantSource clock,
+            Consumer<Move> whenOver) {
+        this.whenOver = whenOver;
         this.ledger = ledger;
         this.clock = clock;
         this.rateBytesPerSecond = request.rateBytesPerSecond();
@@ -108,6 +117,7 @@ final class Move implements Runnable {
         for (Runnable late = mailbox.poll(); late != null; late = mailbox.poll()) {
             late.run();
         }
+        whenOver.accept(this);
         ended.countDown();
     }
 
@@ -315,8 +325,7 @@ final class Move implements Runnable {
     }
 
     boolean moves(String disk) {
-        return !(over() && lastRecord().state().over())
-                && ledger.record().disks().stream().anyMatch(d -> d.name().equals(disk));
+        return ledger.record().disks().stream().anyMatch(d -> d.name().equals(disk));
     }
 
     /** Room at a datastore that this move will fill yet. */

@@ -117,8 +117,8 @@ final class World implements Catalog, AutoCloseable {
     }
 
     private MigrationEngine engineOf(Stacks on) throws IOException {
-        Carrier.Factory mirrors = (disk, target, events) ->
-                new MirrorCarrier(disk, target, events, mirror, new CopierSettings(4, 64 << 10, 0), Thread::startVirtualThread);
+        Carrier.Factory mirrors = (disk, target, events) -> new MirrorCarrier(
+                disk, target, events, mirror, new CopierSettings(4, 64 << 10, 0), Thread::startVirtualThread);
         Journals journals = new CutJournals(new FileJournals(directory.resolve("journal")));
         return new MigrationEngine(
                 journals,

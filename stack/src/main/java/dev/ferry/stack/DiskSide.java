@@ -3,8 +3,10 @@ package dev.ferry.stack;
 import dev.ferry.block.BlockDevice;
 import dev.ferry.block.BlockException;
 import dev.ferry.block.CheckedDevice;
+import dev.ferry.block.ErrorKind;
 import dev.ferry.image.RawImage;
 import java.nio.file.Path;
+import java.util.concurrent.locks.LockSupport;
 
 /**
  * The part of a stack that stands for one place where a disk's bytes are: boundary, format, boundary, file, and an
@@ -14,6 +16,9 @@ import java.nio.file.Path;
  * <p>Made and closed by the control plane; its device belongs to the loop.
  */
 public final class DiskSide {
+    private static final int LOCK_ATTEMPTS_MAX = 100;
+    private static final long LOCK_WAIT_NANOS = 20_000_000;
+
     private final DiskLoop loop;
     private volatile DiskSpec spec;
     private final BlockDevice file;
@@ -29,9 +34,26 @@ public final class DiskSide {
     /** Opens a file and puts its format on top. Blocks. */
     static DiskSide open(DiskLoop loop, DiskSpec spec, FileOpener opener) throws BlockException {
         String name = spec.path().toString();
-        BlockDevice file = CheckedDevice.of(opener.open(loop, spec), name);
+        BlockDevice file = CheckedDevice.of(openFile(loop, spec, opener), name);
         BlockDevice device = CheckedDevice.of(new RawImage(file, spec.provisioning()), spec.name() + " in " + name);
         return new DiskSide(loop, spec, file, device);
+    }
+
+    /**
+     * The locks of a process that was killed go when the kernel has taken its rings apart, which is a little after the
+     * process itself is gone: who starts in its place has to wait for that.
+     */
+    private static BlockDevice openFile(DiskLoop loop, DiskSpec spec, FileOpener opener) throws BlockException {
+        for (int attempt = 1; ; attempt++) {
+            try {
+                return opener.open(loop, spec);
+            } catch (BlockException e) {
+                if (e.kind() != ErrorKind.BUSY || attempt == LOCK_ATTEMPTS_MAX) {
+                    throw e;
+                }
+                LockSupport.parkNanos(LOCK_WAIT_NANOS);
+            }
+        }
     }
 
     public DiskSpec spec() {
