@@ -1,0 +1,262 @@
+package dev.ferry.testkit;
+
+import dev.ferry.block.BlockDevice;
+import dev.ferry.block.BlockError;
+import dev.ferry.block.Capabilities;
+import dev.ferry.block.Completion;
+import dev.ferry.block.ErrorKind;
+import dev.ferry.block.ExtentSink;
+import dev.ferry.block.Geometry;
+import dev.ferry.block.IoBuffer;
+import dev.ferry.block.Loop;
+import dev.ferry.block.RequestFlags;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.SplittableRandom;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * A disk in memory that behaves as badly as a disk may.
+ *
+ * <p>The fault model. Requests end after a random time, in any order, some of them inline. A write takes its bytes in two
+ * halves, at two instants before it ends; a read likewise, so that both see what others do meanwhile. A request may fail:
+ * a change that fails has been made in part. A request may stall for ever, or until it is let go. When power is lost,
+ * each change that was not flushed is kept or lost, one independently of the other. Bytes do not rot.
+ */
+public final class SimDisk implements BlockDevice {
+    private static final int INLINE_ONE_IN = 6;
+    private static final int SLOW_ONE_IN = 50;
+    private static final int SLOW_FACTOR = 30;
+
+    private final String name;
+    private final Loop loop;
+    private final SplittableRandom random;
+    private final Geometry geometry;
+    private final long latencyNanos;
+    private final List<Unflushed> unflushed = new ArrayList<>();
+    private final List<Runnable> stalled = new ArrayList<>();
+    private SparseBytes content;
+    private SparseBytes durable;
+    private int errorsPerMillion;
+    private int stallsPerMillion;
+    private int inFlight;
+
+    /** @param latencyNanos how long a request takes, in the mean; some take thirty times as long */
+    public SimDisk(String name, Loop loop, long seed, Geometry geometry, long latencyNanos) {
+        this.name = name;
+        this.loop = loop;
+        this.random = new SplittableRandom(seed);
+        this.geometry = geometry;
+        this.latencyNanos = latencyNanos;
+        this.content = new SparseBytes(geometry.sizeBytes());
+        this.durable = new SparseBytes(geometry.sizeBytes());
+    }
+
+    /** A change that a loss of power may undo. */
+    private static final class Unflushed {
+        private final long offset;
+        private final long length;
+        private final byte @Nullable [] bytes;
+        private final boolean hole;
+
+        Unflushed(long offset, long length, byte @Nullable [] bytes, boolean hole) {
+            this.offset = offset;
+            this.length = length;
+            this.bytes = bytes;
+            this.hole = hole;
+        }
+
+        void applyTo(SparseBytes to) {
+            if (bytes != null) {
+                to.write(offset, bytes);
+            } else {
+                to.zero(offset, length, hole);
+            }
+        }
+    }
+
+    // ---- what tests do to it
+
+    /** How many of a million requests fail from now on. */
+    public void errorsPerMillion(int count) {
+        errorsPerMillion = count;
+    }
+
+    /** How many of a million requests never end from now on. */
+    public void stallsPerMillion(int count) {
+        stallsPerMillion = count;
+    }
+
+    /** Lets go on what has stalled. */
+    public void endStalls() {
+        List<Runnable> ending = List.copyOf(stalled);
+        stalled.clear();
+        ending.forEach(loop::execute);
+    }
+
+    public int inFlight() {
+        return inFlight;
+    }
+
+    public byte[] bytes(long offset, int length) {
+        return content.read(offset, length);
+    }
+
+    /** Puts bytes there, durably, past all that is above. */
+    public void fill(long offset, byte[] bytes) {
+        content.write(offset, bytes);
+        durable.write(offset, bytes);
+    }
+
+    public long allocatedBytes() {
+        return content.allocatedBytes();
+    }
+
+    /** What is left is what was flushed, and by chance more. */
+    public void losePower() {
+        for (Unflushed change : unflushed) {
+            if (random.nextBoolean()) {
+                change.applyTo(durable);
+            }
+        }
+        unflushed.clear();
+        content = durable.copy();
+    }
+
+    // ---- the device
+
+    @Override
+    public Geometry geometry() {
+        return geometry;
+    }
+
+    @Override
+    public Capabilities capabilities() {
+        return Capabilities.ALL;
+    }
+
+    @Override
+    public void read(long offset, IoBuffer buffer, int at, int length, Completion completion) {
+        int half = random.nextInt(length + 1);
+        submit(
+                "read",
+                offset,
+                length,
+                () -> content.read(offset, buffer, at, half),
+                () -> content.read(offset + half, buffer, at + half, length - half),
+                completion);
+    }
+
+    @Override
+    public void write(long offset, IoBuffer buffer, int at, int length, int flags, Completion completion) {
+        int half = random.nextInt(length + 1);
+        submit(
+                "write",
+                offset,
+                length,
+                () -> content.write(offset, buffer, at, half),
+                () -> {
+                    content.write(offset + half, buffer, at + half, length - half);
+                    byte[] bytes = new byte[length];
+                    buffer.copyTo(at, bytes, 0, length);
+                    changed(new Unflushed(offset, length, bytes, false), flags);
+                },
+                completion);
+    }
+
+    @Override
+    public void writeZeroes(long offset, long length, int flags, Completion completion) {
+        zero("zero", offset, length, (flags & RequestFlags.NO_HOLE) == 0, flags, completion);
+    }
+
+    @Override
+    public void discard(long offset, long length, int flags, Completion completion) {
+        zero("discard", offset, length, true, flags, completion);
+    }
+
+    private void zero(String operation, long offset, long length, boolean hole, int flags, Completion completion) {
+        long half = random.nextLong(length + 1);
+        submit(
+                operation,
+                offset,
+                length,
+                () -> content.zero(offset, half, hole),
+                () -> {
+                    content.zero(offset, length, hole);
+                    changed(new Unflushed(offset, length, null, hole), flags);
+                },
+                completion);
+    }
+
+    private void changed(Unflushed change, int flags) {
+        if ((flags & RequestFlags.FUA) != 0) {
+            change.applyTo(durable);
+            // What was changed before at the same place must not come back over it.
+            unflushed.removeIf(earlier -> earlier.offset >= change.offset
+                    && earlier.offset + earlier.length <= change.offset + change.length);
+        } else {
+            unflushed.add(change);
+        }
+    }
+
+    @Override
+    public void flush(Completion completion) {
+        List<Unflushed> covered = List.copyOf(unflushed);
+        submit(
+                "flush",
+                0,
+                0,
+                () -> {},
+                () -> {
+                    for (Unflushed change : covered) {
+                        if (unflushed.remove(change)) {
+                            change.applyTo(durable);
+                        }
+                    }
+                },
+                completion);
+    }
+
+    @Override
+    public void extents(long offset, long length, ExtentSink sink, Completion completion) {
+        long part = random.nextInt(3) == 0 ? 1 + random.nextLong(length) : length;
+        submit("extents", offset, length, () -> {}, () -> content.extents(offset, part, sink), completion);
+    }
+
+    @Override
+    public void close(Completion completion) {
+        completion.complete(null);
+    }
+
+    private void submit(
+            String operation, long offset, long length, Runnable firstHalf, Runnable rest, Completion completion) {
+        inFlight++;
+        boolean fails = random.nextInt(1_000_000) < errorsPerMillion;
+        Runnable end = () -> {
+            inFlight--;
+            if (fails) {
+                completion.complete(
+                        BlockError.of(ErrorKind.IO, name, operation, offset, length, "the simulated disk says so"));
+            } else {
+                rest.run();
+                completion.complete(null);
+            }
+        };
+        if (random.nextInt(1_000_000) < stallsPerMillion) {
+            stalled.add(() -> {
+                firstHalf.run();
+                end.run();
+            });
+        } else if (random.nextInt(INLINE_ONE_IN) == 0) {
+            firstHalf.run();
+            end.run();
+        } else {
+            long time = 1 + random.nextLong(2 * latencyNanos);
+            if (random.nextInt(SLOW_ONE_IN) == 0) {
+                time *= SLOW_FACTOR;
+            }
+            loop.schedule(random.nextLong(time), firstHalf);
+            loop.schedule(time, end);
+        }
+    }
+}
