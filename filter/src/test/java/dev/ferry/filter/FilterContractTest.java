@@ -1,0 +1,110 @@
+package dev.ferry.filter;
+
+import dev.ferry.block.BlockDevice;
+import dev.ferry.block.BlockError;
+import dev.ferry.block.BufferPool;
+import dev.ferry.block.Capabilities;
+import dev.ferry.block.Geometry;
+import dev.ferry.block.Loop;
+import dev.ferry.filter.mirror.Mirror;
+import dev.ferry.filter.mirror.MirrorSettings;
+import dev.ferry.filter.mirror.RegionHold;
+import dev.ferry.testkit.BlockDeviceContract;
+import dev.ferry.testkit.MemoryDisk;
+import dev.ferry.testkit.SimDisk;
+import dev.ferry.testkit.SimLoop;
+import java.util.SplittableRandom;
+import org.jspecify.annotations.Nullable;
+import org.junit.jupiter.api.Nested;
+
+/** Every filter is a device like any other. */
+class FilterContractTest {
+    abstract static class InSimulation extends BlockDeviceContract {
+        final SimLoop loop = new SimLoop(1);
+        final SplittableRandom random = new SplittableRandom(3);
+
+        @Override
+        protected Loop loop() {
+            return loop;
+        }
+
+        SimDisk disk(long sizeBytes) {
+            return new SimDisk("simulated", loop, random.nextLong(), Geometry.ofBytes(sizeBytes), 50_000);
+        }
+    }
+
+    @Nested
+    class OfGate extends InSimulation {
+        @Override
+        protected BlockDevice open(long sizeBytes) {
+            return new Gate(loop, disk(sizeBytes));
+        }
+    }
+
+    @Nested
+    class OfStats extends InSimulation {
+        @Override
+        protected BlockDevice open(long sizeBytes) {
+            return new Stats(loop, disk(sizeBytes));
+        }
+    }
+
+    @Nested
+    class OfFault extends InSimulation {
+        @Override
+        protected BlockDevice open(long sizeBytes) {
+            return new Fault(disk(sizeBytes), "disk", random);
+        }
+    }
+
+    @Nested
+    class OfDelay extends InSimulation {
+        @Override
+        protected BlockDevice open(long sizeBytes) {
+            Delay delay = new Delay(loop, disk(sizeBytes), random);
+            delay.delay(10_000, 90_000);
+            return delay;
+        }
+    }
+
+    @Nested
+    class OfAligner extends InSimulation {
+        @Override
+        protected BlockDevice open(long sizeBytes) {
+            Geometry blocks = new Geometry(sizeBytes, 4096, 4096, 32 << 20);
+            BlockDevice disk = new MemoryDisk(blocks, Capabilities.ALL);
+            return new Gate(loop, new Aligner(disk, BufferPool.ofBytes(8 << 20)));
+        }
+    }
+
+    @Nested
+    class OfAlignerOnADiskThatReorders extends InSimulation {
+        @Override
+        protected BlockDevice open(long sizeBytes) {
+            Geometry blocks = new Geometry(sizeBytes, 512, 4096, 32 << 20);
+            BlockDevice disk = new SimDisk("simulated", loop, 9, blocks, 50_000);
+            return new Gate(loop, new Aligner(disk, BufferPool.ofBytes(8 << 20)));
+        }
+    }
+
+    /** Half of the regions are copied, so that requests are split. */
+    @Nested
+    class OfMirror extends InSimulation {
+        @Override
+        protected BlockDevice open(long sizeBytes) {
+            MirrorSettings settings = new MirrorSettings(64 << 10, 10_000_000_000L, true);
+            Mirror mirror = new Mirror(loop, disk(sizeBytes), disk(sizeBytes), settings, why -> {
+                throw new AssertionError(why.message());
+            });
+            for (long region = 0; region < mirror.regions(); region += 2) {
+                mirror.copy(region, new RegionHold() {
+                    @Override
+                    protected void held(@Nullable BlockError why) {
+                        mirror.end(this, true);
+                    }
+                });
+            }
+            return new Gate(loop, mirror);
+        }
+    }
+}
