@@ -314,6 +314,20 @@ public final class MigrationEngine {
                         + ", and there is no way back after a switch yet; move the disk again");
     }
 
+    /**
+     * Ends what is under way, before the daemon ends: moves without decision are undone and failed, the others finished.
+     *
+     * @param limit how long it may take for each; what has not ended then is brought to an end by {@link #recover}
+     */
+    public void shutDown(Duration limit) {
+        List<Move> live;
+        synchronized (this) {
+            live = new ArrayList<>(moves.values());
+        }
+        live.forEach(move -> move.stop("the daemon was stopped while it ran; run it again"));
+        live.forEach(move -> move.awaitEnd(limit));
+    }
+
     private synchronized Move live(String id, String what) throws BlockException {
         Move move = moves.get(id);
         if (move != null) {

@@ -50,6 +50,9 @@ final class MirrorCarrier implements Carrier {
     private @Nullable Completion whenVerifierEnded;
     private @Nullable BlockError lost;
     private boolean paused;
+    /** Wanted again while an earlier one that was stopped comes to its end. */
+    private boolean verifyAgain;
+
     private long rateBytesPerSecond;
 
     /** @param workers where bytes are compared and digested */
@@ -118,6 +121,10 @@ final class MirrorCarrier implements Carrier {
             if (copier != null) {
                 copier.pause();
             }
+            verifyAgain = false;
+            if (verifier != null) {
+                verifier.stop();
+            }
         });
     }
 
@@ -144,22 +151,31 @@ final class MirrorCarrier implements Carrier {
     @Override
     public void verify() throws BlockException {
         OnLoop.run(loop, () -> {
-            Verifier made = new Verifier(loop, mirror(), disk.loop().buffers(), workers, VerifierSettings.DEFAULT);
-            verifier = made;
-            made.start(new VerifyListener() {
-                @Override
-                public void verified(VerifyResult result) {
-                    verifierEnded();
-                    events.verified(new Verdict(
-                            result.equal(), result.sourceDigest(), result.targetDigest(), difference(result)));
-                }
+            if (verifier == null) {
+                startVerifier();
+            } else {
+                verifyAgain = true;
+            }
+        });
+    }
 
-                @Override
-                public void failed(BlockError why) {
-                    verifierEnded();
-                    verificationFailed(why);
-                }
-            });
+    /** On the loop. */
+    private void startVerifier() {
+        Verifier made = new Verifier(loop, mirror(), disk.loop().buffers(), workers, VerifierSettings.DEFAULT);
+        verifier = made;
+        made.start(new VerifyListener() {
+            @Override
+            public void verified(VerifyResult result) {
+                verifierEnded();
+                events.verified(
+                        new Verdict(result.equal(), result.sourceDigest(), result.targetDigest(), difference(result)));
+            }
+
+            @Override
+            public void failed(BlockError why) {
+                verifierEnded();
+                verificationFailed(why);
+            }
         });
     }
 
@@ -186,6 +202,9 @@ final class MirrorCarrier implements Carrier {
         Completion waiting = whenVerifierEnded;
         if (waiting != null) {
             waiting.complete(null);
+        } else if (verifyAgain) {
+            verifyAgain = false;
+            startVerifier();
         }
     }
 

@@ -41,6 +41,7 @@ final class Move implements Runnable {
     private final SpeedMeter speed = new SpeedMeter();
     private boolean closed;
     private boolean cancelled;
+    private @Nullable String stoppedFor;
 
     private volatile boolean paused;
     private volatile long rateBytesPerSecond;
@@ -75,7 +76,8 @@ final class Move implements Runnable {
             work.carry();
             work.commit();
         } catch (CalledOff e) {
-            end(MigrationState.CANCELLED, null);
+            String why = stoppedFor;
+            end(why == null ? MigrationState.CANCELLED : MigrationState.FAILED, why);
         } catch (BlockException e) {
             end(MigrationState.FAILED, e.getMessage());
         } catch (RuntimeException e) {
@@ -211,6 +213,11 @@ final class Move implements Runnable {
         };
     }
 
+    /** Something has failed for good; by the move's thread. */
+    void fail(BlockException why) {
+        work.fail(why);
+    }
+
     void post(Runnable letter) {
         mailbox.add(letter);
     }
@@ -271,6 +278,18 @@ final class Move implements Runnable {
             work.settleDoubt();
             cancelled = true;
         });
+    }
+
+    /** Ends the move because the daemon ends; one whose guests are all on their targets is finished instead. */
+    void stop(String why) {
+        synchronized (this) {
+            if (!closed) {
+                mailbox.add(() -> {
+                    stoppedFor = why;
+                    cancelled = true;
+                });
+            }
+        }
     }
 
     private void refuseAfterSwitch(String what) throws BlockException {

@@ -1,22 +1,16 @@
 package dev.ferry.migration;
 
-import dev.ferry.block.BlockDevice;
 import dev.ferry.block.BlockError;
 import dev.ferry.block.BlockException;
 import dev.ferry.block.ErrorKind;
 import dev.ferry.datastore.DiskFiles;
-import dev.ferry.datastore.NewDisk;
-import dev.ferry.image.Provisioner;
-import dev.ferry.image.Provisioning;
 import dev.ferry.migration.Carrier.Verdict;
 import dev.ferry.migration.Move.CalledOff;
 import dev.ferry.migration.MovingDisk.Stage;
 import dev.ferry.migration.journal.Authority;
 import dev.ferry.migration.journal.DiskRecord;
 import dev.ferry.migration.journal.MoveRecord;
-import dev.ferry.stack.DiskSide;
 import dev.ferry.stack.DiskSpec;
-import dev.ferry.stack.OnLoop;
 import dev.ferry.stack.OpenDisk;
 import dev.ferry.stack.Stacks;
 import java.util.ArrayList;
@@ -47,6 +41,7 @@ final class MoveWork {
     private final Move move;
     private final Ledger ledger;
     private final Surroundings around;
+    private final TargetMaker targets;
     private final List<MovingDisk> disks = new CopyOnWriteArrayList<>();
     private @Nullable BlockException failure;
     private boolean doubtful;
@@ -56,6 +51,7 @@ final class MoveWork {
         this.move = move;
         this.ledger = ledger;
         this.around = around;
+        this.targets = new TargetMaker(move, ledger, around);
     }
 
     /** Any thread. */
@@ -81,7 +77,7 @@ final class MoveWork {
             DiskSpec spec = around.catalog().disk(begun.disks().get(i).name()).spec();
             MovingDisk disk = new MovingDisk(i, around.stacks().acquire(spec));
             disks.add(disk);
-            create(disk);
+            targets.make(disk);
         }
         ledger.phase(Phase.COPY, MigrationState.RUNNING, null);
         for (MovingDisk disk : disks) {
@@ -98,70 +94,15 @@ final class MoveWork {
         }
     }
 
-    private void create(MovingDisk disk) throws BlockException, CalledOff {
-        DiskRecord record = recordOf(disk);
-        if (disk.disk.sizeBytes() != record.sizeBytes()) {
-            throw Planner.refusal(ErrorKind.INVALID, "disk " + record.name(), "its size changed");
-        }
-        NewDisk made = around.catalog()
-                .datastore(ledger.record().targetDatastore())
-                .create(record.name(), record.format(), record.sizeBytes());
-        ledger.disk(disk.index, record.withTarget(made.identity()));
-        DiskSpec source = disk.disk.side().spec();
-        DiskSpec spec =
-                new DiskSpec(record.name(), made.partial(), record.targetProvisioning(), false, source.direct());
-        DiskSide target = open(disk.disk, spec);
-        disk.target = target;
-        if (record.targetProvisioning() != Provisioning.THIN) {
-            provision(target);
-        }
-    }
-
-    /** Past the page cache if the source is, and if the target's file system can do that. */
-    private DiskSide open(OpenDisk disk, DiskSpec spec) throws BlockException {
-        try {
-            return around.stacks().openSide(disk, spec);
-        } catch (BlockException e) {
-            if (!spec.direct() || e.kind() != ErrorKind.UNSUPPORTED) {
-                throw e;
-            }
-            return around.stacks().openSide(disk, spec.cached());
-        }
-    }
-
-    /** Reserves or writes the target's room, which may take long and can be called off. */
-    private void provision(DiskSide target) throws BlockException, CalledOff {
-        boolean[] done = new boolean[1];
-        BlockDevice file = target.file();
-        Provisioner provisioner = new Provisioner(
-                target.loop().loop(),
-                file,
-                target.spec().provisioning(),
-                error -> move.post(() -> {
-                    done[0] = true;
-                    if (error != null) {
-                        failure = error.toException();
-                    }
-                }));
-        OnLoop.run(target.loop().loop(), provisioner::start);
-        try {
-            move.until(() -> done[0]);
-        } catch (CalledOff e) {
-            provisioner.stop();
-            while (!done[0]) {
-                move.handleOne();
-            }
-            throw e;
-        }
-    }
-
     /** One thing out of what is to be done next. */
     private void step() throws BlockException, CalledOff {
         if (any(Stage.LOST) || doubtful) {
             move.until(() -> !any(Stage.LOST) && !doubtful);
         } else if (any(Stage.COPYING)) {
             enter(Phase.COPY);
-            move.until(() -> any(Stage.LOST) || !any(Stage.COPYING));
+            spreadRate();
+            int before = copying();
+            move.until(() -> any(Stage.LOST) || copying() != before);
         } else if (ledger.record().verify() && (any(Stage.COPIED) || any(Stage.VERIFYING))) {
             enter(Phase.VERIFY);
             verifyNext();
@@ -373,8 +314,12 @@ final class MoveWork {
     }
 
     void sourceFailed(BlockError why) {
-        failure = BlockError.of(why.kind(), why.device(), why.operation(), why.offset(), why.length(), why.detail())
-                .toException();
+        fail(why.toException());
+    }
+
+    /** Something has failed for good. */
+    void fail(BlockException why) {
+        failure = why;
     }
 
     void verified(MovingDisk disk, Verdict verdict) {
@@ -402,10 +347,14 @@ final class MoveWork {
 
     // ---- commands
 
+    /** A comparison that is under way is given up, and done anew later. */
     void pause() throws BlockException {
         for (MovingDisk disk : disks) {
             if (disk.carrier != null && disk.stage != Stage.SWITCHED) {
                 disk.carrier().pause();
+            }
+            if (disk.stage == Stage.VERIFYING) {
+                disk.stage = Stage.COPIED;
             }
         }
     }
@@ -442,15 +391,20 @@ final class MoveWork {
     /** The rate is that of the whole move, so disks that copy share it. */
     void spreadRate() throws BlockException {
         long rate = move.rateBytesPerSecond();
-        int copying = 0;
-        for (MovingDisk disk : disks) {
-            copying += disk.stage == Stage.COPYING ? 1 : 0;
-        }
+        int copying = copying();
         for (MovingDisk disk : disks) {
             if (disk.carrier != null && disk.stage != Stage.SWITCHED) {
                 disk.carrier().rate(rate == 0 ? 0 : Math.max(1, rate / Math.max(1, copying)));
             }
         }
+    }
+
+    private int copying() {
+        int copying = 0;
+        for (MovingDisk disk : disks) {
+            copying += disk.stage == Stage.COPYING ? 1 : 0;
+        }
+        return copying;
     }
 
     /** Any thread. */

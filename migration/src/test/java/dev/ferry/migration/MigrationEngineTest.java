@@ -198,6 +198,54 @@ class MigrationEngineTest {
     }
 
     @Test
+    void pausesWhileItCompares() throws Exception {
+        int size = 64 * World.MIB;
+        byte[] content = world.disk("vm1", size, Provisioning.THIN, 24);
+        OpenDisk disk = world.openDisk("vm1");
+        Guest guest = new Guest(disk, content, 24).start();
+        String id = engine.start(MigrationRequest.of("vm1", "fast")).id();
+        await(id, status -> status.phase() == Phase.VERIFY);
+        engine.pause(id);
+        guest.goOn(100);
+        assertThat(engine.find(id).state()).isEqualTo(MigrationState.PAUSED);
+        assertThat(engine.find(id).phase()).isEqualTo(Phase.VERIFY);
+        engine.resume(id);
+        engine.pause(id);
+        engine.resume(id);
+        assertDone(id);
+        guest.stop();
+        disk.flush();
+        guest.check(world.path("vm1"));
+    }
+
+    @Test
+    void aDaemonThatStopsUndoesWhatIsNotDecided() throws Exception {
+        byte[] content = world.disk("vm1", SIZE, Provisioning.THIN, 25);
+        OpenDisk disk = world.openDisk("vm1");
+        Guest guest = new Guest(disk, content, 25).start();
+        String id = engine.start(slowly("vm1", "fast", SLOW)).id();
+        await(id, status -> status.doneBytes() > 0);
+        engine.shutDown(LONG);
+        MigrationStatus stopped = engine.find(id);
+        assertThat(stopped.state()).isEqualTo(MigrationState.FAILED);
+        assertThat(stopped.error()).contains("the daemon was stopped");
+        assertThat(world.names("fast")).isEmpty();
+        guest.goOn(20);
+        guest.stop();
+        disk.flush();
+        guest.check(world.path("vm1"));
+    }
+
+    @Test
+    void theRateIsThatOfTheWholeMove() throws Exception {
+        world.disk("vm1", SIZE, Provisioning.THIN, 26);
+        world.disk("vm2", World.MIB, Provisioning.THIN, 27);
+        MigrationRequest both = new MigrationRequest(List.of("vm1", "vm2"), "fast", null, 4 * SLOW, false, false);
+        MigrationStatus done = assertDone(engine.start(both).id());
+        assertThat(done.seconds()).isBetween(0.5, 3.0);
+    }
+
+    @Test
     void progressNeverGoesBack() throws Exception {
         byte[] content = world.disk("vm1", SIZE, Provisioning.THIN, 8);
         Guest guest = new Guest(world.openDisk("vm1"), content, 14).start();
