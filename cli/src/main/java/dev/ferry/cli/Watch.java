@@ -27,7 +27,9 @@ final class Watch {
             MigrationStatus status = ask(id);
             boolean last = switch (status.state()) {
                 case RUNNING, PAUSED -> false;
-                case PARKED, SWITCHED, DONE, FAILED, CANCELLED, ROLLED_BACK -> true;
+                // On its way to the end, unless something keeps it there.
+                case SWITCHED -> status.error() != null;
+                case PARKED, DONE, FAILED, CANCELLED, ROLLED_BACK -> true;
             };
             if (last) {
                 progress.end();
