@@ -1,0 +1,123 @@
+package dev.ferry.cli.vm;
+
+import java.io.IOException;
+import java.io.InputStream;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.nio.file.StandardCopyOption;
+import java.nio.file.attribute.PosixFilePermissions;
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Optional;
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
+import java.util.stream.Stream;
+
+/**
+ * What the test guest boots: Debian's cloud kernel as it is, and an initramfs made here from its modules, the static
+ * busybox, mke2fs with its libraries, and {@code init.sh}. Nothing of it is kept in the repository.
+ *
+ * @param kernel the kernel's image
+ * @param initramfs a compressed cpio archive in the {@code newc} format
+ */
+record GuestImage(Path kernel, Path initramfs) {
+    private static final Duration LIMIT = Duration.ofSeconds(30);
+    private static final Pattern LIBRARY = Pattern.compile("/\\S+\\.so\\S*");
+
+    /** In the order in which they must be loaded. */
+    private static final List<String> MODULES = List.of(
+            "virtio_ring", "virtio", "virtio_pci_legacy_dev", "virtio_pci_modern_dev", "virtio_pci", "virtio_blk");
+
+    /** A kernel of this machine whose modules are here too, the cloud kernel if there is a choice. */
+    static Optional<Path> findKernel() throws IOException {
+        if (!Files.isDirectory(Path.of("/boot"))) {
+            return Optional.empty();
+        }
+        try (Stream<Path> boot = Files.list(Path.of("/boot"))) {
+            List<Path> kernels = boot.filter(
+                            path -> path.getFileName().toString().startsWith("vmlinuz-"))
+                    .filter(Files::isReadable)
+                    .filter(path -> Files.isDirectory(modulesOf(path)))
+                    .sorted()
+                    .toList();
+            return kernels.stream()
+                    .filter(path -> path.toString().contains("cloud"))
+                    .findFirst()
+                    .or(() -> kernels.stream().findFirst());
+        }
+    }
+
+    /** Makes the initramfs below {@code directory}. */
+    static GuestImage make(Path directory) throws IOException {
+        Path kernel = findKernel().orElseThrow(() -> new AssertionError("no kernel in /boot"));
+        Path root = directory.resolve("initramfs");
+        for (String name : List.of("bin", "sbin", "modules", "proc", "sys", "dev", "run")) {
+            Files.createDirectories(root.resolve(name));
+        }
+        copyProgram(Path.of("/bin/busybox"), root.resolve("bin/busybox"));
+        Path mke2fs = Programs.find("mke2fs").orElseThrow(() -> new AssertionError("no mke2fs"));
+        copyProgram(mke2fs, root.resolve("sbin/mke2fs"));
+        copyLibraries(mke2fs, root, directory);
+        for (String module : MODULES) {
+            copyModule(modulesOf(kernel), module, root.resolve("modules"));
+        }
+        try (InputStream init = GuestImage.class.getResourceAsStream("init.sh")) {
+            if (init == null) {
+                throw new AssertionError("init.sh is not on the class path");
+            }
+            Files.copy(init, root.resolve("init"));
+        }
+        Files.setPosixFilePermissions(root.resolve("init"), PosixFilePermissions.fromString("rwxr-xr-x"));
+        Path initramfs = directory.resolve("initramfs.gz");
+        String pack = "cd '" + root + "' && find . | /bin/busybox cpio -o -H newc | gzip -1 > '" + initramfs + "'";
+        Programs.run(directory, LIMIT, List.of("sh", "-c", pack)).outputOfSuccess("packing the initramfs");
+        return new GuestImage(kernel, initramfs);
+    }
+
+    private static Path modulesOf(Path kernel) {
+        return Path.of("/lib/modules", kernel.getFileName().toString().substring("vmlinuz-".length()));
+    }
+
+    private static void copyProgram(Path from, Path to) throws IOException {
+        Files.copy(from.toRealPath(), to, StandardCopyOption.REPLACE_EXISTING, StandardCopyOption.COPY_ATTRIBUTES);
+    }
+
+    private static void copyLibraries(Path program, Path root, Path scratch) throws IOException {
+        String libraries =
+                Programs.run(scratch, LIMIT, List.of("ldd", program.toString())).outputOfSuccess("ldd " + program);
+        Matcher matcher = LIBRARY.matcher(libraries);
+        while (matcher.find()) {
+            Path library = Path.of(matcher.group());
+            Path copy = root.resolve(library.toString().substring(1));
+            Files.createDirectories(copy.getParent());
+            copyProgram(library, copy);
+        }
+    }
+
+    /** Copies a module, unpacked; one that is built into the kernel needs no copy. */
+    private static void copyModule(Path modules, String name, Path to) throws IOException {
+        List<Path> found = new ArrayList<>();
+        Pattern file = Pattern.compile(name + "\\.ko(\\.xz|\\.zst|\\.gz)?");
+        try (Stream<Path> paths = Files.walk(modules)) {
+            paths.filter(path -> file.matcher(path.getFileName().toString()).matches())
+                    .forEach(found::add);
+        }
+        Path module = to.resolve(name + ".ko");
+        if (found.isEmpty()) {
+            String builtIn = Files.readString(modules.resolve("modules.builtin"));
+            if (!builtIn.contains("/" + name + ".ko")) {
+                throw new AssertionError("the kernel of " + modules + " has no " + name);
+            }
+            return;
+        }
+        Path source = found.getFirst();
+        String unpack = source.toString().endsWith(".xz")
+                ? "xz -dc"
+                : source.toString().endsWith(".zst")
+                        ? "zstd -dc"
+                        : source.toString().endsWith(".gz") ? "gzip -dc" : "cat";
+        Programs.run(to, LIMIT, List.of("sh", "-c", unpack + " '" + source + "' > '" + module + "'"))
+                .outputOfSuccess("unpacking " + source);
+    }
+}
