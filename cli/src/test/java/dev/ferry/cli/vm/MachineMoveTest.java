@@ -53,7 +53,7 @@ final class MachineMoveTest {
                 for (String datastore : List.of("two", "three")) {
                     long ticksBefore = guest.ticks();
                     guest.beginGaps();
-                    JsonNode move = ferry.json("migrate", "machine", "--to", datastore, "--rate", "8M");
+                    JsonNode move = ferry.json("migrate", "machine", "--to", datastore, "--rate", "2M");
                     assertThat(move.path("state").asString())
                             .as(move.toString())
                             .isEqualTo("done");
