@@ -270,7 +270,9 @@ final class MirrorCarrier implements Carrier {
     @Override
     public long switchOver(Decision decision) throws BlockException {
         try {
-            return live().switchOver(decision::record);
+            LiveMirror.Pause pause = live().switchOver(decision::record);
+            LOG.info("disk {}: switched, {}", disk.name(), pause);
+            return pause.totalNanos();
         } catch (BlockException e) {
             if (e.kind() == ErrorKind.UNAVAILABLE) {
                 OnLoop.run(loop, this::copyAgain);

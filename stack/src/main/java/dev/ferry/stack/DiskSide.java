@@ -4,6 +4,7 @@ import dev.ferry.block.BlockDevice;
 import dev.ferry.block.BlockException;
 import dev.ferry.block.CheckedDevice;
 import dev.ferry.block.ErrorKind;
+import dev.ferry.filter.Aligner;
 import dev.ferry.image.RawImage;
 import java.nio.file.Path;
 import java.util.concurrent.locks.LockSupport;
@@ -36,7 +37,9 @@ public final class DiskSide {
         String name = spec.path().toString();
         BlockDevice file = CheckedDevice.of(openFile(loop, spec, opener), name);
         BlockDevice device = CheckedDevice.of(new RawImage(file, spec.provisioning()), spec.name() + " in " + name);
-        return new DiskSide(loop, spec, file, device);
+        BlockDevice bytes =
+                device.geometry().blockSizeBytes() == 1 ? device : new Aligner(device, loop.buffers());
+        return new DiskSide(loop, spec, file, bytes);
     }
 
     /**

@@ -3,7 +3,9 @@ package dev.ferry.stack;
 import dev.ferry.block.BlockDevice;
 import dev.ferry.block.BlockError;
 import dev.ferry.block.BlockException;
+import dev.ferry.block.Completion;
 import dev.ferry.block.ErrorKind;
+import dev.ferry.block.Loop;
 import dev.ferry.filter.Gate;
 import dev.ferry.filter.mirror.Mirror;
 import dev.ferry.filter.mirror.MirrorListener;
@@ -13,6 +15,7 @@ import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.TimeoutException;
+import java.util.concurrent.atomic.AtomicLong;
 
 /**
  * A mirror in the stack of a disk that is in use: put in, taken out, or gone through to the other side, live.
@@ -91,16 +94,20 @@ public final class LiveMirror {
      * Puts the guest on the target. Nothing is in flight and both sides are durable and equal when the decision is asked
      * for; if it fails, or anything before it, the guest goes on through the mirror as if nothing had been.
      *
-     * @return how long the guest's requests were held back, in nanoseconds
+     * @return how long the guest's requests were held back, and what for
      * @throws BlockException of kind {@link ErrorKind#TIMED_OUT} if the disk did not come to rest; {@link
      *     ErrorKind#UNAVAILABLE} if the target is not in step; else what the flush or the decision failed with
      */
-    public long switchOver(Decision decision) throws BlockException {
+    public Pause switchOver(Decision decision) throws BlockException {
         Gate gate = disk.gate();
+        Loop loop = disk.loop().loop();
         CompletableFuture<Boolean> flushed = new CompletableFuture<>();
-        long before = OnLoop.get(disk.loop().loop(), () -> {
-            long now = disk.loop().loop().nanoTime();
-            gate.quiesce(() -> mirror.flush(error -> {
+        AtomicLong drained = new AtomicLong();
+        AtomicLong durable = new AtomicLong();
+        long before = OnLoop.get(loop, () -> {
+            long now = loop.nanoTime();
+            gate.quiesce(() -> flushBoth(drained, error -> {
+                durable.set(loop.nanoTime());
                 if (error != null) {
                     flushed.completeExceptionally(error.toException());
                 } else {
@@ -115,18 +122,38 @@ public final class LiveMirror {
             }
             decision.record();
         } catch (BlockException | RuntimeException e) {
-            OnLoop.run(disk.loop().loop(), gate::resume);
+            OnLoop.run(loop, gate::resume);
             throw e;
         }
-        return OnLoop.get(disk.loop().loop(), () -> {
+        long decided = loop.nanoTime();
+        return OnLoop.get(loop, () -> {
             gate.replace(target.device());
             gate.resume();
-            long nanos = disk.loop().loop().nanoTime() - before;
+            Pause pause = new Pause(
+                    drained.get() - before,
+                    durable.get() - drained.get(),
+                    decided - durable.get(),
+                    loop.nanoTime() - before);
             disk.movedTo(target);
             mirror.detach(idle -> {});
-            return nanos;
+            return pause;
         });
     }
+
+    private void flushBoth(AtomicLong drained, Completion completion) {
+        drained.set(disk.loop().loop().nanoTime());
+        mirror.flush(completion);
+    }
+
+    /**
+     * How long a guest's requests were held back at the switch, in nanoseconds, and what for.
+     *
+     * @param drainNanos until what was in flight had ended
+     * @param flushNanos until both sides were durable
+     * @param decisionNanos until the decision was
+     * @param totalNanos until requests went on, on the target
+     */
+    public record Pause(long drainNanos, long flushNanos, long decisionNanos, long totalNanos) {}
 
     /** After the switch: says what name the target's file has now, and closes the source. */
     public void finish(Path published) throws BlockException {
