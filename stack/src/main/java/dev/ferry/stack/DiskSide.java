@@ -37,8 +37,7 @@ public final class DiskSide {
         String name = spec.path().toString();
         BlockDevice file = CheckedDevice.of(openFile(loop, spec, opener), name);
         BlockDevice device = CheckedDevice.of(new RawImage(file, spec.provisioning()), spec.name() + " in " + name);
-        BlockDevice bytes =
-                device.geometry().blockSizeBytes() == 1 ? device : new Aligner(device, loop.buffers());
+        BlockDevice bytes = device.geometry().blockSizeBytes() == 1 ? device : new Aligner(device, loop.buffers());
         return new DiskSide(loop, spec, file, bytes);
     }
 

@@ -1,0 +1,96 @@
+package dev.ferry.stack;
+
+import dev.ferry.block.BlockDevice;
+import dev.ferry.block.BufferPool;
+import dev.ferry.block.Loop;
+import dev.ferry.datastore.Datastore;
+import dev.ferry.datastore.NewDisk;
+import dev.ferry.device.FileDevice;
+import dev.ferry.device.FileOptions;
+import dev.ferry.device.ReactorLoop;
+import dev.ferry.image.Provisioning;
+import dev.ferry.reactor.EventLoops;
+import dev.ferry.testkit.BlockDeviceContract;
+import java.nio.file.Path;
+import java.util.List;
+import org.junit.jupiter.api.AfterAll;
+import org.junit.jupiter.api.BeforeAll;
+import org.junit.jupiter.api.Nested;
+import org.junit.jupiter.api.io.TempDir;
+
+/** A whole stack on a real file and a real loop is a device like any other, past the page cache too. */
+class StackContractTest {
+    private static EventLoops loops;
+    private static DiskLoop loop;
+
+    @TempDir
+    static Path directory;
+
+    private static int number;
+
+    @BeforeAll
+    static void start() {
+        loops = EventLoops.start(1, EventLoops.Kind.AUTO);
+        loop = new DiskLoop(loops.next(), new ReactorLoop(loops.all().getFirst()), BufferPool.ofBytes(64 << 20));
+    }
+
+    @AfterAll
+    static void end() {
+        loops.close();
+    }
+
+    static FileDevice file(DiskLoop on, DiskSpec spec) throws dev.ferry.block.BlockException {
+        return FileDevice.open(on.events(), spec.path(), new FileOptions(spec.readOnly(), spec.direct()));
+    }
+
+    abstract static class Stack extends BlockDeviceContract {
+        private final Provisioning provisioning;
+        private final boolean direct;
+
+        Stack(Provisioning provisioning, boolean direct) {
+            this.provisioning = provisioning;
+            this.direct = direct;
+        }
+
+        @Override
+        protected Loop loop() {
+            return loop.loop();
+        }
+
+        @Override
+        protected BlockDevice open(long sizeBytes) throws Exception {
+            NewDisk disk = Datastore.open("store", directory).create("disk" + number++, "raw", sizeBytes);
+            disk.publish();
+            Stacks stacks = new Stacks(List.of(loop), StackContractTest::file);
+            return stacks.acquire(new DiskSpec("disk", disk.file(), provisioning, false, direct))
+                    .front();
+        }
+    }
+
+    @Nested
+    class ThinCached extends Stack {
+        ThinCached() {
+            super(Provisioning.THIN, false);
+        }
+    }
+
+    @Nested
+    class LazyCached extends Stack {
+        LazyCached() {
+            super(Provisioning.LAZY, false);
+        }
+    }
+
+    @Nested
+    class ThinDirect extends Stack {
+        ThinDirect() {
+            super(Provisioning.THIN, true);
+        }
+
+        /** A disk past the page cache consists of whole sectors. */
+        @Override
+        protected long oddSizeBytes() {
+            return (1 << 20) + 4096;
+        }
+    }
+}
