@@ -4,6 +4,7 @@ import dev.ferry.block.BlockException;
 import dev.ferry.nbd.client.ClientSettings;
 import dev.ferry.nbd.client.NbdInfo;
 import dev.ferry.nbd.client.NbdUri;
+import dev.ferry.nbd.wire.ExportReport;
 import dev.ferry.reactor.EventLoops;
 import dev.ferry.server.DataPlane;
 import java.util.List;
@@ -70,7 +71,7 @@ final class NbdCommands {
                     screen.json(info);
                     return Ferry.DONE;
                 }
-                for (NbdInfo.ExportInfo export : info.exports()) {
+                for (ExportReport export : info.exports()) {
                     print(export);
                 }
                 screen.print("server: " + (info.fixedNewstyle() ? "fixed newstyle" : "newstyle")
@@ -79,7 +80,7 @@ final class NbdCommands {
             return Ferry.DONE;
         }
 
-        private void print(NbdInfo.ExportInfo export) {
+        private void print(ExportReport export) {
             String name = export.name().isEmpty() ? "(default)" : export.name();
             screen.print("export " + screen.bold(name)
                     + (export.description().isEmpty() ? "" : ": " + export.description()));

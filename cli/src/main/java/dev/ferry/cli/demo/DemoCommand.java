@@ -186,7 +186,8 @@ public final class DemoCommand implements Callable<Integer> {
                 List.of(DISK), "slow", "mirror", null, null, bytesPerSecond, 0, verify, false, false);
         MigrationStatus status = client.post("/v1/migrations", request, MigrationStatus.class);
         Progress progress = new Progress(screen, json);
-        while (status.state() == MigrationState.RUNNING) {
+        while (status.state() == MigrationState.RUNNING
+                || (status.state() == MigrationState.SWITCHED && status.error() == null)) {
             progress.show(status);
             Thread.sleep(POLL_MILLIS);
             status = client.get("/v1/migrations/" + status.id(), MigrationStatus.class);

@@ -1,70 +1,163 @@
 package dev.ferry.nbd.client;
 
 import dev.ferry.block.BlockDevice;
+import dev.ferry.block.BlockError;
 import dev.ferry.block.BlockException;
 import dev.ferry.block.Capabilities;
 import dev.ferry.block.Completion;
+import dev.ferry.block.ErrorKind;
 import dev.ferry.block.ExtentSink;
 import dev.ferry.block.Geometry;
 import dev.ferry.block.IoBuffer;
+import dev.ferry.block.RequestFlags;
+import dev.ferry.nbd.wire.ClientHandshake;
+import dev.ferry.nbd.wire.ExportFacts;
+import dev.ferry.nbd.wire.Nbd;
+import dev.ferry.nbd.wire.SessionTerms;
 import dev.ferry.reactor.EventLoop;
 
-/** An export of an NBD server, as a device. */
-@SuppressWarnings("DoNotCallSuggester")
+/**
+ * An export of an NBD server, as a device. Lives on one loop; any number of requests may be in flight.
+ *
+ * <p>Everything the server sends is checked. What makes no sense ends the connection, and so does the server's going
+ * away: all requests in flight and all later ones then fail with {@link ErrorKind#UNAVAILABLE}. A discard is sent as
+ * WRITE_ZEROES that may leave a hole, because TRIM promises nothing of what is read afterwards, and every device of
+ * Ferry promises zeroes.
+ */
 public final class NbdClientDevice implements BlockDevice {
-    private NbdClientDevice() {}
+    /** Zeroes go out in pieces of at most this; a multiple of every block size. */
+    private static final long ZERO_PIECE_BYTES = 1 << 30;
+
+    private static final long STATUS_BYTES_MAX = 1L << 31;
+
+    private final NbdUri uri;
+    private final SessionTerms terms;
+    private final ClientLink link;
+    private final Geometry geometry;
+    private final Capabilities capabilities;
+
+    private NbdClientDevice(EventLoop loop, NbdUri uri, int socket, SessionTerms terms) {
+        this.uri = uri;
+        this.terms = terms;
+        this.link = new ClientLink(loop, uri.toString(), socket, terms);
+        ExportFacts facts = terms.export();
+        this.geometry = new Geometry(
+                facts.sizeBytes(), facts.minimumBlockBytes(), facts.preferredBlockBytes(), facts.maximumPayloadBytes());
+        boolean zero = has(Nbd.FLAG_SEND_WRITE_ZEROES);
+        this.capabilities = new Capabilities(
+                has(Nbd.FLAG_READ_ONLY),
+                has(Nbd.FLAG_SEND_FUA),
+                zero,
+                zero && has(Nbd.FLAG_SEND_FAST_ZERO),
+                zero,
+                terms.allocationContext() >= 0,
+                has(Nbd.FLAG_ROTATIONAL));
+    }
 
     /**
      * Connects and negotiates. Blocks; not to be called on a loop.
      *
-     * @throws BlockException with one clear line
+     * @throws BlockException with one clear line; its kind is UNAVAILABLE if there is no server, NOT_FOUND if it has no
+     *     such export, CORRUPT if it is no NBD server
      */
     public static NbdClientDevice open(EventLoop loop, NbdUri uri, ClientSettings settings) throws BlockException {
-        return new NbdClientDevice();
+        Negotiation.Result result = Negotiation.run(loop, uri, settings, ClientHandshake.Purpose.USE);
+        NbdClientDevice device = new NbdClientDevice(
+                loop, uri, result.socket(), result.handshake().terms());
+        loop.execute(() -> device.link.start(result.early()));
+        return device;
+    }
+
+    /** What was agreed on with the server. */
+    public SessionTerms terms() {
+        return terms;
     }
 
     @Override
     public Geometry geometry() {
-        throw new UnsupportedOperationException();
+        return geometry;
     }
 
     @Override
     public Capabilities capabilities() {
-        throw new UnsupportedOperationException();
+        return capabilities;
     }
 
     @Override
     public void read(long offset, IoBuffer buffer, int at, int length, Completion completion) {
-        throw new UnsupportedOperationException();
+        ClientRequest request = link.request(Nbd.CMD_READ, 0, offset, length, completion);
+        request.buffer = buffer;
+        request.at = at;
+        link.submit(request);
     }
 
     @Override
     public void write(long offset, IoBuffer buffer, int at, int length, int flags, Completion completion) {
-        throw new UnsupportedOperationException();
+        ClientRequest request = link.request(Nbd.CMD_WRITE, fua(flags), offset, length, completion);
+        request.buffer = buffer;
+        request.at = at;
+        link.submit(request);
     }
 
     @Override
     public void writeZeroes(long offset, long length, int flags, Completion completion) {
-        throw new UnsupportedOperationException();
+        if (!capabilities.zero() || ((flags & RequestFlags.FAST_ZERO) != 0 && !capabilities.fastZero())) {
+            completion.complete(BlockError.of(
+                    ErrorKind.UNSUPPORTED, uri.toString(), "zero", offset, length, "the server has no such zeroes"));
+            return;
+        }
+        int wire = fua(flags)
+                | ((flags & RequestFlags.NO_HOLE) != 0 ? Nbd.CMD_FLAG_NO_HOLE : 0)
+                | ((flags & RequestFlags.FAST_ZERO) != 0 ? Nbd.CMD_FLAG_FAST_ZERO : 0);
+        int piece = (int) Math.min(length, ZERO_PIECE_BYTES);
+        ClientRequest request = link.request(Nbd.CMD_WRITE_ZEROES, wire, offset, piece, completion);
+        request.restBytes = length - piece;
+        link.submit(request);
     }
 
     @Override
     public void discard(long offset, long length, int flags, Completion completion) {
-        throw new UnsupportedOperationException();
+        writeZeroes(offset, length, flags & RequestFlags.FUA, completion);
     }
 
     @Override
     public void flush(Completion completion) {
-        throw new UnsupportedOperationException();
+        if (!has(Nbd.FLAG_SEND_FLUSH)) {
+            // A server without flush has no cache that it could lose.
+            completion.complete(null);
+            return;
+        }
+        link.submit(link.request(Nbd.CMD_FLUSH, 0, 0, 0, completion));
     }
 
     @Override
     public void extents(long offset, long length, ExtentSink sink, Completion completion) {
-        throw new UnsupportedOperationException();
+        if (terms.allocationContext() < 0) {
+            sink.extent(offset, length, 0);
+            completion.complete(null);
+            return;
+        }
+        int asked = (int) Math.min(length, STATUS_BYTES_MAX - geometry.blockSizeBytes());
+        ClientRequest request = link.request(Nbd.CMD_BLOCK_STATUS, 0, offset, asked, completion);
+        request.sink = sink;
+        link.submit(request);
     }
 
     @Override
     public void close(Completion completion) {
-        throw new UnsupportedOperationException();
+        link.close(completion);
+    }
+
+    @Override
+    public String toString() {
+        return uri.toString();
+    }
+
+    private boolean has(int flag) {
+        return (terms.export().transmissionFlags() & flag) != 0;
+    }
+
+    private int fua(int flags) {
+        return (flags & RequestFlags.FUA) != 0 && has(Nbd.FLAG_SEND_FUA) ? Nbd.CMD_FLAG_FUA : 0;
     }
 }

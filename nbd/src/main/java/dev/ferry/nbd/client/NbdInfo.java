@@ -1,6 +1,8 @@
 package dev.ferry.nbd.client;
 
 import dev.ferry.block.BlockException;
+import dev.ferry.nbd.wire.ClientHandshake;
+import dev.ferry.nbd.wire.ExportReport;
 import dev.ferry.reactor.EventLoop;
 import java.util.List;
 
@@ -11,39 +13,27 @@ import java.util.List;
  * @param structuredReplies it can send structured replies
  * @param exports the exports that were asked for
  */
-public record NbdInfo(boolean fixedNewstyle, boolean structuredReplies, List<ExportInfo> exports) {
-    /**
-     * One export.
-     *
-     * @param transmissionFlags the bits of the specification
-     * @param minimumBlockBytes 0 if the server does not say; likewise the next two
-     * @param contexts the metadata contexts that it has
-     */
-    public record ExportInfo(
-            String name,
-            String description,
-            long sizeBytes,
-            int transmissionFlags,
-            int minimumBlockBytes,
-            int preferredBlockBytes,
-            long maximumPayloadBytes,
-            List<String> contexts) {}
-
+public record NbdInfo(boolean fixedNewstyle, boolean structuredReplies, List<ExportReport> exports) {
     /**
      * Asks a server for the export that the URI names. Blocks; not to be called on a loop.
      *
      * @throws BlockException with one clear line
      */
     public static NbdInfo ask(EventLoop loop, NbdUri uri, ClientSettings settings) throws BlockException {
-        return new NbdInfo(false, false, List.of());
+        return of(Negotiation.run(loop, uri, settings, ClientHandshake.Purpose.ASK));
     }
 
     /**
-     * Asks a server for all of its exports.
+     * Asks a server for all of its exports. Blocks; not to be called on a loop.
      *
      * @throws BlockException with one clear line
      */
     public static NbdInfo list(EventLoop loop, NbdUri uri, ClientSettings settings) throws BlockException {
-        return new NbdInfo(false, false, List.of());
+        return of(Negotiation.run(loop, uri, settings, ClientHandshake.Purpose.LIST));
+    }
+
+    private static NbdInfo of(Negotiation.Result result) {
+        ClientHandshake handshake = result.handshake();
+        return new NbdInfo(handshake.fixedNewstyle(), handshake.structuredReplies(), List.copyOf(handshake.reports()));
     }
 }
