@@ -137,7 +137,8 @@ public final class MigrationEngine {
             throw Planner.refusal(ErrorKind.IO, "journal", "it cannot be written: " + e.getMessage());
         }
         nextNumber++;
-        Move move = new Move(new Ledger(journals, journal, first, clock), request, around, clock, this::retire);
+        Move move = new Move(
+                new Ledger(journals, journal, first, clock), request, plan.neededBytes(), around, clock, this::retire);
         moves.put(first.id(), move);
         threads.newThread(move).start();
         return move.status();

@@ -222,6 +222,10 @@ final class MirrorCarrier implements Carrier {
      */
     @Override
     public void reconnect() throws BlockException {
+        if (!OnLoop.await(loop, STOP_NANOS_MAX, Objects.requireNonNull(copier)::stop)) {
+            throw BlockError.of(ErrorKind.UNAVAILABLE, "disk " + disk.name(), "resume", "a copy is still in flight")
+                    .toException();
+        }
         BlockError refusal =
                 OnLoop.<Answer>get(loop, () -> new Answer(takeUp())).refusal();
         if (refusal != null) {

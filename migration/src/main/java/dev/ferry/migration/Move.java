@@ -3,6 +3,7 @@ package dev.ferry.migration;
 import dev.ferry.block.BlockError;
 import dev.ferry.block.BlockException;
 import dev.ferry.block.ErrorKind;
+import dev.ferry.image.Provisioning;
 import dev.ferry.migration.Carrier.Verdict;
 import dev.ferry.migration.MovingDisk.Stage;
 import dev.ferry.migration.journal.Authority;
@@ -36,6 +37,7 @@ final class Move implements Runnable {
     private final InstantSource clock;
     private final Consumer<Move> whenOver;
     private final MoveWork work;
+    private final long neededBytes;
     private final LinkedBlockingQueue<Runnable> mailbox = new LinkedBlockingQueue<>();
     private final CountDownLatch ended = new CountDownLatch(1);
     private final SpeedMeter speed = new SpeedMeter();
@@ -49,14 +51,19 @@ final class Move implements Runnable {
     private volatile @Nullable MoveRecord unwritten;
     private volatile StatusView.Live live = StatusView.Live.NONE;
 
-    /** @param whenOver told by the move's thread when its last word is spoken, before anybody who waits for it */
+    /**
+     * @param neededBytes room at the target, all disks together
+     * @param whenOver told by the move's thread when its last word is spoken, before anybody who waits for it
+     */
     Move(
             Ledger ledger,
             MigrationRequest request,
+            long neededBytes,
             MoveWork.Surroundings around,
             InstantSource clock,
             Consumer<Move> whenOver) {
         this.whenOver = whenOver;
+        this.neededBytes = neededBytes;
         this.ledger = ledger;
         this.clock = clock;
         this.rateBytesPerSecond = request.rateBytesPerSecond();
@@ -349,7 +356,25 @@ final class Move implements Runnable {
 
     /** Room at a datastore that this move will fill yet. */
     long promisedBytes(String datastore) {
-        return over() || !ledger.record().targetDatastore().equals(datastore) ? 0 : work.unfilledBytes();
+        MoveRecord now = ledger.record();
+        if (over() || !now.targetDatastore().equals(datastore)) {
+            return 0;
+        }
+        return switch (now.phase()) {
+            case PREPARE, CREATE -> neededBytes;
+            case COPY -> Math.max(0, neededBytes - allocatedBytes(now));
+            case VERIFY, SWITCH, COMMIT, UNDO, END -> 0;
+        };
+    }
+
+    /** What of the targets' room is taken by now. */
+    private long allocatedBytes(MoveRecord now) {
+        long bytes = 0;
+        for (MovingDisk disk : work.disks()) {
+            boolean thin = now.disks().get(disk.index).targetProvisioning() == Provisioning.THIN;
+            bytes += thin ? disk.figures.doneBytes() : disk.disk.sizeBytes();
+        }
+        return bytes;
     }
 
     void awaitEnd(Duration limit) {

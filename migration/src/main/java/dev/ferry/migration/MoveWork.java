@@ -34,6 +34,7 @@ import org.slf4j.LoggerFactory;
 final class MoveWork {
     private static final Logger LOG = LoggerFactory.getLogger(MoveWork.class);
     private static final int SWITCH_ATTEMPTS_MAX = 5;
+    private static final long SWITCH_AGAIN_NANOS = 2_000_000_000L;
 
     /** What a move works with. */
     record Surroundings(Stacks stacks, Catalog catalog, Carrier.Factory carriers) {}
@@ -206,17 +207,30 @@ final class MoveWork {
 
     /**
      * A journal that failed may or may not hold the decision. As long as that is not known both sides are kept in step, so
-     * that either answer is right.
+     * that either answer is right. Else the target may have been lost, or be behind, which its events say; the disk may not
+     * have come to rest, and gets another chance; or the source has failed, which ends the move.
      */
-    private void notSwitched(MovingDisk disk, BlockException e) throws BlockException {
+    private void notSwitched(MovingDisk disk, BlockException e) throws BlockException, CalledOff {
         if (doubtful) {
             move.parked(e.getMessage() + "; the disk is kept on both sides until the journal can be written: make that"
                     + " possible and resume");
-        } else if (e.kind() == ErrorKind.TIMED_OUT && ++switchAttempts < SWITCH_ATTEMPTS_MAX) {
-            LOG.info("migration {}: {} once more, since {}", move.id(), disk.disk.name(), e.getMessage());
-        } else if (e.kind() != ErrorKind.UNAVAILABLE && disk.stage != Stage.LOST) {
-            targetLost(disk, e.error());
+            return;
         }
+        move.handleMail();
+        if (disk.stage == Stage.LOST || e.kind() == ErrorKind.UNAVAILABLE) {
+            return;
+        }
+        if (e.kind() != ErrorKind.TIMED_OUT) {
+            throw e;
+        }
+        if (++switchAttempts == SWITCH_ATTEMPTS_MAX) {
+            disk.stage = Stage.LOST;
+            move.parked(e.getMessage() + "; the guest runs on on the source; resume to try again");
+            return;
+        }
+        LOG.info("migration {}: another attempt follows, since {}", move.id(), e.getMessage());
+        long next = nanoTime() + SWITCH_AGAIN_NANOS;
+        move.until(() -> disk.stage == Stage.LOST || nanoTime() - next >= 0);
     }
 
     /** The inventory follows at once if it can; else with the commit. */
@@ -405,15 +419,6 @@ final class MoveWork {
             copying += disk.stage == Stage.COPYING ? 1 : 0;
         }
         return copying;
-    }
-
-    /** Any thread. */
-    long unfilledBytes() {
-        long bytes = 0;
-        for (MovingDisk disk : disks) {
-            bytes += Math.max(0, disk.figures.totalBytes() - disk.figures.doneBytes());
-        }
-        return bytes;
     }
 
     private boolean any(Stage stage) {

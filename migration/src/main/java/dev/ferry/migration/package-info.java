@@ -1,3 +1,17 @@
+/**
+ * Moving disks that are in use from one datastore to another.
+ *
+ * <p>{@link dev.ferry.migration.MigrationEngine} is the way in: it checks a {@link
+ * dev.ferry.migration.MigrationRequest} ({@code Planner}), and gives each migration a thread, {@code Move}, with a mailbox
+ * for commands and for what happens, whose work, phase after phase, is {@code MoveWork}. How the bytes of a disk get to the
+ * target, and the guest after them, is a {@code Carrier}; {@code MirrorCarrier} does it with a mirror in the live stack, a
+ * copier and a verifier from {@link dev.ferry.migration.copy}.
+ *
+ * <p>Which side is the disk, at any instant, is said by the journal ({@link dev.ferry.migration.journal}), which the
+ * {@code Ledger} of a move writes before anything is acted on; the inventory ({@link dev.ferry.migration.Catalog}) follows
+ * it. {@code Recovery} is what the next start does with a journal that did not come to its end: a table that names every
+ * {@link dev.ferry.migration.Phase}.
+ */
 @NullMarked
 package dev.ferry.migration;
 

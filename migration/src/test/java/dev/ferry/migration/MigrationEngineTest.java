@@ -5,17 +5,20 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import dev.ferry.block.BlockException;
 import dev.ferry.block.ErrorKind;
+import dev.ferry.block.IoBuffer;
 import dev.ferry.filter.mirror.MirrorSettings;
 import dev.ferry.image.Provisioning;
 import dev.ferry.migration.FlakyDevice.Mood;
 import dev.ferry.stack.OnLoop;
 import dev.ferry.stack.OpenDisk;
 import dev.ferry.stack.Stacks;
+import dev.ferry.testkit.Requires;
 import java.io.RandomAccessFile;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.List;
+import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.TimeUnit;
 import java.util.function.Predicate;
 import org.assertj.core.api.ThrowableAssert.ThrowingCallable;
@@ -298,6 +301,46 @@ class MigrationEngineTest {
         assertThat(world.path("vm1")).exists();
     }
 
+    @ParameterizedTest
+    @EnumSource(
+            value = Phase.class,
+            names = {"CREATE", "COPY", "VERIFY", "SWITCH", "COMMIT"})
+    void aCancelInAnyPhaseEndsWithOneDisk(Phase phase) throws Exception {
+        byte[] content = world.disk("vm1", SIZE, Provisioning.THIN, 28);
+        OpenDisk disk = world.openDisk("vm1");
+        Guest guest = new Guest(disk, content, 28).start();
+        CompletableFuture<String> answer = new CompletableFuture<>();
+        world.whenWritten = record -> {
+            if (record.phase() == phase && !answer.isDone()) {
+                world.whenWritten = later -> {};
+                Thread.ofVirtual().start(() -> cancelled("m1", answer));
+            }
+        };
+        String id = engine.start(MigrationRequest.of("vm1", "fast")).id();
+        MigrationStatus end = ended(id);
+        String said = answer.get(20, TimeUnit.SECONDS);
+        if (end.state() == MigrationState.CANCELLED) {
+            assertThat(phase).isNotEqualTo(Phase.COMMIT);
+            assertCancelled(end, guest, disk);
+        } else {
+            assertThat(phase).isIn(Phase.SWITCH, Phase.COMMIT);
+            assertThat(said).startsWith("move on migration m1 failed");
+            assertThat(end.state()).isEqualTo(MigrationState.DONE);
+            guest.stop();
+            disk.flush();
+            guest.check(world.path("vm1"));
+            assertThat(world.names("slow")).isEmpty();
+        }
+    }
+
+    private void cancelled(String id, CompletableFuture<String> answer) {
+        try {
+            answer.complete(engine.cancel(id).state().text());
+        } catch (BlockException e) {
+            answer.complete(String.valueOf(e.getMessage()));
+        }
+    }
+
     @Test
     void cannotBeCancelledOnceItIsDone() throws Exception {
         world.disk("vm1", SIZE, Provisioning.THIN, 12);
@@ -378,6 +421,90 @@ class MigrationEngineTest {
         guest.stop();
         disk.flush();
         guest.check(world.path("vm1"));
+    }
+
+    @Test
+    void aFileSystemThatFillsUpParksTheMoveUntilThereIsRoom() throws Exception {
+        Path small = Files.createDirectory(directory.resolve("small"));
+        Requires.program("mount");
+        Requires.that(run("mount", "-t", "tmpfs", "-o", "size=8m", "ferry-test", small.toString()), "root, to mount");
+        try {
+            world.add("small", small);
+            byte[] content = world.disk("vm1", SIZE, Provisioning.THIN, 29);
+            OpenDisk disk = world.openDisk("vm1");
+            Guest guest = new Guest(disk, content, 29).start();
+            String id = engine.start(slowly("vm1", "small", SLOW)).id();
+            await(id, status -> status.doneBytes() > 0);
+            Path filler = small.resolve("filler");
+            assertThat(run("dd", "if=/dev/zero", "of=" + filler, "bs=64k", "count=96"))
+                    .isTrue();
+            engine.rate(id, 0);
+            MigrationStatus parked = await(id, status -> status.state() == MigrationState.PARKED);
+            assertThat(parked.error()).contains("no space left on device");
+            guest.goOn(100);
+            Files.delete(filler);
+            engine.resume(id);
+            assertDone(id);
+            guest.goOn(50);
+            guest.stop();
+            disk.flush();
+            guest.check(world.path("vm1"));
+            world.stacks.release(disk);
+        } finally {
+            run("umount", "-l", small.toString());
+        }
+    }
+
+    private static boolean run(String... command) throws Exception {
+        Process process = new ProcessBuilder(command).redirectErrorStream(true).start();
+        process.getInputStream().readAllBytes();
+        return process.waitFor() == 0;
+    }
+
+    @Test
+    void aSourceThatCannotBeMadeDurableEndsTheMove() throws Exception {
+        world.disk("vm1", SIZE, Provisioning.THIN, 30);
+        world.openDisk("vm1");
+        String id = engine.start(slowly("vm1", "fast", SLOW)).id();
+        await(id, status -> status.doneBytes() > 0);
+        world.file("vm1.raw").mood = Mood.NO_FLUSHES;
+        engine.rate(id, 0);
+        MigrationStatus failed = ended(id);
+        assertThat(failed.state()).as(failed.toString()).isEqualTo(MigrationState.FAILED);
+        assertThat(failed.error()).contains("flush on");
+        assertThat(world.names("fast")).isEmpty();
+    }
+
+    @Test
+    void aSourceThatDoesNotComeToRestIsSwitchedLater() throws Exception {
+        byte[] content = world.disk("vm1", SIZE, Provisioning.THIN, 31);
+        OpenDisk disk = world.openDisk("vm1");
+        FlakyDevice source = world.file("vm1.raw");
+        CompletableFuture<Boolean> read = new CompletableFuture<>();
+        world.whenWritten = record -> {
+            if (record.phase() == Phase.SWITCH && source.mood == Mood.WELL) {
+                world.whenWritten = later -> {};
+                hang(disk, source, read);
+            }
+        };
+        String id = engine.start(MigrationRequest.of("vm1", "fast")).id();
+        await(id, status -> status.phase() == Phase.SWITCH);
+        MigrationStatus waiting = engine.await(id, Duration.ofMillis(1500));
+        assertThat(waiting.disks().getFirst().switched()).isFalse();
+        OnLoop.run(disk.loop().loop(), source::wakeUp);
+        assertThat(read.get(20, TimeUnit.SECONDS)).isTrue();
+        assertDone(id);
+        assertThat(Files.readAllBytes(world.path("vm1"))).isEqualTo(content);
+    }
+
+    /** A read of the guest that the source does not answer. */
+    private static void hang(OpenDisk disk, FlakyDevice source, CompletableFuture<Boolean> read) {
+        IoBuffer buffer = IoBuffer.allocate(4096);
+        disk.loop().loop().execute(() -> {
+            source.mood = Mood.SILENT;
+            disk.front().read(0, buffer, 0, 4096, error -> read.complete(error == null));
+            source.mood = Mood.WELL;
+        });
     }
 
     @ParameterizedTest

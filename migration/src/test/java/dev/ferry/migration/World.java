@@ -38,6 +38,7 @@ import java.util.Objects;
 import java.util.Random;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.atomic.AtomicInteger;
+import java.util.function.Consumer;
 
 /**
  * Two datastores, an inventory and a journal on a real file system, which outlive the process; and a process, with
@@ -60,6 +61,9 @@ final class World implements Catalog, AutoCloseable {
     final AtomicInteger recordsUntilPowerCut = new AtomicInteger(Integer.MAX_VALUE);
     /** Of the last record that was written before the power cut. */
     volatile Phase lastPhase = Phase.PREPARE;
+
+    /** Told of each record when it is durable, by the thread of the move. */
+    volatile Consumer<MoveRecord> whenWritten = record -> {};
 
     boolean direct;
     MirrorSettings mirror = new MirrorSettings(64 << 10, 400_000_000L, true);
@@ -127,6 +131,11 @@ final class World implements Catalog, AutoCloseable {
                 mirrors,
                 InstantSource.system(),
                 Thread.ofVirtual().factory());
+    }
+
+    /** Adds a datastore. */
+    void add(String name, Path path) throws BlockException {
+        datastores.put(name, Datastore.open(name, path));
     }
 
     // ---- disks
@@ -234,6 +243,7 @@ final class World implements Catalog, AutoCloseable {
                     }
                     journal.append(record);
                     lastPhase = record.phase();
+                    whenWritten.accept(record);
                     recordsUntilPowerCut.decrementAndGet();
                     spend();
                 }
