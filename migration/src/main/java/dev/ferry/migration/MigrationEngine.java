@@ -22,6 +22,7 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.concurrent.Executor;
+import java.util.concurrent.Executors;
 import java.util.concurrent.ThreadFactory;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
@@ -64,7 +65,9 @@ public final class MigrationEngine {
     public static MigrationEngine open(
             Path journals, Stacks stacks, Catalog catalog, InstantSource clock, ThreadFactory threads)
             throws BlockException {
-        Executor workers = task -> threads.newThread(task).start();
+        // Comparing keeps off half of the cores, however many moves there are: the loops, and the guests, need theirs.
+        int comparing = Math.max(1, Runtime.getRuntime().availableProcessors() / 2);
+        Executor workers = Executors.newFixedThreadPool(comparing, threads);
         Carrier.Factory mirrors = (disk, target, events) ->
                 new MirrorCarrier(disk, target, events, MirrorSettings.DEFAULT, CopierSettings.DEFAULT, workers);
         try {
