@@ -1,0 +1,161 @@
+package dev.ferry.cli;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import dev.ferry.reactor.Spawn;
+import java.io.ByteArrayOutputStream;
+import java.io.IOException;
+import java.io.PrintStream;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.Comparator;
+import java.util.List;
+import java.util.concurrent.TimeUnit;
+import java.util.function.BooleanSupplier;
+import java.util.stream.Stream;
+import org.awaitility.Awaitility;
+import org.jspecify.annotations.Nullable;
+import tools.jackson.databind.JsonNode;
+import tools.jackson.databind.json.JsonMapper;
+
+/** A host for tests: a directory, a real {@code ferry serve} in processes of its own, and commands run in this process. */
+final class FerryHost implements AutoCloseable {
+    private static final JsonMapper JSON = JsonMapper.builder().build();
+
+    final Path directory;
+    final Path data;
+    private final List<String> options;
+    private @Nullable Process serve;
+
+    /** What a command did. */
+    record Result(int status, String out, String err) {
+        Result done() {
+            assertThat(status).as("%s%s", out, err).isZero();
+            assertThat(err).isEmpty();
+            return this;
+        }
+
+        /** It failed as commands are to fail: with this status, and one line that has these words in it. */
+        Result failed(int expected, String... words) {
+            assertThat(err.lines()).as(err).hasSize(1);
+            assertThat(err).startsWith("ferry: ").contains(words);
+            assertThat(status).as(err).isEqualTo(expected);
+            return this;
+        }
+
+        JsonNode json() {
+            return JSON.readTree(out);
+        }
+    }
+
+    FerryHost(String... options) throws IOException {
+        // Not JUnit's: the path of a socket is to be short.
+        directory = Files.createTempDirectory("ferry-test-");
+        data = directory.resolve("data");
+        this.options = List.of(options);
+    }
+
+    /** A host with a daemon and the datastores {@code fast} and {@code slow}. */
+    static FerryHost started(String... options) throws IOException {
+        FerryHost host = new FerryHost(options);
+        host.start();
+        for (String name : List.of("fast", "slow")) {
+            Path path = Files.createDirectory(host.directory.resolve(name));
+            host.run("datastore", "add", name, "--kind", "dir", "--path", path.toString()).done();
+        }
+        return host;
+    }
+
+    void start() throws IOException {
+        serve = process("serve");
+        until(() -> Files.exists(data.resolve("ferry.sock")) && run("datastore", "ls").status() == 0);
+    }
+
+    /** Starts a command as a process of its own; its words go to {@code NAME.log}. */
+    Process process(String name) throws IOException {
+        List<String> arguments = new ArrayList<>(List.of(name, "--data", data.toString()));
+        arguments.addAll(options);
+        return new ProcessBuilder(Self.command(Self.Part.SUPERVISOR, arguments))
+                .redirectErrorStream(true)
+                .redirectOutput(log().toFile())
+                .start();
+    }
+
+    Path log() {
+        return directory.resolve("serve.log");
+    }
+
+    /** The daemon itself, below the supervisor. */
+    long daemonPid() {
+        return serving().children().findFirst().orElseThrow().pid();
+    }
+
+    private ProcessHandle serving() {
+        Process running = serve;
+        assertThat(running).isNotNull();
+        return running.toHandle();
+    }
+
+    void killDaemon() {
+        assertThat(Spawn.signal((int) daemonPid(), Spawn.SIGKILL)).isTrue();
+    }
+
+    /** Runs a command in this process. */
+    Result run(String... arguments) {
+        List<String> all = new ArrayList<>(Arrays.asList(arguments));
+        boolean tool = arguments[0].equals("nbd") || arguments[0].equals("demo");
+        if (!tool) {
+            all.addAll(List.of("--data", data.toString()));
+        }
+        return bare(all.toArray(String[]::new));
+    }
+
+    /** Runs a command in this process exactly as it is written. */
+    static Result bare(String... arguments) {
+        ByteArrayOutputStream out = new ByteArrayOutputStream();
+        ByteArrayOutputStream err = new ByteArrayOutputStream();
+        Screen screen = new Screen(
+                new PrintStream(out, true, StandardCharsets.UTF_8),
+                new PrintStream(err, true, StandardCharsets.UTF_8),
+                false);
+        int status = Ferry.run(screen, arguments);
+        return new Result(status, out.toString(StandardCharsets.UTF_8), err.toString(StandardCharsets.UTF_8));
+    }
+
+    static void until(BooleanSupplier condition) {
+        Awaitility.await()
+                .atMost(30, TimeUnit.SECONDS)
+                .pollInterval(20, TimeUnit.MILLISECONDS)
+                .until(condition::getAsBoolean);
+    }
+
+    void stop() throws IOException {
+        Process running = serve;
+        serve = null;
+        if (running == null) {
+            return;
+        }
+        running.destroy();
+        try {
+            assertThat(running.waitFor(40, TimeUnit.SECONDS)).as("ferry serve ends on SIGTERM").isTrue();
+        } catch (InterruptedException interrupted) {
+            Thread.currentThread().interrupt();
+        }
+    }
+
+    @Override
+    public void close() throws IOException {
+        try {
+            stop();
+        } finally {
+            try (Stream<Path> files = Files.walk(directory)) {
+                for (Path path : files.sorted(Comparator.reverseOrder()).toList()) {
+                    Files.deleteIfExists(path);
+                }
+            }
+        }
+    }
+}
