@@ -32,7 +32,8 @@ final class BadInputTest {
 
     @BeforeAll
     void oneDisk() {
-        host.run("disk", "create", "disk", "--datastore", "fast", "--size", "1M").done();
+        host.run("disk", "create", "disk", "--datastore", "fast", "--size", "1M")
+                .done();
     }
 
     @AfterAll
@@ -43,6 +44,7 @@ final class BadInputTest {
     @ParameterizedTest
     @CsvSource(
             delimiter = '|',
+            quoteCharacter = '"',
             value = {
                 // wrong usage
                 "2 | nonsense                                                    | nonsense",
@@ -106,6 +108,7 @@ final class BadInputTest {
     @ParameterizedTest
     @CsvSource(
             delimiter = '|',
+            quoteCharacter = '"',
             value = {
                 "1 | nbd info nbd+unix:///x?socket=/does/not/exist | /does/not/exist",
                 "1 | nbd info http://example.org/                  | nbd://",
@@ -147,8 +150,8 @@ final class BadInputTest {
         try (FerryHost other = new FerryHost()) {
             Files.createDirectories(other.data);
             Path inventory = Files.write(other.data.resolve("inventory.db"), new byte[5000]);
-            Process process = new ProcessBuilder(Self.command(
-                            Self.Part.SUPERVISOR, List.of("serve", "--data", other.data.toString())))
+            Process process = new ProcessBuilder(
+                            Self.command(Self.Part.SUPERVISOR, List.of("serve", "--data", other.data.toString())))
                     .redirectOutput(ProcessBuilder.Redirect.DISCARD)
                     .start();
             String err = new String(process.getErrorStream().readAllBytes(), StandardCharsets.UTF_8);

@@ -54,7 +54,8 @@ final class CommandsTest {
     }
 
     private void importDisk(String name) throws IOException {
-        host.run("disk", "import", name, "--datastore", "fast", "--from", image().toString()).done();
+        host.run("disk", "import", name, "--datastore", "fast", "--from", image().toString())
+                .done();
     }
 
     private static List<String> names(JsonNode array) {
@@ -65,7 +66,8 @@ final class CommandsTest {
 
     @Test
     void aDiskIsMadeShownAttachedAndRemoved() {
-        host.run("disk", "create", "one", "--datastore", "fast", "--size", "10M").done();
+        host.run("disk", "create", "one", "--datastore", "fast", "--size", "10M")
+                .done();
         JsonNode shown = host.run("disk", "show", "one", "--json").done().json();
         assertThat(shown.path("name").asString()).isEqualTo("one");
         assertThat(shown.path("datastore").asString()).isEqualTo("fast");
@@ -75,7 +77,11 @@ final class CommandsTest {
         assertThat(shown.path("state").asString()).isEqualTo("detached");
         assertThat(Path.of(shown.path("path").asString())).hasSize(10 << 20);
 
-        String uri = host.run("disk", "attach", "one", "--json").done().json().path("uri").asString();
+        String uri = host.run("disk", "attach", "one", "--json")
+                .done()
+                .json()
+                .path("uri")
+                .asString();
         assertThat(uri).isEqualTo("nbd+unix:///one?socket=" + host.data.resolve("nbd.sock"));
         JsonNode info = host.run("nbd", "info", uri, "--json").done().json();
         assertThat(info.path("exports").get(0).path("sizeBytes").asLong()).isEqualTo(10 << 20);
@@ -93,7 +99,8 @@ final class CommandsTest {
     void anAttachedDiskMovesAndNothingOfItChanges() throws IOException {
         importDisk("mover");
         String uri = host.run("disk", "attach", "mover").done().out().strip();
-        JsonNode moved = host.run("migrate", "mover", "--to", "slow", "--json").done().json();
+        JsonNode moved =
+                host.run("migrate", "mover", "--to", "slow", "--json").done().json();
         assertThat(moved.path("id").asString()).isNotEmpty();
         assertThat(moved.path("state").asString()).isEqualTo("done");
         assertThat(moved.path("seconds").asDouble()).isPositive();
@@ -124,7 +131,11 @@ final class CommandsTest {
                 .done()
                 .out()
                 .strip();
-        assertThat(host.run("disk", "show", "slowly", "--json").json().path("state").asString()).isEqualTo("moving");
+        assertThat(host.run("disk", "show", "slowly", "--json")
+                        .json()
+                        .path("state")
+                        .asString())
+                .isEqualTo("moving");
         host.run("migrate", "slowly", "--to", "slow").failed(1, "moved already");
         host.run("disk", "rm", "slowly").failed(1, "being moved");
         host.run("migration", "pause", id).done();
@@ -132,7 +143,10 @@ final class CommandsTest {
         host.run("migration", "resume", id).done();
         assertThat(state(id)).isEqualTo("running");
         host.run("migration", "rate", id, "2M").done();
-        assertThat(host.run("migration", "show", id, "--json").json().path("rateBytesPerSecond").asLong())
+        assertThat(host.run("migration", "show", id, "--json")
+                        .json()
+                        .path("rateBytesPerSecond")
+                        .asLong())
                 .isEqualTo(2 << 20);
         assertThat(host.run("migration", "cancel", id).done().out()).contains("cancelled");
         assertThat(state(id)).isEqualTo("cancelled");
@@ -143,15 +157,24 @@ final class CommandsTest {
     }
 
     private String state(String id) {
-        return host.run("migration", "show", id, "--json").done().json().path("state").asString();
+        return host.run("migration", "show", id, "--json")
+                .done()
+                .json()
+                .path("state")
+                .asString();
     }
 
     @Test
     void aRehearsalChangesNothing() throws IOException {
         importDisk("still");
-        assertThat(host.run("migrate", "still", "--to", "slow", "--dry-run").done().out())
+        assertThat(host.run("migrate", "still", "--to", "slow", "--dry-run")
+                        .done()
+                        .out())
                 .contains("disk still of 16 MiB: fast to slow", "room needed now");
-        assertThat(host.run("disk", "show", "still", "--json").json().path("datastore").asString())
+        assertThat(host.run("disk", "show", "still", "--json")
+                        .json()
+                        .path("datastore")
+                        .asString())
                 .isEqualTo("fast");
         assertThat(host.directory.resolve("slow")).isDirectoryNotContaining("glob:**still*");
     }
@@ -159,7 +182,10 @@ final class CommandsTest {
     @Test
     void aDiskHasATcpPortOfItsOwn() {
         host.run("disk", "create", "far", "--datastore", "fast", "--size", "1M").done();
-        String uri = host.run("disk", "attach", "far", "--tcp", "127.0.0.1:0").done().out().strip();
+        String uri = host.run("disk", "attach", "far", "--tcp", "127.0.0.1:0")
+                .done()
+                .out()
+                .strip();
         assertThat(uri).matches("nbd://127\\.0\\.0\\.1:[0-9]+/far");
         host.run("nbd", "info", uri).done();
         host.run("nbd", "info", uri.replace("/far", "/one")).failed(1, "one");
@@ -169,8 +195,10 @@ final class CommandsTest {
 
     @Test
     void provisioningIsWhatWasAskedFor() {
-        host.run("disk", "create", "lazy", "--datastore", "fast", "--size", "3M", "--provisioning", "lazy").done();
-        host.run("disk", "create", "eager", "--datastore", "fast", "--size", "3M", "--provisioning", "eager").done();
+        host.run("disk", "create", "lazy", "--datastore", "fast", "--size", "3M", "--provisioning", "lazy")
+                .done();
+        host.run("disk", "create", "eager", "--datastore", "fast", "--size", "3M", "--provisioning", "eager")
+                .done();
         for (String name : List.of("lazy", "eager")) {
             JsonNode shown = host.run("disk", "show", name, "--json").done().json();
             assertThat(shown.path("allocatedBytes").asLong()).as(name).isEqualTo(3 << 20);

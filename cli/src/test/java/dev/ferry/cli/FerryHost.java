@@ -13,6 +13,7 @@ import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.Comparator;
 import java.util.List;
+import java.util.Objects;
 import java.util.concurrent.TimeUnit;
 import java.util.function.BooleanSupplier;
 import java.util.stream.Stream;
@@ -64,14 +65,16 @@ final class FerryHost implements AutoCloseable {
         host.start();
         for (String name : List.of("fast", "slow")) {
             Path path = Files.createDirectory(host.directory.resolve(name));
-            host.run("datastore", "add", name, "--kind", "dir", "--path", path.toString()).done();
+            host.run("datastore", "add", name, "--kind", "dir", "--path", path.toString())
+                    .done();
         }
         return host;
     }
 
     void start() throws IOException {
         serve = process("serve");
-        until(() -> Files.exists(data.resolve("ferry.sock")) && run("datastore", "ls").status() == 0);
+        until(() -> Files.exists(data.resolve("ferry.sock"))
+                && run("datastore", "ls").status() == 0);
     }
 
     /** Starts a command as a process of its own; its words go to {@code NAME.log}. */
@@ -94,9 +97,7 @@ final class FerryHost implements AutoCloseable {
     }
 
     private ProcessHandle serving() {
-        Process running = serve;
-        assertThat(running).isNotNull();
-        return running.toHandle();
+        return Objects.requireNonNull(serve).toHandle();
     }
 
     void killDaemon() {
@@ -140,7 +141,9 @@ final class FerryHost implements AutoCloseable {
         }
         running.destroy();
         try {
-            assertThat(running.waitFor(40, TimeUnit.SECONDS)).as("ferry serve ends on SIGTERM").isTrue();
+            assertThat(running.waitFor(40, TimeUnit.SECONDS))
+                    .as("ferry serve ends on SIGTERM")
+                    .isTrue();
         } catch (InterruptedException interrupted) {
             Thread.currentThread().interrupt();
         }

@@ -45,23 +45,35 @@ final class RoomsTest {
 
     private static List<String> above(String room) {
         List<String> all = List.of(
-                "block", "reactor", "device", "filter", "image", "nbd", "datastore", "stack", "migration", "server", "cli");
+                "block",
+                "reactor",
+                "device",
+                "filter",
+                "image",
+                "nbd",
+                "datastore",
+                "stack",
+                "migration",
+                "server",
+                "cli");
         return all.subList(0, all.indexOf(room));
     }
 
     @TestFactory
     Stream<DynamicTest> aRoomUsesOnlyWhatItMay() {
-        return MAY_USE.keySet().stream().map(room -> DynamicTest.dynamicTest(room, () -> {
-            List<String> allowed = new ArrayList<>(List.of("dev.ferry." + room + ".."));
-            MAY_USE.get(room).forEach(other -> allowed.add("dev.ferry." + other + ".."));
-            noClasses()
-                    .that()
-                    .resideInAPackage("dev.ferry." + room + "..")
-                    .should()
-                    .dependOnClassesThat(resideInAPackage("dev.ferry..")
-                            .and(not(resideInAnyPackage(allowed.toArray(String[]::new)))))
-                    .check(FERRY);
-        }));
+        return MAY_USE.entrySet().stream()
+                .map(entry -> DynamicTest.dynamicTest(entry.getKey(), () -> {
+                    String room = entry.getKey();
+                    List<String> allowed = new ArrayList<>(List.of("dev.ferry." + room + ".."));
+                    entry.getValue().forEach(other -> allowed.add("dev.ferry." + other + ".."));
+                    noClasses()
+                            .that()
+                            .resideInAPackage("dev.ferry." + room + "..")
+                            .should()
+                            .dependOnClassesThat(resideInAPackage("dev.ferry..")
+                                    .and(not(resideInAnyPackage(allowed.toArray(String[]::new)))))
+                            .check(FERRY);
+                }));
     }
 
     @Test
@@ -98,7 +110,8 @@ final class RoomsTest {
     void timeAndChanceAreParametersWhereSimulationReaches() {
         noClasses()
                 .that()
-                .resideInAnyPackage("dev.ferry.filter..", "dev.ferry.image..", "dev.ferry.migration..", "dev.ferry.stack..")
+                .resideInAnyPackage(
+                        "dev.ferry.filter..", "dev.ferry.image..", "dev.ferry.migration..", "dev.ferry.stack..")
                 .should()
                 .callMethod(System.class, "nanoTime")
                 .orShould()

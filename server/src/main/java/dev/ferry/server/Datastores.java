@@ -13,6 +13,8 @@ import dev.ferry.server.api.ProblemKind;
 import dev.ferry.server.inventory.DatastoreRow;
 import dev.ferry.server.inventory.DiskRow;
 import dev.ferry.server.inventory.Inventory;
+import java.io.IOException;
+import java.nio.file.Files;
 import java.nio.file.InvalidPathException;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -53,10 +55,24 @@ final class Datastores {
             }
         }
         Datastore added = Datastore.add(request.name(), path, others);
+        tryOut(added);
         DatastoreRow row =
                 new DatastoreRow(added.name(), request.kind(), added.directory().toString());
         inventory.add(row);
         return view(row);
+    }
+
+    /** Rights alone do not tell whether a file can be made. */
+    private static void tryOut(Datastore datastore) throws ProblemException {
+        try {
+            Files.delete(Files.createTempFile(datastore.directory(), ".ferry-", ".trial"));
+        } catch (IOException refused) {
+            throw new ProblemException(
+                    ProblemKind.CONFLICT,
+                    "no file can be made in " + datastore.directory() + ": " + DataDirectory.reason(refused)
+                            + "; choose a directory that can be written",
+                    refused);
+        }
     }
 
     private static Path path(String text) throws ProblemException {
