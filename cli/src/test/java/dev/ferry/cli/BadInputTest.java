@@ -48,7 +48,7 @@ final class BadInputTest {
             value = {
                 // wrong usage
                 "2 | nonsense                                                    | nonsense",
-                "2 | disk                                                        | command is missing",
+                "2 | disk                                                        | see 'ferry disk --help'",
                 "2 | disk nonsense                                               | nonsense",
                 "2 | disk create x --datastore fast                              | --size",
                 "2 | disk create x --datastore fast --size ten                   | 'ten' is not a size",

@@ -42,7 +42,8 @@ final class FerryHost implements AutoCloseable {
         /** It failed as commands are to fail: with this status, and one line that has these words in it. */
         Result failed(int expected, String... words) {
             assertThat(err.lines()).as(err).hasSize(1);
-            assertThat(err).startsWith("ferry: ").contains(words);
+            assertThat(err).startsWith("ferry: ");
+            assertThat(List.of(words)).allSatisfy(word -> assertThat(err).contains(word));
             assertThat(status).as(err).isEqualTo(expected);
             return this;
         }

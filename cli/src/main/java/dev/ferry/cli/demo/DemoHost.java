@@ -15,6 +15,7 @@ import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.ArrayList;
 import java.util.Comparator;
 import java.util.List;
 import java.util.concurrent.TimeUnit;
@@ -102,14 +103,17 @@ final class DemoHost implements AutoCloseable {
         }
         closed = true;
         client.close();
-        serve.destroy();
-        try {
-            if (!serve.waitFor(STOP_SECONDS_MAX, TimeUnit.SECONDS)) {
-                serve.destroyForcibly().waitFor();
-            }
-        } catch (InterruptedException interrupted) {
-            serve.destroyForcibly();
-            Thread.currentThread().interrupt();
+        // Nothing here is worth being made durable: they end at once, the supervisor first, lest it start another
+        // daemon.
+        List<ProcessHandle> processes = new ArrayList<>(List.of(serve.toHandle()));
+        serve.descendants().forEach(processes::add);
+        for (ProcessHandle process : processes) {
+            process.destroyForcibly();
+        }
+        for (ProcessHandle process : processes) {
+            process.onExit()
+                    .completeOnTimeout(process, STOP_SECONDS_MAX, TimeUnit.SECONDS)
+                    .join();
         }
         delete(directory);
     }
