@@ -58,6 +58,7 @@ public final class SimDisk implements BlockDevice {
         private final long length;
         private final byte @Nullable [] bytes;
         private final boolean hole;
+        private boolean settled;
 
         Unflushed(long offset, long length, byte @Nullable [] bytes, boolean hole) {
             this.offset = offset;
@@ -66,7 +67,15 @@ public final class SimDisk implements BlockDevice {
             this.hole = hole;
         }
 
+        boolean overlaps(Unflushed other) {
+            return offset < other.offset + other.length && other.offset < offset + length;
+        }
+
         void applyTo(SparseBytes to) {
+            if (settled) {
+                return;
+            }
+            settled = true;
             if (bytes != null) {
                 to.write(offset, bytes);
             } else {
@@ -190,12 +199,24 @@ public final class SimDisk implements BlockDevice {
 
     private void changed(Unflushed change, int flags) {
         if ((flags & RequestFlags.FUA) != 0) {
+            // What was changed before at the same place must not come back over it: it goes first, with all before it.
+            int end = unflushed.size();
+            while (end > 0 && !unflushed.get(end - 1).overlaps(change)) {
+                end--;
+            }
+            List<Unflushed> first = unflushed.subList(0, end);
+            first.forEach(earlier -> earlier.applyTo(durable));
+            first.clear();
             change.applyTo(durable);
-            // What was changed before at the same place must not come back over it.
-            unflushed.removeIf(earlier -> earlier.offset >= change.offset
-                    && earlier.offset + earlier.length <= change.offset + change.length);
         } else {
             unflushed.add(change);
+        }
+    }
+
+    /** What a request that failed has left there, once for all. */
+    private void torn(long offset, long length) {
+        if (length > 0) {
+            unflushed.add(new Unflushed(offset, length, content.read(offset, (int) length), false));
         }
     }
 
@@ -209,10 +230,9 @@ public final class SimDisk implements BlockDevice {
                 () -> {},
                 () -> {
                     for (Unflushed change : covered) {
-                        if (unflushed.remove(change)) {
-                            change.applyTo(durable);
-                        }
+                        change.applyTo(durable);
                     }
+                    unflushed.removeIf(change -> change.settled);
                 },
                 completion);
     }
@@ -235,6 +255,7 @@ public final class SimDisk implements BlockDevice {
         Runnable end = () -> {
             inFlight--;
             if (fails) {
+                torn(offset, length);
                 completion.complete(
                         BlockError.of(ErrorKind.IO, name, operation, offset, length, "the simulated disk says so"));
             } else {

@@ -459,7 +459,7 @@ public class Mirror implements BlockDevice {
     }
 
     /** Rule 9, second half: what is on the source there is not known, so the target is not in step. */
-    final void sourceFailed(Change change, BlockError error) {
+    void sourceFailed(Change change, BlockError error) {
         table.markPending(change);
         table.noteChange(change);
         RegionHold hold = table.holdOf(change.offset >>> shift);

@@ -1,0 +1,117 @@
+package dev.ferry.filter.mirror;
+
+import dev.ferry.block.BlockDevice;
+import dev.ferry.block.BlockError;
+import dev.ferry.block.Completion;
+import dev.ferry.block.Loop;
+
+/** Mirrors that each break one rule, for the canary: a simulation that does not catch them is worth nothing. */
+public enum PlantedBug {
+    NONE {
+        @Override
+        public Mirror mirror(
+                Loop loop, BlockDevice source, BlockDevice target, MirrorSettings settings, MirrorListener listener) {
+            return new Mirror(loop, source, target, settings, listener);
+        }
+    },
+    /** Rule 3 broken: small writes of copied regions stay on the source. */
+    SMALL_WRITES_NOT_MIRRORED {
+        @Override
+        public Mirror mirror(
+                Loop loop, BlockDevice source, BlockDevice target, MirrorSettings settings, MirrorListener listener) {
+            return new Mirror(loop, source, target, settings, listener) {
+                @Override
+                void submitToTarget(Change change) {
+                    if (change.kind == Change.WRITE && change.length < 2000) {
+                        change.targetEnd.complete(null);
+                    } else {
+                        super.submitToTarget(change);
+                    }
+                }
+            };
+        }
+    },
+    /** Rule 4 broken: a write goes to the target before the copy of its region has been written there. */
+    WRITE_BEFORE_COPY {
+        @Override
+        public Mirror mirror(
+                Loop loop, BlockDevice source, BlockDevice target, MirrorSettings settings, MirrorListener listener) {
+            return new Mirror(loop, source, target, settings, listener) {
+                @Override
+                void changeWhileCopying(Change change, RegionHold hold) {
+                    changeBoth(change);
+                }
+            };
+        }
+    },
+    /** Rule 5 broken: the copy does not wait for writes that go to the source alone. */
+    COPY_WITHOUT_WAITING {
+        @Override
+        public Mirror mirror(
+                Loop loop, BlockDevice source, BlockDevice target, MirrorSettings settings, MirrorListener listener) {
+            return new Mirror(loop, source, target, settings, listener) {
+                @Override
+                int changesBefore(RegionHold hold) {
+                    return 0;
+                }
+            };
+        }
+    },
+    /** Rule 7 broken: discards stay on the source. */
+    DISCARDS_NOT_MIRRORED {
+        @Override
+        public Mirror mirror(
+                Loop loop, BlockDevice source, BlockDevice target, MirrorSettings settings, MirrorListener listener) {
+            return new Mirror(loop, source, target, settings, listener) {
+                @Override
+                void submitToTarget(Change change) {
+                    if (change.kind == Change.DISCARD) {
+                        change.targetEnd.complete(null);
+                    } else {
+                        super.submitToTarget(change);
+                    }
+                }
+            };
+        }
+    },
+    /** Rule 9 broken: what the source failed is still taken for copied. */
+    SOURCE_ERROR_FORGOTTEN {
+        @Override
+        public Mirror mirror(
+                Loop loop, BlockDevice source, BlockDevice target, MirrorSettings settings, MirrorListener listener) {
+            return new Mirror(loop, source, target, settings, listener) {
+                @Override
+                void sourceFailed(Change change, BlockError error) {}
+            };
+        }
+    },
+    /** The map of the source is trusted where the guest has written since. */
+    STALE_MAP {
+        @Override
+        public Mirror mirror(
+                Loop loop, BlockDevice source, BlockDevice target, MirrorSettings settings, MirrorListener listener) {
+            return new Mirror(loop, source, target, settings, listener) {
+                @Override
+                public boolean changedSinceWatch(long region) {
+                    return false;
+                }
+            };
+        }
+    },
+    /** A flush goes to the source alone. */
+    FLUSH_OF_SOURCE_ONLY {
+        @Override
+        public Mirror mirror(
+                Loop loop, BlockDevice source, BlockDevice target, MirrorSettings settings, MirrorListener listener) {
+            return new Mirror(loop, source, target, settings, listener) {
+                @Override
+                public void flush(Completion completion) {
+                    source().flush(completion);
+                }
+            };
+        }
+    };
+
+    public abstract Mirror mirror(
+            Loop loop, BlockDevice source, BlockDevice target, MirrorSettings settings, MirrorListener listener);
+}

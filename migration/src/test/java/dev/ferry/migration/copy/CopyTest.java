@@ -1,0 +1,194 @@
+package dev.ferry.migration.copy;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import dev.ferry.block.BlockError;
+import dev.ferry.block.BufferPool;
+import dev.ferry.block.ErrorKind;
+import dev.ferry.filter.Fault;
+import dev.ferry.filter.FaultRule;
+import dev.ferry.filter.mirror.Mirror;
+import dev.ferry.filter.mirror.MirrorSettings;
+import dev.ferry.testkit.MemoryDisk;
+import dev.ferry.testkit.SimLoop;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.SplittableRandom;
+import org.jspecify.annotations.Nullable;
+import org.junit.jupiter.api.Test;
+
+class CopyTest {
+    private static final BufferPool BUFFERS = BufferPool.ofBytes(64 << 20);
+    private static final int REGION = 64 << 10;
+    private static final long SIZE = 4 << 20;
+
+    private final SimLoop loop = new SimLoop(1);
+    private final MemoryDisk source = new MemoryDisk(SIZE);
+    private final MemoryDisk target = new MemoryDisk(SIZE);
+    private final Fault sourceFault = new Fault(source, "source", new SplittableRandom(1));
+    private final List<@Nullable BlockError> ends = new ArrayList<>();
+
+    private Mirror mirror(boolean targetIsZero) {
+        MirrorSettings settings = new MirrorSettings(REGION, 1_000_000_000L, targetIsZero);
+        return new Mirror(loop, sourceFault, target, settings, why -> {});
+    }
+
+    private Copier copier(Mirror mirror, long rate) {
+        return new Copier(loop, mirror, BUFFERS, new CopierSettings(2, REGION, rate));
+    }
+
+    private static byte[] filled(int length, int value) {
+        byte[] bytes = new byte[length];
+        java.util.Arrays.fill(bytes, (byte) value);
+        return bytes;
+    }
+
+    private void assertSame() {
+        assertThat(target.bytes(0, (int) SIZE)).isEqualTo(source.bytes(0, (int) SIZE));
+    }
+
+    @Test
+    void holesAndStoredZeroesAreNotWritten() {
+        source.fill(0, filled(8192, 1));
+        source.fill(1 << 20, new byte[1 << 20]);
+        Mirror mirror = mirror(true);
+        Copier copier = copier(mirror, 0);
+        copier.start(ends::add);
+        loop.run();
+        assertThat(ends).containsExactly((BlockError) null);
+        assertThat(mirror.pendingBytes()).isZero();
+        assertThat(target.allocatedBytes()).isEqualTo(8192);
+        assertThat(copier.progress().copiedBytes()).isEqualTo(8192);
+        assertThat(copier.progress().doneBytes()).as("holes are no work").isEqualTo(8192 + (1 << 20));
+        assertThat(copier.progress().fraction()).isEqualTo(1);
+        assertSame();
+    }
+
+    @Test
+    void aTargetWithOldContentIsZeroedWhereTheSourceIs() {
+        target.fill(0, filled((int) SIZE, 7));
+        source.fill(REGION, filled(REGION / 2, 1));
+        copier(mirror(false), 0).start(ends::add);
+        loop.run();
+        assertSame();
+        assertThat(target.allocatedBytes()).isEqualTo(REGION / 2);
+    }
+
+    @Test
+    void theRateHoldsAcrossPausesAndNewStartsAndCanBeChanged() {
+        source.fill(0, filled((int) SIZE, 1));
+        Copier copier = copier(mirror(true), 1 << 20);
+        copier.start(ends::add);
+        for (int i = 0; i < 20; i++) {
+            loop.runFor(50_000_000);
+            copier.pause();
+            copier.resume();
+            copier.rate(1 << 20);
+            if (i % 5 == 4) {
+                copier.stop(error -> {});
+                loop.runFor(1);
+                copier.start(ends::add);
+            }
+        }
+        long afterOneSecond = copier.progress().doneBytes();
+        assertThat(afterOneSecond).isBetween((1L << 20) - 3 * REGION, (1L << 20) + (1L << 20) / 20 + 3 * REGION);
+        copier.rate(0);
+        loop.runFor(1_000_000);
+        assertThat(copier.progress().pendingBytes()).isZero();
+    }
+
+    @Test
+    void aPausedCopierBeginsNothing() {
+        source.fill(0, filled((int) SIZE, 1));
+        Copier copier = copier(mirror(true), 0);
+        copier.pause();
+        copier.start(ends::add);
+        loop.run();
+        assertThat(copier.progress().doneBytes()).isZero();
+        copier.resume();
+        loop.run();
+        assertSame();
+    }
+
+    @Test
+    void stoppingTwiceAndBeforeTheEndAnswersEverybodyOnce() {
+        source.fill(0, filled((int) SIZE, 1));
+        Copier copier = copier(mirror(true), 1 << 20);
+        copier.start(ends::add);
+        loop.runFor(1_000_000);
+        List<String> idle = new ArrayList<>();
+        copier.stop(error -> idle.add("first"));
+        copier.stop(error -> idle.add("second"));
+        loop.run();
+        assertThat(idle).containsExactly("first", "second");
+        assertThat(ends).hasSize(1);
+        assertThat(java.util.Objects.requireNonNull(ends.getFirst()).kind()).isEqualTo(ErrorKind.CANCELLED);
+    }
+
+    @Test
+    void anErrorOfTheSourceEndsTheCopyAndLeavesTheRegionPending() {
+        source.fill(0, filled((int) SIZE, 1));
+        sourceFault.rule(new FaultRule(FaultRule.READ, 1 << 20, (1 << 20) + 1, FaultRule.MILLION, ErrorKind.IO));
+        Mirror mirror = mirror(true);
+        Copier copier = copier(mirror, 0);
+        copier.start(ends::add);
+        loop.run();
+        assertThat(java.util.Objects.requireNonNull(ends.getFirst()).kind()).isEqualTo(ErrorKind.IO);
+        assertThat(mirror.copied((1 << 20) / REGION)).isFalse();
+        assertThat(mirror.attached()).as("it is not the target's error").isTrue();
+        sourceFault.rule(null);
+        copier.start(ends::add);
+        loop.run();
+        assertSame();
+    }
+
+    // ---- verifier
+
+    private @Nullable VerifyResult verified;
+
+    private @Nullable BlockError verifyFailure;
+
+    private void verify(Mirror mirror) {
+        verified = null;
+        Verifier verifier = new Verifier(loop, mirror, BUFFERS, Runnable::run, new VerifierSettings(3, 8));
+        verifier.start(new VerifyListener() {
+            @Override
+            public void verified(VerifyResult result) {
+                verified = result;
+            }
+
+            @Override
+            public void failed(BlockError why) {
+                verifyFailure = why;
+            }
+        });
+        loop.run();
+    }
+
+    @Test
+    void equalSidesHaveTheSameDigestAndADifferenceIsNamed() {
+        source.fill(300_000, filled(500_000, 3));
+        Mirror mirror = mirror(true);
+        copier(mirror, 0).start(ends::add);
+        loop.run();
+        verify(mirror);
+        VerifyResult equal = java.util.Objects.requireNonNull(verified);
+        assertThat(equal.equal()).isTrue();
+        assertThat(equal.sourceDigest()).hasSize(64).isEqualTo(equal.targetDigest());
+        assertThat(equal.bytes()).isEqualTo(SIZE);
+        target.fill(REGION * 5L + 4096 + 17, filled(1, 99));
+        verify(mirror);
+        VerifyResult different = java.util.Objects.requireNonNull(verified);
+        assertThat(different.equal()).isFalse();
+        assertThat(different.sourceDigest()).isEqualTo(equal.sourceDigest()).isNotEqualTo(different.targetDigest());
+        assertThat(different.differences()).containsExactly(new DifferingRange(REGION * 5L + 4096, 4096));
+    }
+
+    @Test
+    void aRegionThatIsNotCopiedCannotBeVerified() {
+        source.fill(0, filled(100, 1));
+        verify(mirror(true));
+        assertThat(verified).isNull();
+        assertThat(java.util.Objects.requireNonNull(verifyFailure).kind()).isEqualTo(ErrorKind.BUSY);
+    }
+}
