@@ -1,0 +1,133 @@
+package dev.ferry.cli;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.Random;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.Timeout;
+import tools.jackson.databind.JsonNode;
+
+/**
+ * The daemon goes away in each way there is, and comes back: disks stay attached where they were, what was acknowledged is
+ * there, and a client that connects meanwhile waits instead of being refused.
+ */
+@Timeout(180)
+final class OutageTest {
+    private static final int DATA_BYTES = 4 << 20;
+    /** Far above what is measured, so that a busy machine is no failure; the figure itself is in the README. */
+    private static final double OUTAGE_MILLIS_MAX = 2000;
+
+    private static Path image(FerryHost host, int seed) throws IOException {
+        byte[] bytes = new byte[DATA_BYTES];
+        new Random(seed).nextBytes(bytes);
+        return Files.write(host.directory.resolve("image" + seed), bytes);
+    }
+
+    private static String disk(FerryHost host, String... attach) throws IOException {
+        host.run(
+                        "disk",
+                        "import",
+                        "vm",
+                        "--datastore",
+                        "fast",
+                        "--from",
+                        image(host, 1).toString())
+                .done();
+        String[] command = new String[attach.length + 3];
+        System.arraycopy(new String[] {"disk", "attach", "vm"}, 0, command, 0, 3);
+        System.arraycopy(attach, 0, command, 3, attach.length);
+        return host.run(command).done().out().strip();
+    }
+
+    private static void assertHolds(FerryHost host, String uri, Path image) {
+        Path copy = host.directory.resolve("copy");
+        host.run("nbd", "copy", uri, copy.toString()).done();
+        assertThat(copy).hasSameBinaryContentAs(image);
+    }
+
+    @Test
+    void aDaemonThatIsKilledIsReplacedBehindTheSameSockets() throws IOException {
+        try (FerryHost host = FerryHost.started()) {
+            String uri = disk(host);
+            Path other = image(host, 2);
+            host.run("nbd", "copy", other.toString(), uri).done();
+            long killed = host.daemonPid();
+            host.killDaemon();
+            // At once: nobody accepts yet, but the listening socket is there, so this waits and is served.
+            assertHolds(host, uri, other);
+            assertThat(host.daemonPid()).isNotEqualTo(killed);
+            assertThat(host.run("disk", "show", "vm").done().out()).contains("attached");
+        }
+    }
+
+    @Test
+    void aTcpPortOutlivesTheDaemonToo() throws IOException {
+        try (FerryHost host = FerryHost.started()) {
+            String uri = disk(host, "--tcp", "127.0.0.1:0");
+            host.killDaemon();
+            assertHolds(host, uri, image(host, 1));
+            host.run("restart").done();
+            assertHolds(host, uri, image(host, 1));
+        }
+    }
+
+    @Test
+    void aPlannedRestartIsShortAndTellsHowShort() throws IOException {
+        try (FerryHost host = FerryHost.started()) {
+            String uri = disk(host);
+            long before = host.daemonPid();
+            JsonNode now = host.run("restart", "--json").done().json();
+            assertThat(now.path("pid").asLong()).isNotEqualTo(before);
+            assertThat(now.path("outageMillis").asDouble()).isPositive().isLessThan(OUTAGE_MILLIS_MAX);
+            assertHolds(host, uri, image(host, 1));
+        }
+    }
+
+    @Test
+    void aRestartIsRefusedWhileADiskMoves() throws IOException {
+        try (FerryHost host = FerryHost.started()) {
+            String uri = disk(host);
+            host.run("migrate", "vm", "--to", "slow", "--rate", "256K", "--detach")
+                    .done();
+            host.run("restart").failed(1, "migration is under way", "--force");
+            host.run("restart", "--force").done();
+            assertHolds(host, uri, image(host, 1));
+            assertThat(host.run("disk", "show", "vm", "--json")
+                            .json()
+                            .path("datastore")
+                            .asString())
+                    .isEqualTo("fast");
+            assertThat(host.directory.resolve("slow")).isEmptyDirectory();
+        }
+    }
+
+    @Test
+    void whatWasAttachedIsAttachedAfterAStop() throws IOException {
+        try (FerryHost host = FerryHost.started()) {
+            String uri = disk(host);
+            host.stop();
+            assertThat(host.data.resolve("ferry.sock")).doesNotExist();
+            host.start();
+            assertHolds(host, uri, image(host, 1));
+        }
+    }
+
+    @Test
+    void aDiskWhoseFileIsAwaySaysSoAndComesBack() throws IOException {
+        try (FerryHost host = FerryHost.started()) {
+            String uri = disk(host);
+            Path file = host.directory.resolve("fast/vm.raw");
+            Path aside = host.directory.resolve("aside");
+            host.stop();
+            Files.move(file, aside);
+            host.start();
+            assertThat(host.run("disk", "show", "vm").done().out()).contains("unavailable", file.toString());
+            Files.move(aside, file);
+            host.run("disk", "attach", "vm").done();
+            assertHolds(host, uri, image(host, 1));
+        }
+    }
+}
