@@ -212,8 +212,10 @@ final class MoveWork {
      */
     private void notSwitched(MovingDisk disk, BlockException e) throws BlockException, CalledOff {
         if (doubtful) {
-            move.parked(e.getMessage() + "; the disk is kept on both sides until the journal can be written: make that"
-                    + " possible and resume");
+            disk.stage = Stage.LOST;
+            move.parked(e.getMessage() + "; the guest runs on on the source; make sure that the journal can be written,"
+                    + " and resume");
+            endDoubt();
             return;
         }
         move.handleMail();
@@ -231,6 +233,15 @@ final class MoveWork {
         LOG.info("migration {}: another attempt follows, since {}", move.id(), e.getMessage());
         long next = nanoTime() + SWITCH_AGAIN_NANOS;
         move.until(() -> disk.stage == Stage.LOST || nanoTime() - next >= 0);
+    }
+
+    /** Tries to; if the journal still fails, a resume or a cancel tries again. */
+    private void endDoubt() {
+        try {
+            settleDoubt();
+        } catch (BlockException e) {
+            LOG.error("migration {}: whether the disk was switched is not known on disk", move.id(), e);
+        }
     }
 
     /** The inventory follows at once if it can; else with the commit. */
@@ -319,6 +330,10 @@ final class MoveWork {
     void targetLost(MovingDisk disk, BlockError why) {
         if (disk.stage == Stage.SWITCHED) {
             return;
+        }
+        if (doubtful) {
+            // Both sides were right until now. From here on only the source is, and the journal has to say so.
+            endDoubt();
         }
         disk.stage = Stage.LOST;
         disk.verdict = null;

@@ -573,7 +573,7 @@ class MigrationEngineTest {
     }
 
     @Test
-    void aJournalThatFailsAtTheDecisionLeavesTheDiskOnBothSides() throws Exception {
+    void aJournalThatFailsAtTheDecisionParksTheMove() throws Exception {
         byte[] content = world.disk("vm1", SIZE, Provisioning.THIN, 20);
         OpenDisk disk = world.openDisk("vm1");
         Guest guest = new Guest(disk, content, 20).start();
@@ -597,8 +597,14 @@ class MigrationEngineTest {
         OpenDisk disk = world.openDisk("vm1");
         Guest guest = new Guest(disk, content, 21).start();
         world.decisionFails = true;
+        world.rewriteFails = true;
         String id = engine.start(MigrationRequest.of("vm1", "fast")).id();
         await(id, status -> status.state() == MigrationState.PARKED);
+        refused(ErrorKind.IO, "journal of m1", () -> engine.cancel(id));
+        refused(ErrorKind.IO, "journal of m1", () -> engine.resume(id));
+        guest.goOn(50);
+        assertThat(engine.find(id).state()).isEqualTo(MigrationState.PARKED);
+        world.rewriteFails = false;
         assertCancelled(engine.cancel(id), guest, disk);
     }
 

@@ -58,6 +58,8 @@ final class World implements Catalog, AutoCloseable {
     /** Fails the append whose record has this phase and authority over its disk. */
     volatile boolean decisionFails;
 
+    volatile boolean rewriteFails;
+
     final AtomicInteger recordsUntilPowerCut = new AtomicInteger(Integer.MAX_VALUE);
     /** Of the last record that was written before the power cut. */
     volatile Phase lastPhase = Phase.PREPARE;
@@ -265,6 +267,9 @@ final class World implements Catalog, AutoCloseable {
 
         @Override
         public Journal rewrite(MoveRecord record) throws IOException {
+            if (rewriteFails) {
+                throw new IOException("the disk of the journal is full");
+            }
             Journal journal = real.rewrite(record);
             recordsUntilPowerCut.decrementAndGet();
             return counted(journal);

@@ -17,10 +17,15 @@ public final class FileJournals implements Journals {
 
     private final Path directory;
 
-    /** Makes the directory if need be. */
+    /** Makes the directory if need be, and takes away what a crash left half-written in it. */
     public FileJournals(Path directory) throws IOException {
         Files.createDirectories(directory);
         this.directory = directory;
+        try (DirectoryStream<Path> halfWritten = Files.newDirectoryStream(directory, ".m*" + SUFFIX + ".new")) {
+            for (Path file : halfWritten) {
+                Files.deleteIfExists(file);
+            }
+        }
     }
 
     @Override
