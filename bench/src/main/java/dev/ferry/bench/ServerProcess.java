@@ -96,12 +96,15 @@ final class ServerProcess implements AutoCloseable {
         }
     }
 
-    /** Resident memory now, of the process and its children, in KiB. */
+    /** Resident memory of the process itself now, in KiB. */
     long residentKib() {
+        return residentKibOf(process.pid());
+    }
+
+    /** Resident memory of its children now, in KiB. */
+    long childrenResidentKib() {
         try (Stream<ProcessHandle> children = process.descendants()) {
-            return Stream.concat(Stream.of(process.toHandle()), children)
-                    .mapToLong(handle -> residentKibOf(handle.pid()))
-                    .sum();
+            return children.mapToLong(handle -> residentKibOf(handle.pid())).sum();
         }
     }
 
