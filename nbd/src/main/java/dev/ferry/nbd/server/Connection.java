@@ -68,6 +68,8 @@ final class Connection implements Outbox.Listener {
     private int writeAt;
     private int receiveMax;
     private long drain;
+    private @Nullable ServerRequest refusedWrite;
+    private int refusedError;
     private @Nullable ServerRequest freeRequests;
     private @Nullable ServerRequest hungry;
     private final @Nullable ServerRequest[] sentWith = new @Nullable ServerRequest[2];
@@ -274,11 +276,20 @@ final class Connection implements Outbox.Listener {
                 if (drain > 0) {
                     return;
                 }
+                answerRefusedWrite();
             }
             if (writeAt - readAt < TransmissionLayout.REQUEST_BYTES || !parseOne()) {
                 return;
             }
         }
+    }
+
+    /** Clients take no answer to a write that they have not sent in full. */
+    private void answerRefusedWrite() {
+        ServerRequest request = java.util.Objects.requireNonNull(refusedWrite);
+        refusedWrite = null;
+        unanswered++;
+        replyError(request, refusedError, "");
     }
 
     private boolean parseOne() {
@@ -318,7 +329,12 @@ final class Connection implements Outbox.Listener {
         int error = rules.check(type, flags, offset, length);
         if (error != 0 || length == 0) {
             readAt += TransmissionLayout.REQUEST_BYTES;
-            drain = type == Nbd.CMD_WRITE ? length : 0;
+            if (error != 0 && type == Nbd.CMD_WRITE && length > 0) {
+                drain = length;
+                refusedWrite = request;
+                refusedError = error;
+                return true;
+            }
             unanswered++;
             if (error != 0) {
                 replyError(request, error, "");
