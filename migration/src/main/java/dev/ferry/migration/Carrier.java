@@ -2,6 +2,7 @@ package dev.ferry.migration;
 
 import dev.ferry.block.BlockError;
 import dev.ferry.block.BlockException;
+import java.util.concurrent.CompletableFuture;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -30,12 +31,8 @@ interface Carrier {
     /** How far it is. */
     Figures figures() throws BlockException;
 
-    /**
-     * Makes both sides durable while the guest works, so that the switch has little left to do.
-     *
-     * @throws BlockException if a side failed; {@link Events#targetLost} says so too if it was the target
-     */
-    void settle() throws BlockException;
+    /** Begins to make both sides durable while the guest works, so that the switch has little left to do. */
+    CompletableFuture<Boolean> flush();
 
     /**
      * Puts the guest on the target: at a moment when nothing is in flight and both sides are durable and equal, {@code

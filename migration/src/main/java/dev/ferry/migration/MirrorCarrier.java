@@ -21,6 +21,7 @@ import dev.ferry.stack.LiveMirror;
 import dev.ferry.stack.OnLoop;
 import dev.ferry.stack.OpenDisk;
 import java.util.Objects;
+import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.Executor;
 import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
@@ -267,8 +268,8 @@ final class MirrorCarrier implements Carrier {
     }
 
     @Override
-    public void settle() throws BlockException {
-        live().settle();
+    public CompletableFuture<Boolean> flush() {
+        return OnLoop.start(loop, mirror()::flush);
     }
 
     @Override

@@ -11,11 +11,13 @@ import dev.ferry.migration.journal.Authority;
 import dev.ferry.migration.journal.DiskRecord;
 import dev.ferry.migration.journal.MoveRecord;
 import dev.ferry.stack.DiskSpec;
+import dev.ferry.stack.OnLoop;
 import dev.ferry.stack.OpenDisk;
 import dev.ferry.stack.Stacks;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Objects;
+import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.CopyOnWriteArrayList;
 import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
@@ -33,6 +35,8 @@ import org.slf4j.LoggerFactory;
  */
 final class MoveWork {
     private static final Logger LOG = LoggerFactory.getLogger(MoveWork.class);
+    private static final long SETTLED_NANOS = 4_000_000;
+    private static final int SETTLE_ROUNDS_MAX = 12;
     private static final int SWITCH_ATTEMPTS_MAX = 5;
     private static final long SWITCH_AGAIN_NANOS = 2_000_000_000L;
 
@@ -153,7 +157,7 @@ final class MoveWork {
         DiskFiles.publish(record.targetFile(), Objects.requireNonNull(record.targetIdentity()));
         long pauseNanos;
         try {
-            disk.carrier().settle();
+            settle(disk);
             move.handleMail();
             if (disk.stage == Stage.LOST || move.paused()) {
                 return;
@@ -180,6 +184,23 @@ final class MoveWork {
         disk.carrier().finish();
         LOG.info("migration {}: disk {} is at {} now", move.id(), record.name(), record.targetPath());
         tell(disk, switched);
+    }
+
+    /**
+     * Flushes both sides again and again until there is so little left that the flush of the switch will be quick. A flush
+     * takes as long as it takes; the move can be called off meanwhile.
+     */
+    private void settle(MovingDisk disk) throws BlockException, CalledOff {
+        for (int round = 0; round < SETTLE_ROUNDS_MAX; round++) {
+            long before = nanoTime();
+            CompletableFuture<Boolean> flushed =
+                    disk.carrier().flush().whenComplete((done, failure) -> move.post(() -> {}));
+            move.until(flushed::isDone);
+            OnLoop.join(flushed);
+            if (nanoTime() - before < SETTLED_NANOS) {
+                return;
+            }
+        }
     }
 
     /** The decision. From the moment that the record is durable the target is the disk. */

@@ -29,9 +29,6 @@ public final class LiveMirror {
     /** How long a guest's requests are held back at most, for what has to be done while nothing moves. */
     private static final long REST_NANOS_MAX = 1_000_000_000L;
 
-    private static final long SETTLED_NANOS = 4_000_000L;
-    private static final int SETTLE_ROUNDS_MAX = 12;
-
     private final OpenDisk disk;
     private final DiskSide source;
     private final DiskSide target;
@@ -74,20 +71,6 @@ public final class LiveMirror {
 
     public DiskSide target() {
         return target;
-    }
-
-    /**
-     * Makes both sides durable again and again while the guest works, until there is so little left that the flush of the
-     * switch will be quick.
-     */
-    public void settle() throws BlockException {
-        for (int round = 0; round < SETTLE_ROUNDS_MAX; round++) {
-            long before = disk.loop().loop().nanoTime();
-            OnLoop.await(disk.loop().loop(), mirror::flush);
-            if (disk.loop().loop().nanoTime() - before < SETTLED_NANOS) {
-                return;
-            }
-        }
     }
 
     /**
