@@ -5,6 +5,7 @@ import dev.ferry.block.BlockError;
 import dev.ferry.block.BlockException;
 import dev.ferry.block.CheckedDevice;
 import dev.ferry.block.ErrorKind;
+import dev.ferry.device.FileCopy;
 import dev.ferry.image.Provisioning;
 import dev.ferry.nbd.client.ClientSettings;
 import dev.ferry.nbd.client.NbdClientDevice;
@@ -52,6 +53,9 @@ final class NbdCopyCommand implements Callable<Integer> {
     @Option(names = "--direct", description = "Files past the page cache (O_DIRECT).")
     private boolean direct;
 
+    @Option(names = "--flush", description = "Returns when the copy of a file to a file is durable. Others always are.")
+    private boolean flush;
+
     NbdCopyCommand(Screen screen) {
         this.screen = screen;
     }
@@ -59,6 +63,14 @@ final class NbdCopyCommand implements Callable<Integer> {
     @Override
     public Integer call() throws Exception {
         long beganNanos = System.nanoTime();
+        if (!direct && !NbdUri.looksLikeOne(source) && !NbdUri.looksLikeOne(target)) {
+            Path from = Path.of(source);
+            if (Files.isRegularFile(from) && makeFile(Path.of(target), 0)) {
+                FileCopy.run(from, Path.of(target), flush, _ -> {});
+                report(Files.size(from), beganNanos);
+                return Ferry.DONE;
+            }
+        }
         try (DataPlane plane = NbdCommands.plane()) {
             DiskLoop loop = plane.loops().getFirst();
             BlockDevice from = open(loop, source, true);
@@ -76,10 +88,14 @@ final class NbdCopyCommand implements Callable<Integer> {
             new Transfer(loop.loop(), from, to, fresh).run();
             OnLoop.await(loop.loop(), to::close);
             OnLoop.await(loop.loop(), from::close);
-            double seconds = (System.nanoTime() - beganNanos) / NANOS_PER_SECOND;
-            screen.print(String.format(Locale.ROOT, "%s in %.1f s", Quantities.size(sizeBytes), seconds));
+            report(sizeBytes, beganNanos);
         }
         return Ferry.DONE;
+    }
+
+    private void report(long sizeBytes, long beganNanos) {
+        double seconds = (System.nanoTime() - beganNanos) / NANOS_PER_SECOND;
+        screen.print(String.format(Locale.ROOT, "%s in %.1f s", Quantities.size(sizeBytes), seconds));
     }
 
     private BlockDevice open(DiskLoop loop, String text, boolean readOnly) throws BlockException {
