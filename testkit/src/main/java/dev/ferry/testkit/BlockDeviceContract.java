@@ -45,7 +45,7 @@ public abstract class BlockDeviceContract {
     }
 
     @AfterEach
-    void closeAll() {
+    protected void closeAll() {
         for (BlockDevice device : open) {
             assertThat(OnLoop.await(loop(), device::close)).isNull();
         }
