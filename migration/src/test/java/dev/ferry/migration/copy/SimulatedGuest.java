@@ -48,7 +48,7 @@ final class SimulatedGuest {
         this.size = content.length;
         this.content = content;
         this.unknown = new boolean[size];
-        this.lengthMax = 1 + random.nextInt(random.nextBoolean() ? 20_000 : 200_000);
+        this.lengthMax = 1 + random.nextInt(random.nextInt(5) > 0 ? 12_000 : 150_000);
         this.hotBytes = random.nextBoolean() ? size : 1 + random.nextInt(size);
     }
 
@@ -223,7 +223,7 @@ final class SimulatedGuest {
             throw new AssertionError("the guest got an error: " + error.message());
         }
         longestNanos = Math.max(longestNanos, loop.nanoTime() - start);
-        if (random.nextInt(4) == 0) {
+        if (random.nextInt(4) > 0) {
             loop.schedule(random.nextLong(THINK_NANOS), this::next);
         } else {
             loop.execute(this::next);

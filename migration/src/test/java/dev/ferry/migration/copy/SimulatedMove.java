@@ -163,7 +163,9 @@ final class SimulatedMove {
         copier.resume();
         copier.rate(0);
         int lostBefore = targetsLost;
-        loop.runFor(targetErrs ? STALL_NANOS * 3 : 0);
+        if (targetErrs) {
+            loop.runUntil(() -> !mirror.attached(), loop.nanoTime() + STALL_NANOS * 2);
+        }
         source.errorsPerMillion(0);
         target.errorsPerMillion(0);
         target.stallsPerMillion(0);
