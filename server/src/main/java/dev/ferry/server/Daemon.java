@@ -177,6 +177,7 @@ public final class Daemon implements Routes.Self {
             Handover.leave(settings.data().handover());
             exports.shutdown();
             if (!moves.any()) {
+                disks.letGoAll();
                 hold.close();
             }
             // With a move under way the lock goes with the process: its thread may be in the middle of a step.

@@ -339,6 +339,21 @@ final class Disks {
         });
     }
 
+    /**
+     * Lets go of the files for another process that takes over, without making anything durable: what was written is in the
+     * kernel's hands, which stay. Clients are gone.
+     */
+    void letGoAll() {
+        attached.values().forEach(open -> {
+            try {
+                OnLoop.await(open.disk().loop().loop(), open.disk().front()::close);
+            } catch (BlockException failed) {
+                LOG.warn("disk {}: {}", open.disk().name(), failed.getMessage());
+            }
+        });
+        attached.clear();
+    }
+
     /** Makes what clients wrote durable and lets go of the files. Clients are gone. */
     void closeAll() {
         attached.values().forEach(open -> {

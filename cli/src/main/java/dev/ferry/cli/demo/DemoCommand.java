@@ -58,8 +58,8 @@ public final class DemoCommand implements Callable<Integer> {
             names = "--size",
             paramLabel = "S",
             converter = Quantities.Size.class,
-            defaultValue = "1G",
-            description = "Size of the disk, of which a little more than half is filled (default: 1G).")
+            defaultValue = "512M",
+            description = "Size of the disk, of which a little more than half is filled (default: 512M).")
     private long sizeBytes;
 
     @Option(
