@@ -10,6 +10,7 @@ import java.nio.file.Path;
 import java.util.Arrays;
 import java.util.List;
 import java.util.concurrent.TimeUnit;
+import java.util.stream.Stream;
 
 /** A program that others wrote, run to its end within a bound on time. */
 record Stranger(String command, int exitCode, String output) {
@@ -21,9 +22,11 @@ record Stranger(String command, int exitCode, String output) {
         String[] command = new String[arguments.length + 1];
         command[0] = found.toString();
         System.arraycopy(arguments, 0, command, 1, arguments.length);
-        Path output = Files.createTempFile("stranger", ".txt");
+        Path folder = Files.createTempDirectory("stranger");
+        Path output = folder.resolve("output.txt");
         try {
             Process process = new ProcessBuilder(List.of(command))
+                    .directory(folder.toFile())
                     .redirectErrorStream(true)
                     .redirectInput(Path.of("/dev/null").toFile())
                     .redirectOutput(output.toFile())
@@ -37,8 +40,18 @@ record Stranger(String command, int exitCode, String output) {
             assertThat(ended).as("%s ends; it said: %s", shown, said).isTrue();
             return new Stranger(shown, process.exitValue(), said);
         } finally {
-            Files.deleteIfExists(output);
+            delete(folder);
         }
+    }
+
+    /** With what the program left in its working directory. */
+    private static void delete(Path folder) throws IOException {
+        try (Stream<Path> left = Files.list(folder)) {
+            for (Path file : left.toList()) {
+                Files.delete(file);
+            }
+        }
+        Files.delete(folder);
     }
 
     /** Runs a program that must succeed, and gives what it said. */

@@ -13,7 +13,7 @@ import java.util.List;
 import java.util.SplittableRandom;
 
 /** Requests from a seed, many in flight, none that overlap in one batch, compared with an array of bytes. */
-final class RandomLoad {
+public final class RandomLoad {
     private static final int BATCH_MAX = 12;
     private static final int LENGTH_MAX = 200_000;
 
@@ -24,7 +24,8 @@ final class RandomLoad {
     private final int block;
     private final List<Runnable> checks = new ArrayList<>();
 
-    RandomLoad(Loop loop, BlockDevice device, long seed) {
+    /** @param device one that reads as zeroes so far, behind the checked boundary */
+    public RandomLoad(Loop loop, BlockDevice device, long seed) {
         this.loop = loop;
         this.device = device;
         this.random = new SplittableRandom(seed);
@@ -32,7 +33,8 @@ final class RandomLoad {
         this.block = device.geometry().blockSizeBytes();
     }
 
-    void run(int requests) {
+    /** Runs at least so many requests; an assertion fails where the device and the model differ. */
+    public void run(int requests) {
         for (int done = 0; done < requests; ) {
             done += batch();
         }
