@@ -171,7 +171,7 @@ final class SimulatedMove {
         target.stallsPerMillion(0);
         check(targetsLost <= 1 && targetsLost >= lostBefore, "a target is lost once");
         long end = loop.nanoTime() + 300 * SECONDS;
-        while (mirror.pendingBytes() > 0 || copying) {
+        while (mirror.pendingBytes() > 0 || copying || !mirror.attached()) {
             check(loop.nanoTime() < end, "the copy comes to an end");
             if (!mirror.attached()) {
                 reattach();
@@ -189,7 +189,8 @@ final class SimulatedMove {
         drain();
         guest.errorsExpected(false);
         resume();
-        if (mirror.pendingBytes() > 0) {
+        // A flush that had stalled may have cost the target while nothing was pending.
+        if (mirror.pendingBytes() > 0 || !mirror.attached()) {
             bringToAnEnd();
         }
     }
