@@ -57,6 +57,9 @@ run_ferry() {
     case ${1-} in
         bench) main=dev.ferry.bench.Bench; shift ;;                  # a room above cli, with a main class of its own
         nbd | demo) ;;                                               # these move data, and earn the better compiler
+        serve)                                                       # the parent that holds the sockets, or, under systemd, the daemon
+            [[ -n ${NOTIFY_SOCKET-} || " $* " == *" --no-supervisor "* ]] || options+=(-XX:TieredStopAtLevel=1 -Xms4m -Xmx16m)
+            ;;
         *) options+=(-XX:TieredStopAtLevel=1) ;;                     # these are over before it would pay
     esac
     # shellcheck disable=SC2086

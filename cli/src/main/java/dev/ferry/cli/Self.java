@@ -20,8 +20,8 @@ public final class Self {
 
     private static List<String> options(Part part) {
         return switch (part) {
-            case SUPERVISOR -> List.of("-Xmx16m", "-XX:TieredStopAtLevel=1");
-            case DAEMON -> List.of("-Xmx256m", "-XX:+ExitOnOutOfMemoryError");
+            case SUPERVISOR -> List.of("-Xms4m", "-Xmx16m", "-XX:TieredStopAtLevel=1");
+            case DAEMON -> List.of("-Xms16m", "-Xmx256m", "-XX:+ExitOnOutOfMemoryError");
         };
     }
 
