@@ -54,6 +54,7 @@ final class Connection implements Outbox.Listener {
     private final ServerSettings settings;
     private final ConnectionMemory memory;
     private final RequestRules rules;
+    private final RequestPool requests;
     private final ReplyWriter replies;
     private final Outbox outbox;
     private final @Nullable FileReplies files;
@@ -70,13 +71,11 @@ final class Connection implements Outbox.Listener {
     private long drain;
     private @Nullable ServerRequest refusedWrite;
     private int refusedError;
-    private @Nullable ServerRequest freeRequests;
     private @Nullable ServerRequest hungry;
     private final @Nullable ServerRequest[] sentWith = new @Nullable ServerRequest[2];
     private final int[] repliesIn = new int[2];
     private int unanswered;
     private int inDevice;
-    private long bytesInFlight;
     private boolean throttled;
     private int retries;
     private boolean retrying;
@@ -97,6 +96,7 @@ final class Connection implements Outbox.Listener {
         this.settings = settings;
         this.memory = memory;
         this.rules = new RequestRules(terms);
+        this.requests = new RequestPool(this, export.buffers(), settings.bytesInFlightMax());
         this.input = memory.input();
         this.inputSegment = input.segment();
         this.receiveMax = input.capacity();
@@ -320,7 +320,7 @@ final class Connection implements Outbox.Listener {
             throttled = true;
             return false;
         }
-        ServerRequest request = request();
+        ServerRequest request = requests.take();
         request.type = type;
         request.flags = flags;
         request.cookie = in.get(TransmissionLayout.LONG, at + TransmissionLayout.REQUEST_COOKIE);
@@ -351,7 +351,7 @@ final class Connection implements Outbox.Listener {
                 && files.located(offset, (int) length);
         if (!byFile && !provide(request)) {
             throttled = true;
-            free(request);
+            requests.release(request);
             return false;
         }
         readAt += TransmissionLayout.REQUEST_BYTES;
@@ -372,21 +372,14 @@ final class Connection implements Outbox.Listener {
     /** Gives a request the memory that it needs; false if there is none now, or the client has enough of it. */
     private boolean provide(ServerRequest request) {
         int bytes = rules.bufferBytes(request.type, request.length);
-        if (bytes == 0) {
-            return true;
-        }
-        if (bytesInFlight > 0 && bytesInFlight + bytes > settings.bytesInFlightMax()) {
-            return false;
-        }
-        IoBuffer buffer = entry.export().buffers().take(bytes);
-        if (buffer == null) {
-            retrySoon();
-            return false;
-        }
-        request.buffer = buffer;
-        request.chargedBytes = bytes;
-        bytesInFlight += bytes;
-        return true;
+        return switch (requests.provide(request, bytes)) {
+            case DONE -> true;
+            case CLIENT_HAS_ENOUGH -> false;
+            case NONE_LEFT -> {
+                retrySoon();
+                yield false;
+            }
+        };
     }
 
     /** Memory is short because of others: nobody will tell us when it is not. */
@@ -520,7 +513,7 @@ final class Connection implements Outbox.Listener {
             request.next = sentWith[batch];
             sentWith[batch] = request;
         } else {
-            free(request);
+            requests.release(request);
         }
     }
 
@@ -532,7 +525,7 @@ final class Connection implements Outbox.Listener {
         sentWith[batch] = null;
         while (sent != null) {
             ServerRequest following = sent.next;
-            free(sent);
+            requests.release(sent);
             sent = following;
         }
         throttled = false;
@@ -548,7 +541,7 @@ final class Connection implements Outbox.Listener {
     /** A request that was answered past the outbox, or never will be. */
     void answered(ServerRequest request) {
         unanswered--;
-        free(request);
+        requests.release(request);
         throttled = false;
         again = true;
     }
@@ -563,7 +556,7 @@ final class Connection implements Outbox.Listener {
             while (sentWith[batch] != null) {
                 ServerRequest sent = java.util.Objects.requireNonNull(sentWith[batch]);
                 sentWith[batch] = sent.next;
-                free(sent);
+                requests.release(sent);
             }
         }
         if (files != null) {
@@ -571,25 +564,7 @@ final class Connection implements Outbox.Listener {
         }
     }
 
-    // ---- pool, end
-
-    private ServerRequest request() {
-        ServerRequest request = freeRequests;
-        if (request == null) {
-            return new ServerRequest(this);
-        }
-        freeRequests = request.next;
-        request.next = null;
-        return request;
-    }
-
-    private void free(ServerRequest request) {
-        bytesInFlight -= request.chargedBytes;
-        request.chargedBytes = 0;
-        request.releaseBuffer();
-        request.next = freeRequests;
-        freeRequests = request;
-    }
+    // ---- end
 
     private void closeIfDone() {
         boolean idle = inDevice == 0 && unanswered == 0 && !outbox.sending() && hungry == null;
