@@ -17,6 +17,7 @@ import dev.ferry.reactor.Sockets;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
 import java.util.Arrays;
+import java.util.concurrent.TimeUnit;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -31,6 +32,9 @@ final class ClientLink implements Outbox.Listener {
     private static final int INPUT_BYTES = 128 << 10;
     private static final int REQUESTS_A_BATCH = 256;
     private static final int REQUESTS_MAX = 1 << 20;
+
+    /** How long a server may take to receive what was under way when the device was closed. */
+    private static final long GOODBYE_NANOS = TimeUnit.SECONDS.toNanos(2);
 
     private final EventLoop loop;
     private final String name;
@@ -57,13 +61,15 @@ final class ClientLink implements Outbox.Listener {
     private @Nullable BlockError broken;
     private @Nullable Completion closing;
     private boolean disconnectSent;
+    private EventLoop.Timer goodbye = () -> {};
     private boolean closed;
 
     ClientLink(EventLoop loop, String name, int socket, SessionTerms terms) {
         this.loop = loop;
         this.name = name;
         this.socket = socket;
-        int smallBytes = REQUESTS_A_BATCH * TransmissionLayout.REQUEST_BYTES;
+        // The last place is for the request to disconnect, which must find room whenever the device is closed.
+        int smallBytes = (REQUESTS_A_BATCH + 1) * TransmissionLayout.REQUEST_BYTES;
         int vectors = 2 * REQUESTS_A_BATCH + 1;
         this.outputMemory = IoBuffer.allocate(Outbox.memoryBytes(smallBytes, vectors));
         this.outbox = new Outbox(loop, socket, outputMemory.segment(), smallBytes, vectors, this);
@@ -126,7 +132,7 @@ final class ClientLink implements Outbox.Listener {
 
     /** Puts a request into the outbox; false if it has no room now. */
     private boolean put(ClientRequest request) {
-        if (!outbox.hasRoom(TransmissionLayout.REQUEST_BYTES, 2)) {
+        if (!outbox.hasRoom(2 * TransmissionLayout.REQUEST_BYTES, 3)) {
             return false;
         }
         request.cookie = ++sequence << 20 | request.index;
@@ -246,7 +252,8 @@ final class ClientLink implements Outbox.Listener {
     }
 
     private void sendWaiting() {
-        while (broken == null && waitingHead != null) {
+        // What still waits when the device is closed is not sent: nothing may follow the request to disconnect.
+        while (broken == null && closing == null && waitingHead != null) {
             ClientRequest request = java.util.Objects.requireNonNull(waitingHead);
             ClientRequest following = request.next;
             if (!put(request)) {
@@ -346,7 +353,13 @@ final class ClientLink implements Outbox.Listener {
     void close(Completion completion) {
         Invariant.that(closing == null, "a device is closed once");
         closing = completion;
+        goodbye = loop.schedule(GOODBYE_NANOS, this::goodbyeOver);
         resume();
+    }
+
+    private void goodbyeOver() {
+        breakOff(ErrorKind.CLOSED, "the device is closed");
+        turn();
     }
 
     /** Brings to an end what has to end, once the kernel has nothing of ours in its hands. */
@@ -376,6 +389,7 @@ final class ClientLink implements Outbox.Listener {
         Completion whenClosed = closing;
         if (whenClosed != null) {
             closing = null;
+            goodbye.cancel();
             whenClosed.complete(null);
         }
     }

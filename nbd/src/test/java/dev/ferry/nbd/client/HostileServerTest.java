@@ -568,6 +568,67 @@ class HostileServerTest {
     }
 
     @Test
+    void aDeviceThatIsClosedWhileBothBatchesAreFullStillSaysOnlySense() throws Exception {
+        int count = 256;
+        int bytes = 16 << 10;
+        List<Integer> types = new ArrayList<>();
+        CompletableFuture<Void> listen = new CompletableFuture<>();
+        Script script = client -> {
+            client.welcome(true);
+            listen.orTimeout(20, TimeUnit.SECONDS).join();
+            while (types.isEmpty() || types.getLast() != Nbd.CMD_DISC) {
+                Request request = client.request();
+                assertThat(request.magic()).isEqualTo(Nbd.REQUEST_MAGIC);
+                types.add(request.type());
+            }
+        };
+        try (FakeServer server = new FakeServer(script)) {
+            NbdClientDevice device = open(server);
+            IoBuffer buffer = IoBuffer.allocate(bytes);
+            List<CompletableFuture<Optional<BlockError>>> ends = new ArrayList<>();
+            for (int batch = 0; batch < 2; batch++) {
+                CompletableFuture.runAsync(
+                                () -> {
+                                    for (int i = 0; i < count; i++) {
+                                        CompletableFuture<Optional<BlockError>> end = new CompletableFuture<>();
+                                        ends.add(end);
+                                        device.write(
+                                                0,
+                                                buffer,
+                                                0,
+                                                bytes,
+                                                0,
+                                                error -> end.complete(Optional.ofNullable(error)));
+                                    }
+                                },
+                                loop)
+                        .join();
+            }
+            CompletableFuture<Optional<BlockError>> closed = submit(device::close);
+            CompletableFuture.runAsync(() -> {}, loop).join();
+            listen.complete(null);
+            assertThat(join(closed)).isEmpty();
+            for (CompletableFuture<Optional<BlockError>> end : ends) {
+                assertThat(join(end)).isPresent();
+            }
+            server.awaitScript();
+        }
+    }
+
+    @Test
+    void closingDoesNotWaitForAServerThatDoesNotListen() throws Exception {
+        int bytes = 1 << 20;
+        try (FakeServer server = new FakeServer(client -> client.welcome(true))) {
+            NbdClientDevice device = open(server);
+            CompletableFuture<Optional<BlockError>> write =
+                    submit(end -> device.write(0, IoBuffer.allocate(bytes), 0, bytes, 0, end));
+            close(device);
+            assertThat(join(write))
+                    .hasValueSatisfying(error -> assertThat(error.kind()).isEqualTo(ErrorKind.CLOSED));
+        }
+    }
+
+    @Test
     void nothingThereIsUnavailable() throws IOException {
         NbdUri gone;
         try (FakeServer server = new FakeServer(client -> {})) {
