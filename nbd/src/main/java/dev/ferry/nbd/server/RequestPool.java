@@ -53,8 +53,9 @@ final class RequestPool {
             return Provision.NONE_LEFT;
         }
         request.buffer = buffer;
-        request.chargedBytes = bytes;
-        bytesInFlight += bytes;
+        // What it takes from others counts, and buffers are larger than what was asked for.
+        request.chargedBytes = buffer.capacity();
+        bytesInFlight += buffer.capacity();
         return Provision.DONE;
     }
 
