@@ -167,10 +167,12 @@ public final class NbdServer implements ServerHandshake.Catalog {
     // ---- what happens to connections, told on their loops
 
     void accepted(EventLoop loop, int socket) {
-        if (stopping() || connections.incrementAndGet() > settings.connectionsMax()) {
-            if (!stopping()) {
-                connections.decrementAndGet();
-            }
+        if (stopping()) {
+            Linux.close(socket);
+            return;
+        }
+        if (connections.incrementAndGet() > settings.connectionsMax()) {
+            connections.decrementAndGet();
             Linux.close(socket);
             return;
         }
@@ -190,7 +192,8 @@ public final class NbdServer implements ServerHandshake.Catalog {
     void greeted(Greeting greeting, int socket, SessionTerms terms, byte[] early) {
         greetings.remove(greeting);
         ExportEntry entry = exports.get(terms.export().name());
-        if (entry == null) {
+        if (entry == null || entry.facts() != terms.export()) {
+            // It has gone since, or another disk has its name now: this client was told of the old one.
             Linux.close(socket);
             connectionClosed();
             return;
