@@ -1,0 +1,164 @@
+package dev.ferry.nbd;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import com.sun.management.ThreadMXBean;
+import dev.ferry.block.BlockDevice;
+import dev.ferry.block.BlockError;
+import dev.ferry.block.Completion;
+import dev.ferry.block.IoBuffer;
+import dev.ferry.device.FileDevice;
+import dev.ferry.device.FileOptions;
+import dev.ferry.device.MemoryDevice;
+import dev.ferry.nbd.client.ClientSettings;
+import dev.ferry.nbd.client.NbdClientDevice;
+import dev.ferry.nbd.client.NbdUri;
+import dev.ferry.reactor.EventLoop;
+import dev.ferry.reactor.EventLoops;
+import dev.ferry.testkit.OnLoop;
+import java.io.IOException;
+import java.io.RandomAccessFile;
+import java.lang.management.ManagementFactory;
+import java.nio.file.Path;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.TimeUnit;
+import org.jspecify.annotations.Nullable;
+import org.junit.jupiter.api.Timeout;
+import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.EnumSource;
+
+/**
+ * In the steady state neither end allocates for a request: what is measured is less than the smallest object.
+ *
+ * <p>It is not always zero. On its way to a system call the JDK makes a view of the memory that takes errno, 64 bytes,
+ * and the compiler drops that only in some of the places where it inlines the call. So a loop may allocate 64 bytes for
+ * a system call; at this depth one call carries many requests.
+ */
+@Timeout(120)
+class AllocationTest {
+    private static final int WARM_UP_REQUESTS = 20_000;
+    private static final int REQUESTS = 50_000;
+
+    /** An object header; there is no smaller object. */
+    private static final double SMALLEST_OBJECT_BYTES = 16;
+
+    /** The compiler may still be at work in the first ones; what every request takes shows in all of them. */
+    private static final int ROUNDS_MAX = 4;
+
+    private static final int DEPTH = 64;
+    private static final int DISK_BYTES = 16 << 20;
+
+    @TempDir
+    Path folder;
+
+    /** So many reads and writes in turn, at a depth, over and over one disk; nothing of it is new for a request. */
+    private static final class Load {
+        private final BlockDevice device;
+        private final int length;
+        private final CompletableFuture<@Nullable BlockError> end = new CompletableFuture<>();
+        private final int requests;
+        private int begun;
+        private int inFlight;
+
+        Load(BlockDevice device, int length, int requests) {
+            this.device = device;
+            this.length = length;
+            this.requests = requests;
+        }
+
+        void begin() {
+            for (int i = 0; i < DEPTH; i++) {
+                new Lane().next();
+            }
+        }
+
+        private final class Lane implements Completion {
+            private final IoBuffer buffer = IoBuffer.allocate(length);
+
+            void next() {
+                int number = begun++;
+                inFlight++;
+                long offset = (long) (number * 31 % (DISK_BYTES / length)) * length;
+                if (number % 2 == 0) {
+                    device.write(offset, buffer, 0, length, 0, this);
+                } else {
+                    device.read(offset, buffer, 0, length, this);
+                }
+            }
+
+            @Override
+            public void complete(@Nullable BlockError error) {
+                inFlight--;
+                if (error != null) {
+                    end.complete(error);
+                } else if (begun < requests) {
+                    next();
+                } else if (inFlight == 0) {
+                    end.complete(null);
+                }
+            }
+        }
+    }
+
+    private static void run(EventLoop loop, BlockDevice device, int length, int requests) throws Exception {
+        Load load = new Load(device, length, requests);
+        loop.execute(load::begin);
+        assertThat(load.end.get(60, TimeUnit.SECONDS)).isNull();
+    }
+
+    private static long allocatedBytes(EventLoop loop) throws Exception {
+        ThreadMXBean threads = (ThreadMXBean) ManagementFactory.getThreadMXBean();
+        CompletableFuture<Long> thread = new CompletableFuture<>();
+        loop.execute(() -> thread.complete(Thread.currentThread().threadId()));
+        return threads.getThreadAllocatedBytes(thread.get(30, TimeUnit.SECONDS));
+    }
+
+    private static void assertNothingAllocated(Served served, NbdUri uri, int length) throws Exception {
+        NbdClientDevice device = NbdClientDevice.open(served.clientLoop, uri, ClientSettings.DEFAULT);
+        run(served.clientLoop, device, length, WARM_UP_REQUESTS);
+        double server = Double.MAX_VALUE;
+        double client = Double.MAX_VALUE;
+        for (int round = 0; round < ROUNDS_MAX && (server >= 1 || client >= 1); round++) {
+            long serverBefore = allocatedBytes(served.loop);
+            long clientBefore = allocatedBytes(served.clientLoop);
+            run(served.clientLoop, device, length, REQUESTS);
+            server = Math.min(server, (double) (allocatedBytes(served.loop) - serverBefore) / REQUESTS);
+            client = Math.min(client, (double) (allocatedBytes(served.clientLoop) - clientBefore) / REQUESTS);
+        }
+        assertThat(OnLoop.await(served.clients(), device::close)).isNull();
+        assertThat(server).as("bytes a request on the server's loop").isLessThan(SMALLEST_OBJECT_BYTES);
+        assertThat(client).as("bytes a request on the client's loop").isLessThan(SMALLEST_OBJECT_BYTES);
+    }
+
+    @ParameterizedTest
+    @EnumSource(
+            value = EventLoops.Kind.class,
+            names = {"IO_URING", "EPOLL"})
+    void shortRequestsToMemoryAllocateNothing(EventLoops.Kind kind) throws Exception {
+        try (Served served = new Served(kind)) {
+            served.serve("disk", new MemoryDevice(DISK_BYTES));
+            assertNothingAllocated(served, served.unix("disk"), 4096);
+            assertNothingAllocated(served, served.tcp("disk"), 512);
+        }
+    }
+
+    @ParameterizedTest
+    @EnumSource(
+            value = EventLoops.Kind.class,
+            names = {"IO_URING", "EPOLL"})
+    void shortRequestsToAFileAllocateNothing(EventLoops.Kind kind) throws Exception {
+        try (Served served = new Served(kind)) {
+            served.serve("disk", FileDevice.open(served.loop, file(), FileOptions.CACHED));
+            assertNothingAllocated(served, served.unix("disk"), 4096);
+        }
+    }
+
+    private Path file() throws IOException {
+        Path file = folder.resolve("disk.raw");
+        try (RandomAccessFile made = new RandomAccessFile(file.toFile(), "rw")) {
+            made.setLength(DISK_BYTES);
+        }
+        return file;
+    }
+}
