@@ -28,6 +28,9 @@ import org.jspecify.annotations.Nullable;
  * <p>Every method may be called from any thread. Specification: {@code doc/proto.md} of NetworkBlockDevice/nbd.
  */
 public final class NbdServer implements ServerHandshake.Catalog {
+    /** What a unix socket may hold: several large replies, so that the loop need not come back for each piece. */
+    private static final int UNIX_BUFFER_BYTES = 1 << 20;
+
     private final ServerSettings settings;
     private final ConnectionMemory.Store memory;
     private final Map<String, ExportEntry> exports = new ConcurrentSkipListMap<>();
@@ -177,7 +180,9 @@ public final class NbdServer implements ServerHandshake.Catalog {
             return;
         }
         open.incrementAndGet();
-        if (!Sockets.isUnix(socket)) {
+        if (Sockets.isUnix(socket)) {
+            Sockets.bufferBytes(socket, UNIX_BUFFER_BYTES);
+        } else {
             Sockets.tuneTcp(socket);
         }
         Greeting greeting = new Greeting(this, loop, socket);
