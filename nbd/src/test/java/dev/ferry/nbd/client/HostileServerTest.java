@@ -427,6 +427,35 @@ class HostileServerTest {
     }
 
     @Test
+    void aLastExtentThatGoesOnBehindTheRequestIsCut() throws Exception {
+        Script script = client -> {
+            client.welcome(true);
+            Request asked = client.request();
+            client.send(chunk(
+                    asked,
+                    Nbd.CHUNK_BLOCK_STATUS,
+                    Bytes.empty().u32(7).u32(96).u32(3).u32(LENGTH * 2).u32(0)));
+        };
+        try (FakeServer server = new FakeServer(script)) {
+            NbdClientDevice device = open(server);
+            StringBuilder extents = new StringBuilder();
+            assertThat(join(submit(end -> device.extents(
+                            AT,
+                            LENGTH,
+                            (at, length, state) -> extents.append(at - AT)
+                                    .append('+')
+                                    .append(length)
+                                    .append('=')
+                                    .append(state)
+                                    .append(' '),
+                            end))))
+                    .isEmpty();
+            assertThat(extents.toString()).isEqualTo("0+96=3 96+" + (LENGTH - 96) + "=0 ");
+            close(device);
+        }
+    }
+
+    @Test
     void aStructuredReplyThatWasNotNegotiatedEndsTheLink() throws Exception {
         Script script = client -> {
             client.welcome(false);
