@@ -42,6 +42,7 @@ public final class Linux {
     private static final int AT_FDCWD = -100;
 
     private static final MethodHandle SYSCALL;
+    private static final MethodHandle PLAIN_SYSCALL;
     private static final StructLayout CALL_STATE = Linker.Option.captureStateLayout();
     private static final long ERRNO_OFFSET =
             CALL_STATE.byteOffset(java.lang.foreign.MemoryLayout.PathElement.groupElement("errno"));
@@ -97,10 +98,10 @@ public final class Linux {
     static {
         Linker linker = Linker.nativeLinker();
         ValueLayout.OfLong word = ValueLayout.JAVA_LONG;
-        SYSCALL = linker.downcallHandle(
-                linker.defaultLookup().findOrThrow("syscall"),
-                FunctionDescriptor.of(word, word, word, word, word, word, word, word),
-                Linker.Option.captureCallState("errno"));
+        MemorySegment syscall = linker.defaultLookup().findOrThrow("syscall");
+        FunctionDescriptor seven = FunctionDescriptor.of(word, word, word, word, word, word, word, word);
+        SYSCALL = linker.downcallHandle(syscall, seven, Linker.Option.captureCallState("errno"));
+        PLAIN_SYSCALL = linker.downcallHandle(syscall, seven);
     }
 
     private Linux() {}
@@ -118,6 +119,23 @@ public final class Linux {
 
     private static long call(long number, long a, long b, long c) {
         return call(number, a, b, c, 0, 0, 0);
+    }
+
+    /**
+     * A call of the data path. Asking for errno makes the JDK allocate in each call, so it is asked for only when a call has
+     * failed, by making it once more: for calls that do nothing when they fail.
+     */
+    private static long hotCall(long number, long a, long b, long c, long d, long e, long f) {
+        long result = plainCall(number, a, b, c, d, e, f);
+        return result == -1 ? call(number, a, b, c, d, e, f) : result;
+    }
+
+    private static long plainCall(long number, long a, long b, long c, long d, long e, long f) {
+        try {
+            return (long) PLAIN_SYSCALL.invokeExact(number, a, b, c, d, e, f);
+        } catch (Throwable unexpected) {
+            throw new AssertionError("system call " + number, unexpected);
+        }
     }
 
     // ---- memory
@@ -168,12 +186,12 @@ public final class Linux {
 
     /** Reads at a position. May wait for the disk. */
     public static int pread(int file, long address, int length, long position) {
-        return (int) call(NR_PREAD, file, address, length, position, 0, 0);
+        return (int) hotCall(NR_PREAD, file, address, length, position, 0, 0);
     }
 
     /** Writes at a position. May wait for memory or the disk. */
     public static int pwrite(int file, long address, int length, long position) {
-        return (int) call(NR_PWRITE, file, address, length, position, 0, 0);
+        return (int) hotCall(NR_PWRITE, file, address, length, position, 0, 0);
     }
 
     /**
@@ -186,7 +204,7 @@ public final class Linux {
     public static int preadNoWait(int file, long address, int length, long position, long vector) {
         Memory.put(vector, address);
         Memory.put(vector + 8, (long) length);
-        return (int) call(NR_PREADV2, file, vector, 1, position, 0, RWF_NOWAIT);
+        return (int) hotCall(NR_PREADV2, file, vector, 1, position, 0, RWF_NOWAIT);
     }
 
     public static int dataSync(int file) {
@@ -234,7 +252,7 @@ public final class Linux {
     public static long pagesInMemory(int file, long position, long length, long scratch) {
         Memory.put(scratch, position);
         Memory.put(scratch + 8, length);
-        long result = call(NR_CACHESTAT, file, scratch, scratch + 16, 0, 0, 0);
+        long result = hotCall(NR_CACHESTAT, file, scratch, scratch + 16, 0, 0, 0);
         return result < 0 ? result : Memory.longAt(scratch + 16);
     }
 
@@ -242,7 +260,7 @@ public final class Linux {
     public static long sendfile(int socket, int file, long position, long length) {
         MemorySegment at = POSITION.get();
         at.set(ValueLayout.JAVA_LONG, 0, position);
-        return call(NR_SENDFILE, socket, file, at.address(), length, 0, 0);
+        return hotCall(NR_SENDFILE, socket, file, at.address(), length, 0, 0);
     }
 
     /** What statx(2) tells of an open file, or an errno below zero through {@link FileFacts#error}. */
@@ -328,15 +346,15 @@ public final class Linux {
     }
 
     static int send(int socket, long address, int length, int flags) {
-        return (int) call(NR_SENDTO, socket, address, length, flags, 0, 0);
+        return (int) hotCall(NR_SENDTO, socket, address, length, flags, 0, 0);
     }
 
     static int receive(int socket, long address, int length, int flags) {
-        return (int) call(NR_RECVFROM, socket, address, length, flags, 0, 0);
+        return (int) hotCall(NR_RECVFROM, socket, address, length, flags, 0, 0);
     }
 
     static int sendMessage(int socket, long message, int flags) {
-        return (int) call(NR_SENDMSG, socket, message, flags);
+        return (int) hotCall(NR_SENDMSG, socket, message, flags, 0, 0, 0);
     }
 
     static int receiveMessage(int socket, long message, int flags) {
@@ -351,11 +369,11 @@ public final class Linux {
     }
 
     static int readWord(int file, long address) {
-        return (int) call(NR_READ, file, address, 8);
+        return (int) hotCall(NR_READ, file, address, 8, 0, 0, 0);
     }
 
     static int writeWord(int file, long address) {
-        return (int) call(NR_WRITE, file, address, 8);
+        return (int) hotCall(NR_WRITE, file, address, 8, 0, 0, 0);
     }
 
     /** Looks at one pollfd without waiting (ppoll with a time of zero, which stands behind it in memory). */
@@ -370,19 +388,30 @@ public final class Linux {
     }
 
     static int epollControl(int epoll, int operation, int file, long event) {
-        return (int) call(NR_EPOLL_CTL, epoll, operation, file, event, 0, 0);
+        return (int) hotCall(NR_EPOLL_CTL, epoll, operation, file, event, 0, 0);
     }
 
+    /** As with a ring, a wait that fails is made again without waiting. */
     static int epollWait(int epoll, long events, int most, int timeoutMillis) {
-        return (int) call(NR_EPOLL_PWAIT, epoll, events, most, timeoutMillis, 0, 8);
+        long result = plainCall(NR_EPOLL_PWAIT, epoll, events, most, timeoutMillis, 0, 8);
+        return (int) (result == -1 ? call(NR_EPOLL_PWAIT, epoll, events, most, 0, 0, 8) : result);
     }
 
     static int ringSetup(int entries, long parameters) {
         return (int) call(NR_IO_URING_SETUP, entries, parameters, 0);
     }
 
+    /**
+     * Submits and waits. A wait that fails is not made again to learn why, only the part of it that does not wait: 0 if
+     * nothing is wrong but that time passed or a signal came.
+     */
     static int ringEnter(int ring, int submit, int complete, int flags, long argument, int argumentBytes) {
-        return (int) call(NR_IO_URING_ENTER, ring, submit, complete, flags, argument, argumentBytes);
+        long result = plainCall(NR_IO_URING_ENTER, ring, submit, complete, flags, argument, argumentBytes);
+        if (result == -1) {
+            int withoutArgument = flags & ~RingLayout.ENTER_EXT_ARG;
+            return (int) call(NR_IO_URING_ENTER, ring, submit, 0, withoutArgument, 0, 8);
+        }
+        return (int) result;
     }
 
     static int ringRegister(int ring, int operation, long argument, int count) {
