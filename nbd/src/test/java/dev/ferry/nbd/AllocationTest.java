@@ -28,14 +28,19 @@ import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.EnumSource;
 
-/** In the steady state neither end allocates for a request: what is measured is less than a byte each. */
+/**
+ * In the steady state neither end allocates for a request: what is measured is less than half of the smallest object.
+ *
+ * <p>It is not always zero: where a system call fails, as it does on epoll whenever a socket has nothing more, the JDK takes
+ * 64 bytes to tell the error. One such call comes after many requests.
+ */
 @Timeout(120)
 class AllocationTest {
     private static final int WARM_UP_REQUESTS = 20_000;
     private static final int REQUESTS = 50_000;
 
-    /** What a loop does now and then, for a timer or a command, spread over many requests. */
-    private static final double BYTES_A_REQUEST_MAX = 1;
+    /** An object has a header of at least 8 bytes and takes 16. */
+    private static final double BYTES_A_REQUEST_MAX = 8;
 
     /** The compiler may still be at work in the first ones; what every request takes shows in all of them. */
     private static final int ROUNDS_MAX = 4;
