@@ -11,10 +11,10 @@ import dev.ferry.block.Invariant;
  */
 public record CopierSettings(int depth, int chunkBytes, long bytesPerSecond) {
     /**
-     * Two chunks of 256 KiB at once, as fast as it goes. More and longer ones copy hardly faster, because one chunk is
-     * read while another is written; but a guest's 4 KiB then wait behind megabytes in the queue of the disk.
+     * One chunk of 256 KiB at a time, as fast as it goes: the guest comes first. More and longer ones copy faster, but a
+     * guest's 4 KiB then wait behind megabytes in the queue of the disk.
      */
-    public static final CopierSettings DEFAULT = new CopierSettings(2, 256 << 10, 0);
+    public static final CopierSettings DEFAULT = new CopierSettings(1, 256 << 10, 0);
 
     public CopierSettings {
         Invariant.that(depth >= 1 && depth <= 64, "depth of a copier");
