@@ -19,7 +19,6 @@ final class DaemonOptions {
     }
 
     DaemonClient client() {
-        DataDirectory directory = directory();
-        return new DaemonClient(directory.path(), directory.restSocket());
+        return directory().client();
     }
 }

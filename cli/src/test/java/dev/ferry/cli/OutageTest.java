@@ -64,6 +64,22 @@ final class OutageTest {
     }
 
     @Test
+    void commandsWaitForTheDaemonThatReplacesAKilledOne() throws IOException {
+        try (FerryHost host = FerryHost.started()) {
+            for (int round = 0; round < 4; round++) {
+                host.killDaemon();
+                String name = "disk" + round;
+                host.run("disk", "create", name, "--datastore", "fast", "--size", "1M")
+                        .done();
+                host.run("disk", "attach", name).done();
+                assertThat(host.run("disk", "ls").done().out()).contains(name);
+                host.run("disk", "detach", name).done();
+                host.run("disk", "rm", name).done();
+            }
+        }
+    }
+
+    @Test
     void aTcpPortOutlivesTheDaemonToo() throws IOException {
         try (FerryHost host = FerryHost.started()) {
             String uri = disk(host, "--tcp", "127.0.0.1:0");

@@ -1,5 +1,6 @@
 package dev.ferry.server;
 
+import dev.ferry.server.client.DaemonClient;
 import java.io.IOException;
 import java.nio.ByteBuffer;
 import java.nio.channels.FileChannel;
@@ -11,6 +12,7 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
 import java.nio.file.attribute.PosixFilePermissions;
+import java.util.List;
 import java.util.Locale;
 import java.util.Map;
 import org.jspecify.annotations.Nullable;
@@ -72,6 +74,11 @@ public record DataDirectory(Path path) {
     /** For files that need not be there after a restart. */
     public Path scratch() {
         return path.resolve("tmp");
+    }
+
+    /** Speaks with the daemon that has this directory, or that is about to. */
+    public DaemonClient client() {
+        return new DaemonClient(path, restSocket(), List.of(notifySocket(), nbdSocket()));
     }
 
     /** Makes the directory if it is not there. The message of an error is one line for people. */

@@ -54,7 +54,7 @@ final class DemoHost implements AutoCloseable {
             delete(directory);
             throw failed;
         }
-        DemoHost host = new DemoHost(directory, serve, new DaemonClient(data.path(), data.restSocket()));
+        DemoHost host = new DemoHost(directory, serve, data.client());
         Runtime.getRuntime().addShutdownHook(new Thread(host::close));
         try {
             host.await(log);

@@ -3,6 +3,7 @@ package dev.ferry.server.client;
 import java.io.ByteArrayOutputStream;
 import java.io.EOFException;
 import java.io.IOException;
+import java.net.SocketException;
 import java.net.StandardProtocolFamily;
 import java.net.UnixDomainSocketAddress;
 import java.nio.ByteBuffer;
@@ -30,6 +31,7 @@ final class HttpConnection implements AutoCloseable {
     @SuppressWarnings("ArrayRecordComponent")
     record Answer(int status, byte[] content) {}
 
+    /** @throws UnheardException if nobody listens there */
     static HttpConnection open(Path socket) throws IOException {
         SocketChannel channel;
         try {
@@ -40,12 +42,17 @@ final class HttpConnection implements AutoCloseable {
         try {
             channel.connect(UnixDomainSocketAddress.of(socket));
             return new HttpConnection(channel);
-        } catch (IOException failed) {
+        } catch (IOException nobody) {
             channel.close();
-            throw failed;
+            throw new UnheardException(nobody);
         }
     }
 
+    /**
+     * Asks, and waits for the answer.
+     *
+     * @throws UnheardException if the other end went away before it had read all of the request
+     */
     Answer exchange(String method, String path, byte[] content) throws IOException {
         ByteArrayOutputStream request = new ByteArrayOutputStream();
         String head = method + " " + path + " HTTP/1.1\r\nHost: ferry\r\nContent-Length: " + content.length + "\r\n"
@@ -53,8 +60,18 @@ final class HttpConnection implements AutoCloseable {
         request.writeBytes(head.getBytes(StandardCharsets.US_ASCII));
         request.writeBytes(content);
         ByteBuffer output = ByteBuffer.wrap(request.toByteArray());
-        while (output.hasRemaining()) {
-            channel.write(output);
+        try {
+            while (output.hasRemaining()) {
+                channel.write(output);
+            }
+        } catch (IOException broken) {
+            throw new UnheardException(broken);
+        }
+        try {
+            fill();
+        } catch (SocketException reset) {
+            // A unix socket says so, and not just that the stream is over, when what was sent to it has not been read.
+            throw new UnheardException(reset);
         }
         return answer();
     }

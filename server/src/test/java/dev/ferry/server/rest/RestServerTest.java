@@ -13,6 +13,7 @@ import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.attribute.PosixFilePermissions;
+import java.util.List;
 import java.util.Map;
 import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.AfterEach;
@@ -45,7 +46,7 @@ final class RestServerTest {
         router.add("DELETE", "/v1/nothing", "answer nothing", _ -> null);
         server = new RestServer(socket(), router);
         server.start();
-        client = new DaemonClient(directory, socket());
+        client = new DaemonClient(directory, socket(), List.of());
     }
 
     @AfterEach
