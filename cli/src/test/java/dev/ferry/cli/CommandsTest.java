@@ -127,7 +127,7 @@ final class CommandsTest {
     @Test
     void aMoveIsPausedHurriedAndCalledOff() throws IOException {
         importDisk("slowly");
-        String id = host.run("migrate", "slowly", "--to", "slow", "--rate", "1M", "--detach")
+        String id = host.run("migrate", "slowly", "--to", "slow", "--rate", "64K", "--detach")
                 .done()
                 .out()
                 .strip();
@@ -142,12 +142,12 @@ final class CommandsTest {
         assertThat(state(id)).isEqualTo("paused");
         host.run("migration", "resume", id).done();
         assertThat(state(id)).isEqualTo("running");
-        host.run("migration", "rate", id, "2M").done();
+        host.run("migration", "rate", id, "128K").done();
         assertThat(host.run("migration", "show", id, "--json")
                         .json()
                         .path("rateBytesPerSecond")
                         .asLong())
-                .isEqualTo(2 << 20);
+                .isEqualTo(128 << 10);
         assertThat(host.run("migration", "cancel", id).done().out()).contains("cancelled");
         assertThat(state(id)).isEqualTo("cancelled");
         assertThat(host.directory.resolve("fast/slowly.raw")).exists();

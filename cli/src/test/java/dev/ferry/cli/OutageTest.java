@@ -106,7 +106,7 @@ final class OutageTest {
     void aRestartIsRefusedWhileADiskMoves() throws IOException {
         try (FerryHost host = FerryHost.started()) {
             String uri = disk(host);
-            host.run("migrate", "vm", "--to", "slow", "--rate", "256K", "--detach")
+            host.run("migrate", "vm", "--to", "slow", "--rate", "16K", "--detach")
                     .done();
             host.run("restart").failed(1, "migration is under way", "--force");
             host.run("restart", "--force").done();

@@ -29,6 +29,7 @@ import java.nio.channels.FileChannel;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
+import java.time.Duration;
 import java.time.InstantSource;
 import java.util.ArrayList;
 import java.util.HashMap;
@@ -68,7 +69,14 @@ final class World implements Catalog, AutoCloseable {
     volatile Consumer<MoveRecord> whenWritten = record -> {};
 
     boolean direct;
-    MirrorSettings mirror = new MirrorSettings(64 << 10, 400_000_000L, true);
+    /** A target is given up after so long that no busy machine is taken for one that hangs. */
+    MirrorSettings mirror = withStallMax(Duration.ofSeconds(30));
+
+    /** Small regions, so that small disks have many. */
+    static MirrorSettings withStallMax(Duration stallMax) {
+        return new MirrorSettings(64 << 10, stallMax.toNanos(), true);
+    }
+
     private EventLoops loops;
     Stacks stacks;
     MigrationEngine engine;

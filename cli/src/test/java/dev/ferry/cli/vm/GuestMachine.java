@@ -2,7 +2,6 @@ package dev.ferry.cli.vm;
 
 import java.io.BufferedReader;
 import java.io.IOException;
-import java.net.StandardProtocolFamily;
 import java.net.UnixDomainSocketAddress;
 import java.nio.ByteBuffer;
 import java.nio.channels.Channels;
@@ -15,6 +14,7 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
 import java.util.concurrent.TimeUnit;
+import java.util.concurrent.atomic.AtomicReference;
 import java.util.function.BooleanSupplier;
 import java.util.function.Consumer;
 
@@ -26,6 +26,8 @@ import java.util.function.Consumer;
  * methods may be called from any thread.
  */
 final class GuestMachine implements AutoCloseable {
+    private static final Duration START_LIMIT = Duration.ofSeconds(60);
+
     private final Process qemu;
     private final Path console;
     private final SocketChannel ticker;
@@ -79,13 +81,22 @@ final class GuestMachine implements AutoCloseable {
     }
 
     private SocketChannel connect(Path path, Path log) throws IOException {
-        await("QEMU to listen on " + path, Duration.ofSeconds(20), () -> Files.exists(path) || !qemu.isAlive());
-        if (!qemu.isAlive()) {
+        AtomicReference<SocketChannel> connected = new AtomicReference<>();
+        await("QEMU to listen on " + path, START_LIMIT, () -> connects(path, connected) || !qemu.isAlive());
+        if (connected.get() == null) {
             throw new AssertionError("QEMU did not start: " + Files.readString(log));
         }
-        SocketChannel channel = SocketChannel.open(StandardProtocolFamily.UNIX);
-        channel.connect(UnixDomainSocketAddress.of(path));
-        return channel;
+        return connected.get();
+    }
+
+    /** A socket has its name a moment before anybody listens to it. */
+    private static boolean connects(Path path, AtomicReference<SocketChannel> connected) {
+        try {
+            connected.set(SocketChannel.open(UnixDomainSocketAddress.of(path)));
+            return true;
+        } catch (IOException notYet) {
+            return false;
+        }
     }
 
     /** Until the guest has made its file system and begins to work. */

@@ -23,7 +23,7 @@ import org.jspecify.annotations.Nullable;
  * <p><b>Thread.</b> One at a time. The connection is made when it is first needed and again after a loss.
  */
 public final class DaemonClient implements AutoCloseable {
-    private static final Duration PATIENCE = Duration.ofSeconds(15);
+    private static final Duration PATIENCE = Duration.ofSeconds(30);
     private static final Duration POLL = Duration.ofMillis(20);
 
     private final Path data;
