@@ -8,7 +8,7 @@ import org.jspecify.annotations.Nullable;
 final class Commands {
     /** In the order in which people need them. */
     static final List<String> NAMES =
-            List.of("demo", "serve", "restart", "datastore", "disk", "migrate", "migration", "nbd");
+            List.of("demo", "serve", "restart", "datastore", "disk", "migrate", "migration", "nbd", "bench");
 
     private Commands() {}
 
@@ -22,6 +22,7 @@ final class Commands {
             case "migrate" -> new MigrateCommand(screen);
             case "migration" -> MigrationCommands.of(screen);
             case "nbd" -> NbdCommands.of(screen);
+            case "bench" -> new BenchCommand(screen);
             default -> null;
         };
     }

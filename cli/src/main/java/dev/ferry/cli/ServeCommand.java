@@ -1,6 +1,7 @@
 package dev.ferry.cli;
 
 import dev.ferry.reactor.EventLoops;
+import dev.ferry.reactor.Signals;
 import dev.ferry.server.Daemon;
 import dev.ferry.server.DaemonSettings;
 import dev.ferry.server.DataDirectory;
@@ -13,6 +14,7 @@ import java.nio.file.Files;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.concurrent.Callable;
+import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.CountDownLatch;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
@@ -24,7 +26,8 @@ import picocli.CommandLine.Option;
         description = {
             "Runs the daemon of this host.",
             "It runs until it is stopped (Ctrl-C, SIGTERM), and is started again when it crashes; the sockets",
-            "that VMs connect to stay open meanwhile."
+            "that VMs connect to stay open meanwhile. SIGHUP has it replaced as 'ferry restart' does; where a disk",
+            "moves it is not, and the log says so."
         },
         footer = {
             "",
@@ -32,7 +35,7 @@ import picocli.CommandLine.Option;
             "  ferry serve",
             "  ferry serve --data /var/lib/ferry --direct",
             "",
-            "Under systemd (Type=notify) it runs without a supervisor of its own: systemd holds its sockets."
+            "Under systemd (Type=notify) the sockets are with systemd as well; see server/README.md for a unit."
         })
 final class ServeCommand implements Callable<Integer> {
     private final Screen screen;
@@ -78,7 +81,7 @@ final class ServeCommand implements Callable<Integer> {
         EventLoops.Kind kind = kind(loop);
         DataDirectory data = daemon.directory();
         data.make();
-        if (alone || System.getenv("NOTIFY_SOCKET") != null) {
+        if (alone) {
             return serve(new DaemonSettings(data, threads, kind, direct));
         }
         return supervise(data);
@@ -107,9 +110,10 @@ final class ServeCommand implements Callable<Integer> {
         if (direct) {
             arguments.add("--direct");
         }
-        try (DataDirectory.Hold _ = data.hold("supervisor", false)) {
-            Supervisor supervisor =
-                    new Supervisor(data.notifySocket(), Self.command(Self.Part.DAEMON, arguments), screen.err());
+        try (DataDirectory.Hold _ = data.hold("supervisor", false);
+                Keeper above = Keeper.ofEnvironment(System.getenv())) {
+            List<String> command = Self.command(Self.Part.DAEMON, arguments);
+            Supervisor supervisor = new Supervisor(data.notifySocket(), command, screen.err(), above);
             CountDownLatch over = new CountDownLatch(1);
             Thread hook = new Thread(() -> {
                 supervisor.stop();
@@ -118,8 +122,11 @@ final class ServeCommand implements Callable<Integer> {
                 Runtime.getRuntime().halt(Ferry.DONE);
             });
             Runtime.getRuntime().addShutdownHook(hook);
+            Signals.onHangUp(supervisor::renew);
             int status = supervisor.run();
-            Files.deleteIfExists(data.nbdSocket());
+            if (above.kind() == Keeper.Kind.NONE) {
+                Files.deleteIfExists(data.nbdSocket());
+            }
             Files.deleteIfExists(data.restSocket());
             over.countDown();
             removeHook(hook);
@@ -137,7 +144,12 @@ final class ServeCommand implements Callable<Integer> {
     }
 
     private int serve(DaemonSettings settings) throws IOException {
+        CompletableFuture<Daemon> started = new CompletableFuture<>();
+        Signals.onHangUp(() -> {
+            var _ = started.thenAccept(Daemon::renew);
+        });
         Daemon running = Daemon.start(settings, Keeper.ofEnvironment(System.getenv()));
+        started.complete(running);
         Runtime.getRuntime().addShutdownHook(new Thread(() -> {
             running.stop();
             Runtime.getRuntime().halt(Ferry.DONE);

@@ -211,7 +211,8 @@ final class CommandsTest {
             FerryHost.Result help = FerryHost.bare(name, "--help");
             assertThat(help.done().out()).startsWith("Usage: ferry " + name);
         }
-        assertThat(FerryHost.bare().done().out()).contains("ferry demo");
+        assertThat(FerryHost.bare().done().out()).contains("ferry demo").contains(Commands.NAMES);
+        FerryHost.bare("bench", "nbd", "--rounds", "1").failed(1, "without its measurements");
         assertThat(FerryHost.bare("--version").done().out()).startsWith("ferry ");
     }
 }

@@ -6,6 +6,7 @@ import dev.ferry.reactor.Spawn;
 import java.io.ByteArrayOutputStream;
 import java.io.IOException;
 import java.io.PrintStream;
+import java.io.UncheckedIOException;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -103,6 +104,19 @@ final class FerryHost implements AutoCloseable {
 
     void killDaemon() {
         assertThat(Spawn.signal((int) daemonPid(), Spawn.SIGKILL)).isTrue();
+    }
+
+    void hangUp() {
+        assertThat(Spawn.signal((int) serving().pid(), Spawn.SIGHUP)).isTrue();
+    }
+
+    /** True if supervisor or daemon have said this. */
+    boolean said(String words) {
+        try {
+            return Files.readString(log()).contains(words);
+        } catch (IOException failed) {
+            throw new UncheckedIOException(failed);
+        }
     }
 
     /** Runs a command in this process. */

@@ -2,6 +2,10 @@ package dev.ferry.cli;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
+import dev.ferry.server.DataDirectory;
+import dev.ferry.server.api.DaemonView;
+import dev.ferry.server.api.ProblemException;
+import dev.ferry.server.client.DaemonClient;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -99,6 +103,42 @@ final class OutageTest {
             assertThat(now.path("pid").asLong()).isNotEqualTo(before);
             assertThat(now.path("outageMillis").asDouble()).isPositive().isLessThan(OUTAGE_MILLIS_MAX);
             assertHolds(host, uri, image(host, 1));
+        }
+    }
+
+    @Test
+    void aHangUpOfTheSupervisorIsAPlannedRestart() throws IOException {
+        try (FerryHost host = FerryHost.started()) {
+            String uri = disk(host);
+            long before = host.daemonPid();
+            host.hangUp();
+            FerryHost.until(() -> daemon(host).pid() != before);
+            assertThat(daemon(host).outageMillis()).isPositive().isLessThan(OUTAGE_MILLIS_MAX);
+            assertHolds(host, uri, image(host, 1));
+        }
+    }
+
+    private static DaemonView daemon(FerryHost host) {
+        try (DaemonClient client = DataDirectory.of(host.data).client()) {
+            return client.get("/v1/daemon", DaemonView.class);
+        } catch (ProblemException refused) {
+            throw new AssertionError(refused);
+        }
+    }
+
+    @Test
+    void aHangUpWhileADiskMovesIsRefusedInTheLog() throws IOException {
+        try (FerryHost host = FerryHost.started()) {
+            disk(host);
+            String id = host.run("migrate", "vm", "--to", "slow", "--rate", "16K", "--detach")
+                    .done()
+                    .out()
+                    .strip();
+            long before = host.daemonPid();
+            host.hangUp();
+            FerryHost.until(() -> host.said("no restart: a migration is under way"));
+            assertThat(host.daemonPid()).isEqualTo(before);
+            host.run("migration", "cancel", id).done();
         }
     }
 

@@ -52,6 +52,16 @@ public final class DiskFiles {
         return partial.resolveSibling(hidden.substring(1, hidden.length() - PARTIAL_SUFFIX.length()));
     }
 
+    /** What people are told that a file is called: also while it is hidden, the name that it is published under. */
+    public static Path shownOf(Path file) {
+        Path name = file.getFileName();
+        return name != null
+                        && name.toString().startsWith(".")
+                        && name.toString().endsWith(PARTIAL_SUFFIX)
+                ? publishedOf(file)
+                : file;
+    }
+
     /**
      * Gives a file that has its hidden name its real one; does nothing where it has that already.
      *

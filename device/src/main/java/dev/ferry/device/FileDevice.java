@@ -79,9 +79,17 @@ public final class FileDevice implements BlockDevice {
      *     ErrorKind#UNSUPPORTED} where O_DIRECT is asked for and the file system has none
      */
     public static FileDevice open(EventLoop loop, Path path, FileOptions options) throws BlockException {
-        String name = path.toString();
+        return open(loop, path, path.toString(), options);
+    }
+
+    /**
+     * The same.
+     *
+     * @param name what errors call it, where that is not its path
+     */
+    public static FileDevice open(EventLoop loop, Path path, String name, FileOptions options) throws BlockException {
         int flags = (options.readOnly() ? Linux.O_RDONLY : Linux.O_RDWR) | (options.direct() ? Linux.O_DIRECT : 0);
-        int file = Linux.open(name, flags, 0);
+        int file = Linux.open(path.toString(), flags, 0);
         if (file < 0) {
             boolean noDirect = file == -Errno.EINVAL && options.direct();
             throw (noDirect

@@ -112,6 +112,21 @@ class MigrationEngineTest {
     }
 
     @Test
+    void errorsAfterTheSwitchNameTheFileAsItIsCalledThen() throws Exception {
+        world.disk("vm1", SIZE, Provisioning.THIN, 32);
+        OpenDisk disk = world.openDisk("vm1");
+        assertDone(engine.start(MigrationRequest.of("vm1", "fast")).id());
+        Path file = world.path("vm1");
+        try (RandomAccessFile cut = new RandomAccessFile(file.toFile(), "rw")) {
+            cut.setLength(0);
+        }
+        assertThatThrownBy(() -> OnLoop.await(
+                        disk.loop().loop(), done -> disk.front().read(0, IoBuffer.allocate(4096), 0, 4096, done)))
+                .isInstanceOf(BlockException.class)
+                .hasMessageContaining("on " + file + " failed");
+    }
+
+    @Test
     void movesADiskThatNobodyHasOpen() throws Exception {
         byte[] content = world.disk("vm1", SIZE, Provisioning.THIN, 3);
         assertDone(engine.start(MigrationRequest.of("vm1", "fast")).id());

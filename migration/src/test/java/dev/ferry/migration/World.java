@@ -119,8 +119,8 @@ final class World implements Catalog, AutoCloseable {
             diskLoops.add(new DiskLoop(events, new ReactorLoop(events), BufferPool.ofBytes(64 * MIB)));
         }
         return new Stacks(diskLoops, (loop, spec) -> {
-            FileDevice file =
-                    FileDevice.open(loop.events(), spec.path(), new FileOptions(spec.readOnly(), spec.direct()));
+            FileDevice file = FileDevice.open(
+                    loop.events(), spec.path(), spec.shownAs(), new FileOptions(spec.readOnly(), spec.direct()));
             FlakyDevice flaky = new FlakyDevice(file);
             files.put(spec.path().getFileName().toString(), flaky);
             synchronized (open) {

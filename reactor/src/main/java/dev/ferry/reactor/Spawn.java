@@ -22,6 +22,7 @@ import java.util.Map;
  * ends with the <em>thread</em> that started it: start children from a thread that lives as long as they may.
  */
 public final class Spawn {
+    public static final int SIGHUP = 1;
     public static final int SIGKILL = 9;
     public static final int SIGTERM = 15;
 

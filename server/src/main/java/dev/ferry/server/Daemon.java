@@ -160,6 +160,15 @@ public final class Daemon implements Routes.Self {
         }
     }
 
+    /** Asks to be replaced, as {@code ferry restart} does. For whoever cannot be told why not: the log is. */
+    public void renew() {
+        try {
+            restart(false);
+        } catch (ProblemException refused) {
+            LOG.warn("no restart: {}", refused.line());
+        }
+    }
+
     // ---- the end
 
     /** Stops, or hands over if a restart was asked for a moment ago. The process is to end after it. */

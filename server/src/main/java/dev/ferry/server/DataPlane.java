@@ -17,8 +17,8 @@ import java.util.List;
 /** The event loops of a process, each with the memory that its disks' requests use. Any thread; calls block. */
 public final class DataPlane implements AutoCloseable {
     /** Real files, through the page cache or past it. */
-    public static final FileOpener FILES = (loop, spec) ->
-            FileDevice.open(loop.events(), spec.path(), new FileOptions(spec.readOnly(), spec.direct()));
+    public static final FileOpener FILES = (loop, spec) -> FileDevice.open(
+            loop.events(), spec.path(), spec.shownAs(), new FileOptions(spec.readOnly(), spec.direct()));
 
     /** Memory that the kernel is told of, and keeps mapped; what most requests use. */
     private static final long SLAB_BYTES = 16L << 20;

@@ -34,7 +34,7 @@ public final class DiskSide {
 
     /** Opens a file and puts its format on top. Blocks. */
     static DiskSide open(DiskLoop loop, DiskSpec spec, FileOpener opener) throws BlockException {
-        String name = spec.path().toString();
+        String name = spec.shownAs();
         BlockDevice file = CheckedDevice.of(openFile(loop, spec, opener), name);
         BlockDevice device = CheckedDevice.of(new RawImage(file, spec.provisioning()), spec.name() + " in " + name);
         BlockDevice bytes = device.geometry().blockSizeBytes() == 1 ? device : new Aligner(device, loop.buffers());

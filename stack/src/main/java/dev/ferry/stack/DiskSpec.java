@@ -1,5 +1,6 @@
 package dev.ferry.stack;
 
+import dev.ferry.datastore.DiskFiles;
 import dev.ferry.image.Provisioning;
 import java.nio.file.Path;
 
@@ -16,6 +17,11 @@ public record DiskSpec(String name, Path path, Provisioning provisioning, boolea
     /** The same disk in another file. */
     public DiskSpec at(Path otherPath, Provisioning otherProvisioning) {
         return new DiskSpec(name, otherPath, otherProvisioning, readOnly, direct);
+    }
+
+    /** What errors call its file: its path, or the one that it gets when it is whole if it is hidden until then. */
+    public String shownAs() {
+        return DiskFiles.shownOf(path).toString();
     }
 
     /** The same through the page cache. */

@@ -24,6 +24,9 @@ import org.jspecify.annotations.Nullable;
  * started again, and its status is the supervisor's. On request a second daemon is started first, and when it is ready
  * but for the data directory the first is told to stop, so that the guests wait only for the hand-over.
  *
+ * <p>Where somebody holds sockets for this process in turn (systemd), all that daemons ask to be held is passed on, and
+ * what is handed down is the daemon's.
+ *
  * <p><b>Thread.</b> {@link #run} is a loop over events and owns all state; {@link #stop} may be called from anywhere.
  */
 public final class Supervisor {
@@ -37,6 +40,7 @@ public final class Supervisor {
     private final Path notifyPath;
     private final List<String> command;
     private final PrintStream log;
+    private final Keeper above;
     private final LinkedBlockingQueue<Event> events = new LinkedBlockingQueue<>();
     private final Map<String, Integer> store = new LinkedHashMap<>();
 
@@ -56,6 +60,8 @@ public final class Supervisor {
 
         record Ended(int pid, Spawn.Exit exit) implements Event {}
 
+        record Renew() implements Event {}
+
         record Stop() implements Event {}
     }
 
@@ -74,8 +80,10 @@ public final class Supervisor {
      * @param notifyPath where daemons send their messages; whatever is there is replaced
      * @param command how a daemon is started
      * @param log where it is told when a daemon dies
+     * @param above who holds what this holds, so that it outlives this process too
      */
-    public Supervisor(Path notifyPath, List<String> command, PrintStream log) {
+    public Supervisor(Path notifyPath, List<String> command, PrintStream log, Keeper above) {
+        this.above = above;
         this.notifyPath = notifyPath;
         this.command = List.copyOf(command);
         this.log = log;
@@ -86,12 +94,20 @@ public final class Supervisor {
         events.add(new Event.Stop());
     }
 
+    /** Has the daemon replaced by a new one, if it agrees: it is asked by a signal, and its log says why not. */
+    public void renew() {
+        events.add(new Event.Renew());
+    }
+
     /**
      * Runs until stopped, or until the first daemon has refused to start.
      *
      * @return 0, or the status of that daemon
      */
     public int run() throws IOException, InterruptedException {
+        for (String name : above.untaken()) {
+            store.put(name, Descriptors.moveOutOfTheWay(above.take(name)));
+        }
         Files.deleteIfExists(notifyPath);
         int socket = Descriptors.datagramSocket(notifyPath.toString());
         Thread.ofPlatform().daemon().name("ferry-notify").start(() -> listen(socket));
@@ -102,6 +118,7 @@ public final class Supervisor {
                 Integer status = switch (event) {
                     case Event.Said said -> said(said.message());
                     case Event.Ended ended -> ended(ended.pid(), ended.exit());
+                    case Event.Renew renew -> askForRenewal();
                     case Event.Stop stop -> stopChildren();
                     case null -> due();
                 };
@@ -207,8 +224,18 @@ public final class Supervisor {
         return null;
     }
 
+    private @Nullable Integer askForRenewal() {
+        if (current == null || !current.ready || standby != null || stopping) {
+            log.println("ferry: no restart now: the daemon is being started or stopped already");
+        } else {
+            Spawn.signal(current.pid, Spawn.SIGHUP);
+        }
+        return null;
+    }
+
     private @Nullable Integer stopChildren() {
         stopping = true;
+        tell(Keeper::stopping);
         dueIn(STOP_NANOS_MAX);
         for (Child child : children()) {
             Spawn.signal(child.pid, Spawn.SIGTERM);
@@ -255,11 +282,14 @@ public final class Supervisor {
         List<Integer> unwanted = new ArrayList<>(message.descriptors());
         String name = fields.getOrDefault("FDNAME", "unknown");
         if (fields.containsKey("FDSTORE") && !unwanted.isEmpty()) {
-            release(store.put(name, Descriptors.moveOutOfTheWay(unwanted.removeFirst())));
+            int kept = Descriptors.moveOutOfTheWay(unwanted.removeFirst());
+            forget(name);
+            store.put(name, kept);
+            tell(keeper -> keeper.store(name, kept));
         }
         unwanted.forEach(Descriptors::close);
         if (fields.containsKey("FDSTOREREMOVE")) {
-            release(store.remove(name));
+            forget(name);
         }
         String pid = fields.getOrDefault("MAINPID", "");
         if (fields.containsKey("READY")) {
@@ -284,14 +314,34 @@ public final class Supervisor {
         for (Child child : children()) {
             if (pid.equals(Integer.toString(child.pid))) {
                 child.ready = true;
+                if (!everReady) {
+                    tell(Keeper::ready);
+                }
                 everReady = true;
             }
         }
     }
 
-    private static void release(@Nullable Integer descriptor) {
+    private void forget(String name) {
+        Integer descriptor = store.remove(name);
         if (descriptor != null) {
             Descriptors.close(descriptor);
+            tell(keeper -> keeper.forget(name));
+        }
+    }
+
+    /** Something for whoever is above. */
+    @FunctionalInterface
+    private interface Word {
+        void sayTo(Keeper keeper) throws IOException;
+    }
+
+    /** That it is not heard is no reason to let go of what guests are connected to. */
+    private void tell(Word word) {
+        try {
+            word.sayTo(above);
+        } catch (IOException unheard) {
+            log.println("ferry: whoever started this does not hear: " + unheard.getMessage());
         }
     }
 }

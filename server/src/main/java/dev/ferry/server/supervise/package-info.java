@@ -2,7 +2,8 @@
  * Sockets that outlive the daemon. {@link dev.ferry.server.supervise.Supervisor} is the small parent process that holds
  * the daemon's listening sockets, starts it, starts it again when it dies, and hands over to a new one on request;
  * {@link dev.ferry.server.supervise.Keeper} is the daemon's side of it. Between them they speak systemd's protocols
- * (sd_listen_fds(3), sd_notify(3), the descriptor store), so that under systemd no supervisor is needed.
+ * (sd_listen_fds(3), sd_notify(3), the descriptor store), so that under systemd the supervisor passes on what it is told, and
+ * could be left out.
  *
  * <pre>
  *  daemon to supervisor            meaning
@@ -20,6 +21,7 @@
  *  FERRY_SUPERVISOR=pid                   it is Ferry's own
  *  FERRY_STANDBY=1                        wait for the data directory instead of failing
  *  SIGTERM                                stop, or hand over if a restart was asked for
+ *  SIGHUP                                 ask for a restart, unless a disk moves
  * </pre>
  */
 @NullMarked

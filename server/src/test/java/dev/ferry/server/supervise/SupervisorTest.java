@@ -3,6 +3,7 @@ package dev.ferry.server.supervise;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.awaitility.Awaitility.await;
 
+import dev.ferry.reactor.Descriptors;
 import dev.ferry.reactor.Spawn;
 import java.io.ByteArrayOutputStream;
 import java.io.IOException;
@@ -12,6 +13,7 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.List;
+import java.util.Map;
 import java.util.Objects;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.TimeUnit;
@@ -32,6 +34,10 @@ final class SupervisorTest {
     private @Nullable Supervisor supervisor;
 
     private void start(String behaviour) {
+        start(behaviour, Keeper.none());
+    }
+
+    private void start(String behaviour, Keeper above) {
         List<String> command = List.of(
                 Path.of(System.getProperty("java.home"), "bin", "java").toString(),
                 "-XX:+UseSerialGC",
@@ -43,7 +49,7 @@ final class SupervisorTest {
                 directory.resolve("log").toString(),
                 behaviour);
         Supervisor started = new Supervisor(
-                directory.resolve("notify.sock"), command, new PrintStream(log, true, StandardCharsets.UTF_8));
+                directory.resolve("notify.sock"), command, new PrintStream(log, true, StandardCharsets.UTF_8), above);
         supervisor = started;
         Thread.ofPlatform().start(() -> {
             try {
@@ -116,6 +122,23 @@ final class SupervisorTest {
         lines(6);
         await().atMost(Duration.ofSeconds(20))
                 .until(() -> log.toString(StandardCharsets.UTF_8).contains(" in 100 ms"));
+    }
+
+    @Test
+    void whatIsHeldIsHeldAboveTooAndWhatIsHandedDownIsTheDaemons() throws Exception {
+        Path path = directory.resolve("systemd.sock");
+        int systemd = Descriptors.datagramSocket(path.toString());
+        start("serve", Keeper.ofEnvironment(Map.of("NOTIFY_SOCKET", path.toString())));
+        assertThat(lines(1).getFirst()).endsWith("started made");
+        String pid = "\nMAINPID=" + ProcessHandle.current().pid();
+        Descriptors.Message stored = Descriptors.receive(systemd, 4096);
+        assertThat(stored.text()).isEqualTo("FDSTORE=1\nFDNAME=nbd" + pid);
+        assertThat(stored.descriptors()).hasSize(1);
+        assertThat(Descriptors.receive(systemd, 4096).text()).isEqualTo("READY=1" + pid);
+        Objects.requireNonNull(supervisor).stop();
+        assertThat(Descriptors.receive(systemd, 4096).text()).isEqualTo("STOPPING=1" + pid);
+        Descriptors.close(stored.descriptors().getFirst());
+        Descriptors.close(systemd);
     }
 
     @Test
