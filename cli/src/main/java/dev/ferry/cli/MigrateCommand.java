@@ -61,7 +61,10 @@ final class MigrateCommand implements Callable<Integer> {
             paramLabel = "R",
             converter = Quantities.Rate.class,
             defaultValue = "0",
-            description = "Copy at most this much per second, such as 200M (default: no bound).")
+            description = {
+                "Copy at most this much per second, such as 200M, all disks together (default: no bound);",
+                "the comparison before the switch keeps to it too."
+            })
     private long bytesPerSecond;
 
     @Option(

@@ -82,7 +82,7 @@ final class MigrationCommands {
                             one.id(),
                             one.state().text(),
                             one.phase().text(),
-                            String.format(Locale.ROOT, "%.0f %%", one.progress()),
+                            String.format(Locale.ROOT, "%.0f %%", Progress.percent(one)),
                             names(one),
                             one.targetDatastore(),
                             one.startedAt());
@@ -139,6 +139,16 @@ final class MigrationCommands {
                     Quantities.size(s.doneBytes()),
                     Quantities.size(s.totalBytes()),
                     Quantities.rate(s.bytesPerSecond())));
+            MigrationStatus.Verification verification = s.verification();
+            if (verification != null) {
+                screen.print(String.format(
+                        Locale.ROOT,
+                        "verify    %.0f %%, %s of %s at %s",
+                        verification.progress(),
+                        Quantities.size(verification.doneBytes()),
+                        Quantities.size(verification.totalBytes()),
+                        Quantities.rate(verification.bytesPerSecond())));
+            }
             screen.print("rate      "
                     + (s.rateBytesPerSecond() == 0 ? "no bound" : Quantities.rate(s.rateBytesPerSecond())));
             screen.print("mover     " + s.mover());
@@ -178,7 +188,13 @@ final class MigrationCommands {
         }
     }
 
-    @Command(name = "rate", description = "Bounds a move's copying from now on, such as 200M; 0 lifts the bound.")
+    @Command(
+            name = "rate",
+            description = {
+                "Bounds a move from now on, such as 200M; 0 lifts the bound.",
+                "It holds for all disks of the move together, for what is copied and then for what is read",
+                "of each side to compare them; the guest's own writes are never held up."
+            })
     private static final class Rate implements Callable<Integer> {
         private final Screen screen;
 

@@ -1,7 +1,9 @@
 package dev.ferry.cli;
 
 import dev.ferry.migration.MigrationStatus;
+import dev.ferry.migration.MigrationStatus.Verification;
 import java.util.Locale;
+import org.jspecify.annotations.Nullable;
 
 /**
  * How a move comes along: on a terminal one line that changes, elsewhere a line every few seconds and at each new phase.
@@ -52,7 +54,7 @@ public final class Progress {
     }
 
     private String moving(MigrationStatus status) {
-        return screen.bold(status.id()) + " " + screen.green(bar(status.progress())) + " " + figures(status);
+        return screen.bold(status.id()) + " " + screen.green(bar(percent(status))) + " " + figures(status);
     }
 
     private static String plain(MigrationStatus status) {
@@ -60,18 +62,28 @@ public final class Progress {
     }
 
     private static String figures(MigrationStatus status) {
-        StringBuilder line = new StringBuilder();
-        line.append(String.format(Locale.ROOT, "%3.0f %%  ", status.progress())).append(word(status));
-        line.append("  ").append(Quantities.size(status.doneBytes())).append(" of ");
-        line.append(Quantities.size(status.totalBytes()));
-        if (status.bytesPerSecond() > 0) {
-            line.append("  ").append(Quantities.rate(status.bytesPerSecond()));
-        }
-        Long etaSeconds = status.etaSeconds();
-        if (etaSeconds != null && etaSeconds > 0) {
-            line.append("  ").append(Quantities.time(etaSeconds)).append(" left");
-        }
-        return line.toString();
+        String line = String.format(Locale.ROOT, "%3.0f %%  ", percent(status)) + word(status);
+        Verification verification = status.verification();
+        return verification == null
+                ? line + amounts(status.doneBytes(), status.totalBytes(), status.bytesPerSecond(), status.etaSeconds())
+                : line
+                        + amounts(
+                                verification.doneBytes(),
+                                verification.totalBytes(),
+                                verification.bytesPerSecond(),
+                                verification.etaSeconds());
+    }
+
+    private static String amounts(long doneBytes, long totalBytes, long bytesPerSecond, @Nullable Long etaSeconds) {
+        return "  " + Quantities.size(doneBytes) + " of " + Quantities.size(totalBytes)
+                + (bytesPerSecond > 0 ? "  " + Quantities.rate(bytesPerSecond) : "")
+                + (etaSeconds != null && etaSeconds > 0 ? "  " + Quantities.time(etaSeconds) + " left" : "");
+    }
+
+    /** Of what the move is at: both sides' comparison counts for itself. */
+    static double percent(MigrationStatus status) {
+        Verification verification = status.verification();
+        return verification == null ? status.progress() : verification.progress();
     }
 
     private static String word(MigrationStatus status) {

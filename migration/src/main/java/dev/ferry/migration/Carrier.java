@@ -19,7 +19,7 @@ interface Carrier {
 
     void resume() throws BlockException;
 
-    /** Bounds the copying of this disk; 0: no bound. */
+    /** Bounds the copying, and then the comparing, of this disk; 0: no bound. */
     void rate(long bytesPerSecond) throws BlockException;
 
     /** Begins to read and compare both sides, after {@link Events#copied}. */
@@ -94,9 +94,10 @@ interface Carrier {
      * @param totalBytes bytes to copy, as far as is known
      * @param bytesCopied written to the target by the copier
      * @param bytesMirrored of the guest's writes, sent to the target too
+     * @param verifiedBytes compared by the verification that is under way
      */
-    record Figures(long doneBytes, long totalBytes, long bytesCopied, long bytesMirrored) {
-        static final Figures NONE = new Figures(0, 0, 0, 0);
+    record Figures(long doneBytes, long totalBytes, long bytesCopied, long bytesMirrored, long verifiedBytes) {
+        static final Figures NONE = new Figures(0, 0, 0, 0, 0);
     }
 
     /** Makes a carrier for a disk. */

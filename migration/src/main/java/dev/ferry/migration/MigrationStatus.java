@@ -14,7 +14,8 @@ import org.jspecify.annotations.Nullable;
  * @param totalBytes bytes to copy, as far as is known
  * @param bytesPerSecond how fast it copies, smoothed
  * @param etaSeconds when copying will be done at that speed; null where nobody knows
- * @param rateBytesPerSecond bound on the copying; 0: none
+ * @param verification how far the comparison is; null in every phase but that
+ * @param rateBytesPerSecond bound on all disks' copying together, and then on their comparison; 0: none
  * @param targetDatastore where the disks go
  * @param mode {@code mirror}
  * @param mover what moves the bytes: {@code native} or {@code portable}
@@ -35,6 +36,7 @@ public record MigrationStatus(
         long totalBytes,
         long bytesPerSecond,
         @Nullable Long etaSeconds,
+        @Nullable Verification verification,
         long rateBytesPerSecond,
         String targetDatastore,
         String mode,
@@ -49,6 +51,22 @@ public record MigrationStatus(
     public MigrationStatus {
         disks = List.copyOf(disks);
     }
+
+    /**
+     * How far the comparison of both sides is, all disks together. One that is interrupted begins anew.
+     *
+     * @param progress percent, 0 to 100
+     * @param doneBytes compared and found equal
+     * @param totalBytes to compare: every byte of every disk; what both sides know to be zeroes goes quickly
+     * @param bytesPerSecond how fast, smoothed
+     * @param etaSeconds when it will be done at that speed; null where nobody knows
+     */
+    public record Verification(
+            double progress,
+            long doneBytes,
+            long totalBytes,
+            long bytesPerSecond,
+            @Nullable Long etaSeconds) {}
 
     /**
      * One disk of it.

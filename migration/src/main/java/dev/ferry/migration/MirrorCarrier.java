@@ -146,6 +146,9 @@ final class MirrorCarrier implements Carrier {
             if (copier != null) {
                 copier.rate(bytesPerSecond);
             }
+            if (verifier != null) {
+                verifier.rate(bytesPerSecond);
+            }
         });
     }
 
@@ -164,6 +167,7 @@ final class MirrorCarrier implements Carrier {
     private void startVerifier() {
         Verifier made = new Verifier(loop, mirror(), disk.loop().buffers(), workers, VerifierSettings.DEFAULT);
         verifier = made;
+        made.rate(rateBytesPerSecond);
         made.start(new VerifyListener() {
             @Override
             public void verified(VerifyResult result) {
@@ -263,7 +267,11 @@ final class MirrorCarrier implements Carrier {
             }
             CopyProgress progress = copier.progress();
             return new Figures(
-                    progress.doneBytes(), progress.workBytes(), progress.copiedBytes(), mirror().bytesMirrored());
+                    progress.doneBytes(),
+                    progress.workBytes(),
+                    progress.copiedBytes(),
+                    mirror().bytesMirrored(),
+                    verifier == null ? 0 : verifier.verifiedBytes());
         });
     }
 

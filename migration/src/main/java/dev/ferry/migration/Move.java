@@ -5,6 +5,7 @@ import dev.ferry.block.BlockException;
 import dev.ferry.block.ErrorKind;
 import dev.ferry.image.Provisioning;
 import dev.ferry.migration.Carrier.Verdict;
+import dev.ferry.migration.MigrationStatus.Verification;
 import dev.ferry.migration.MovingDisk.Stage;
 import dev.ferry.migration.journal.Authority;
 import dev.ferry.migration.journal.DiskRecord;
@@ -41,6 +42,7 @@ final class Move implements Runnable {
     private final LinkedBlockingQueue<Runnable> mailbox = new LinkedBlockingQueue<>();
     private final CountDownLatch ended = new CountDownLatch(1);
     private final SpeedMeter speed = new SpeedMeter();
+    private SpeedMeter verifySpeed = new SpeedMeter();
     private boolean closed;
     private boolean cancelled;
     private @Nullable String stoppedFor;
@@ -187,7 +189,33 @@ final class Move implements Runnable {
         live = new StatusView.Live(
                 working && copying ? speed.bytesPerSecond() : 0,
                 working && copying ? speed.secondsFor(total - done) : null,
-                Math.max(live.permilleMin(), total == 0 ? 0 : (int) (1000 * done / total)));
+                Math.max(live.permilleMin(), total == 0 ? 0 : (int) (1000 * done / total)),
+                sampleVerification(working));
+    }
+
+    /** How far the comparison is; null in every other phase. */
+    private @Nullable Verification sampleVerification(boolean working) {
+        if (ledger.record().phase() != Phase.VERIFY) {
+            verifySpeed = new SpeedMeter();
+            return null;
+        }
+        long done = 0;
+        long total = 0;
+        for (MovingDisk disk : work.disks()) {
+            done += disk.verifiedBytes();
+            total += disk.disk.sizeBytes();
+        }
+        if (working) {
+            verifySpeed.sample(work.nanoTime(), done);
+        } else {
+            verifySpeed.restart();
+        }
+        return new Verification(
+                StatusView.percent(done, total),
+                done,
+                total,
+                working ? verifySpeed.bytesPerSecond() : 0,
+                working ? verifySpeed.secondsFor(total - done) : null);
     }
 
     /** What a carrier tells, put in the mailbox. */

@@ -136,6 +136,7 @@ final class MoveWork {
         for (MovingDisk disk : disks) {
             if (disk.stage == Stage.COPIED) {
                 disk.stage = Stage.VERIFYING;
+                spreadRate();
                 disk.carrier().verify();
                 break;
             }
@@ -438,7 +439,7 @@ final class MoveWork {
         }
     }
 
-    /** The rate is that of the whole move, so disks that copy share it. */
+    /** The rate is that of the whole move, so disks that copy share it; they are compared one after the other. */
     void spreadRate() throws BlockException {
         long rate = move.rateBytesPerSecond();
         int copying = copying();

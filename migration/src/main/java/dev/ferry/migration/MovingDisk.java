@@ -44,6 +44,15 @@ final class MovingDisk {
         return java.util.Objects.requireNonNull(carrier);
     }
 
+    /** Of its bytes, how many have been compared and found equal. */
+    long verifiedBytes() {
+        return switch (stage) {
+            case VERIFYING -> figures.verifiedBytes();
+            case VERIFIED -> disk.sizeBytes();
+            case COPYING, COPIED, LOST, SWITCHED -> 0;
+        };
+    }
+
     /** A disk's record with the figures of this moment. */
     DiskRecord withFigures(DiskRecord record) {
         Figures now = figures;

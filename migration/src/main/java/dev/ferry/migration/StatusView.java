@@ -1,6 +1,7 @@
 package dev.ferry.migration;
 
 import dev.ferry.migration.MigrationStatus.DiskStatus;
+import dev.ferry.migration.MigrationStatus.Verification;
 import dev.ferry.migration.journal.Authority;
 import dev.ferry.migration.journal.DiskRecord;
 import dev.ferry.migration.journal.MoveRecord;
@@ -24,9 +25,14 @@ final class StatusView {
      * @param bytesPerSecond speed of copying
      * @param etaSeconds when copying will be done; null where nobody knows
      * @param permilleMin progress that has been shown, below which it does not fall
+     * @param verification how far the comparison is; null if none is under way
      */
-    record Live(long bytesPerSecond, @Nullable Long etaSeconds, int permilleMin) {
-        static final Live NONE = new Live(0, null, 0);
+    record Live(
+            long bytesPerSecond,
+            @Nullable Long etaSeconds,
+            int permilleMin,
+            @Nullable Verification verification) {
+        static final Live NONE = new Live(0, null, 0, null);
     }
 
     static MigrationStatus of(
@@ -57,6 +63,7 @@ final class StatusView {
                 total,
                 live.bytesPerSecond(),
                 live.etaSeconds(),
+                live.verification(),
                 rateBytesPerSecond,
                 record.targetDatastore(),
                 "mirror",
@@ -79,7 +86,12 @@ final class StatusView {
         if (copied) {
             return 100;
         }
-        return Math.max(permilleMin, total == 0 ? 0 : Math.floor(1000.0 * Math.min(done, total) / total)) / 10.0;
+        return Math.max(permilleMin / 10.0, percent(done, total));
+    }
+
+    /** In tenths, rounded down: 100 is shown when all is done. */
+    static double percent(long done, long total) {
+        return total == 0 ? 0 : Math.floor(1000.0 * Math.min(done, total) / total) / 10.0;
     }
 
     private static DiskStatus of(DiskRecord disk) {

@@ -24,6 +24,8 @@ import dev.ferry.stack.DiskSpec;
 import dev.ferry.stack.OpenDisk;
 import dev.ferry.stack.Stacks;
 import java.io.IOException;
+import java.lang.reflect.InvocationTargetException;
+import java.lang.reflect.Proxy;
 import java.nio.ByteBuffer;
 import java.nio.channels.FileChannel;
 import java.nio.file.Files;
@@ -38,6 +40,7 @@ import java.util.Map;
 import java.util.Objects;
 import java.util.Random;
 import java.util.concurrent.ConcurrentHashMap;
+import java.util.concurrent.CopyOnWriteArrayList;
 import java.util.concurrent.atomic.AtomicInteger;
 import java.util.function.Consumer;
 
@@ -67,6 +70,9 @@ final class World implements Catalog, AutoCloseable {
 
     /** Told of each record when it is durable, by the thread of the move. */
     volatile Consumer<MoveRecord> whenWritten = record -> {};
+
+    /** Every bound that a carrier was given, such as {@code vm1 1024}. */
+    final List<String> rates = new CopyOnWriteArrayList<>();
 
     boolean direct;
     /** A target is given up after so long that no busy machine is taken for one that hangs. */
@@ -131,8 +137,10 @@ final class World implements Catalog, AutoCloseable {
     }
 
     private MigrationEngine engineOf(Stacks on) throws IOException {
-        Carrier.Factory mirrors = (disk, target, events) -> new MirrorCarrier(
-                disk, target, events, mirror, new CopierSettings(4, 64 << 10, 0), Thread::startVirtualThread);
+        Carrier.Factory mirrors = (disk, target, events) -> writingDownRates(
+                disk.name(),
+                new MirrorCarrier(
+                        disk, target, events, mirror, new CopierSettings(4, 64 << 10, 0), Thread::startVirtualThread));
         Journals journals = new CutJournals(new FileJournals(directory.resolve("journal")));
         return new MigrationEngine(
                 journals,
@@ -141,6 +149,20 @@ final class World implements Catalog, AutoCloseable {
                 mirrors,
                 InstantSource.system(),
                 Thread.ofVirtual().factory());
+    }
+
+    private Carrier writingDownRates(String disk, Carrier real) {
+        return (Carrier) Proxy.newProxyInstance(
+                World.class.getClassLoader(), new Class<?>[] {Carrier.class}, (self, method, arguments) -> {
+                    if (method.getName().equals("rate")) {
+                        rates.add(disk + " " + arguments[0]);
+                    }
+                    try {
+                        return method.invoke(real, arguments);
+                    } catch (InvocationTargetException refused) {
+                        throw refused.getCause();
+                    }
+                });
     }
 
     /** Adds a datastore. */

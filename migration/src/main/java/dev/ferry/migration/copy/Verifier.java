@@ -18,7 +18,7 @@ import org.jspecify.annotations.Nullable;
 /**
  * Proves that both sides of a mirror hold the same bytes, while the guest writes: reads each region from both under a lock
  * of that region, and compares and digests them on other threads. What is equal once stays equal, for the mirror keeps
- * it so. A range that both sides call zeroes is not read.
+ * it so. A range that both sides call zeroes is not read, and does not count against the rate.
  *
  * <p>The digest is a tree: SHA-256 over the SHA-256 of each region, in order. Thread: the loop's.
  */
@@ -33,8 +33,11 @@ public final class Verifier {
     private final List<VerifySlot> slots = new ArrayList<>();
     private final List<VerifySlot> repeats = new ArrayList<>();
     private final List<DifferingRange> differences = new ArrayList<>();
+    private final TokenBucket bucket;
     private final Runnable turn = this::turn;
+    private final Runnable wake = this::wake;
 
+    private Loop.@Nullable Timer timer;
     private @Nullable VerifyListener listener;
     private @Nullable BlockError failure;
     private boolean turnDue;
@@ -49,6 +52,7 @@ public final class Verifier {
         this.buffers = buffers;
         this.workers = workers;
         this.settings = settings;
+        this.bucket = new TokenBucket(0, loop.nanoTime());
     }
 
     /** Begins. Every region should be copied; one that is not fails the verification with {@link ErrorKind#BUSY}. */
@@ -78,6 +82,18 @@ public final class Verifier {
         }
     }
 
+    /**
+     * Bounds the bytes that are read of each side.
+     *
+     * @param bytesPerSecond 0: no bound
+     */
+    public void rate(long bytesPerSecond) {
+        Invariant.that(bytesPerSecond >= 0, "rate of a verifier");
+        bucket.rate(bytesPerSecond, loop.nanoTime());
+        cancelTimer();
+        schedule();
+    }
+
     /** Bytes compared so far. */
     public long verifiedBytes() {
         return verifiedBytes;
@@ -91,6 +107,10 @@ public final class Verifier {
 
     void onLoop(Runnable command) {
         loop.execute(command);
+    }
+
+    void reads(long bytes) {
+        bucket.take(bytes);
     }
 
     void compared() {
@@ -123,6 +143,19 @@ public final class Verifier {
         }
     }
 
+    private void wake() {
+        timer = null;
+        schedule();
+    }
+
+    private void cancelTimer() {
+        Loop.Timer waiting = timer;
+        if (waiting != null) {
+            waiting.cancel();
+            timer = null;
+        }
+    }
+
     private void turn() {
         turnDue = false;
         if (listener == null) {
@@ -145,10 +178,18 @@ public final class Verifier {
         }
         // Slots that end inline ask for another turn, so that the rest of the loop has its own.
         for (VerifySlot slot : slots) {
-            if (slot.isFree() && next < mirror.regions() && failure == null) {
+            if (slot.isFree() && next < mirror.regions() && failure == null && mayBegin()) {
                 slot.verify(next++);
             }
         }
+    }
+
+    private boolean mayBegin() {
+        long wait = bucket.waitNanos(loop.nanoTime());
+        if (wait > 0 && timer == null) {
+            timer = loop.schedule(wait, wake);
+        }
+        return wait == 0;
     }
 
     /** Takes digests into the trees, in the order of regions. */
@@ -197,6 +238,7 @@ public final class Verifier {
     }
 
     private VerifyListener end() {
+        cancelTimer();
         slots.forEach(VerifySlot::releaseBuffers);
         slots.clear();
         VerifyListener told = Objects.requireNonNull(listener);

@@ -135,6 +135,7 @@ final class VerifySlot extends RegionHold implements Completion {
             case TARGET_MAP -> map(Step.TARGET_MAP, Step.COMPARE);
             case READ_SOURCE -> {
                 step = Step.READ_TARGET;
+                verifier.reads(length);
                 mirror.source().read(offset, sourceBytes, 0, length, this);
             }
             case READ_TARGET -> {

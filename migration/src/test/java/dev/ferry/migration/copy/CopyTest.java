@@ -149,8 +149,14 @@ class CopyTest {
     private @Nullable BlockError verifyFailure;
 
     private void verify(Mirror mirror) {
+        startVerifier(mirror, 0);
+        loop.run();
+    }
+
+    private Verifier startVerifier(Mirror mirror, long bytesPerSecond) {
         verified = null;
         Verifier verifier = new Verifier(loop, mirror, BUFFERS, Runnable::run, new VerifierSettings(3, 8));
+        verifier.rate(bytesPerSecond);
         verifier.start(new VerifyListener() {
             @Override
             public void verified(VerifyResult result) {
@@ -162,7 +168,31 @@ class CopyTest {
                 verifyFailure = why;
             }
         });
+        return verifier;
+    }
+
+    @Test
+    void whatIsReadToBeComparedKeepsToTheRateAndWhatIsNotReadIsFree() {
+        source.fill(0, filled(3 << 20, 1));
+        Mirror mirror = mirror(true);
+        copier(mirror, 0).start(ends::add);
         loop.run();
+        Verifier verifier = startVerifier(mirror, 1 << 20);
+        loop.runFor(1_000_000_000);
+        assertThat(verifier.verifiedBytes())
+                .isBetween((1L << 20) - 4 * REGION, (1L << 20) + (1L << 20) / 20 + 4 * REGION);
+        loop.runFor(2_100_000_000L);
+        assertThat(verified).as("a last MiB of zeroes takes no time").isNotNull();
+        Verifier hurried = startVerifier(mirror, 1 << 10);
+        loop.runFor(1_000_000_000);
+        hurried.rate(0);
+        loop.runFor(1_000_000);
+        assertThat(verified).isNotNull();
+        Verifier stopped = startVerifier(mirror, 1 << 10);
+        loop.runFor(1_000_000_000);
+        stopped.stop();
+        loop.run();
+        assertThat(java.util.Objects.requireNonNull(verifyFailure).kind()).isEqualTo(ErrorKind.CANCELLED);
     }
 
     @Test

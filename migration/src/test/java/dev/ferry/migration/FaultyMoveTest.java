@@ -1,0 +1,265 @@
+package dev.ferry.migration;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import dev.ferry.block.BlockException;
+import dev.ferry.block.ErrorKind;
+import dev.ferry.block.IoBuffer;
+import dev.ferry.image.Provisioning;
+import dev.ferry.migration.FlakyDevice.Mood;
+import dev.ferry.stack.OnLoop;
+import dev.ferry.stack.OpenDisk;
+import dev.ferry.testkit.Requires;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.time.Duration;
+import java.util.List;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.TimeUnit;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.EnumSource;
+
+/** Whatever fails during a move, it does not reach the guest, and nothing of it is left behind. */
+class FaultyMoveTest extends EngineRig {
+    @Test
+    void aFullTargetParksTheMoveAndResumeCopiesTheRest() throws Exception {
+        byte[] content = world.disk("vm1", SIZE, Provisioning.THIN, 16);
+        OpenDisk disk = world.openDisk("vm1");
+        Guest guest = new Guest(disk, content, 17).start();
+        String id = engine.start(slowly("vm1", "fast", 2 * SLOW)).id();
+        await(id, status -> status.doneBytes() > 500_000);
+        world.file(".vm1.raw.partial").mood = Mood.FULL;
+        MigrationStatus parked = await(id, status -> status.state() == MigrationState.PARKED);
+        assertThat(parked.error()).contains("no space left").doesNotContain("\n");
+        guest.goOn(300);
+        world.file(".vm1.raw.partial").mood = Mood.WELL;
+        engine.rate(id, 0);
+        assertThat(engine.resume(id).error()).isNull();
+        assertDone(id);
+        guest.goOn(50);
+        guest.stop();
+        disk.flush();
+        guest.check(world.path("vm1"));
+    }
+
+    @Test
+    void aFileSystemThatFillsUpParksTheMoveUntilThereIsRoom() throws Exception {
+        Path small = Files.createDirectory(directory.resolve("small"));
+        Requires.program("mount");
+        Requires.that(run("mount", "-t", "tmpfs", "-o", "size=8m", "ferry-test", small.toString()), "root, to mount");
+        try {
+            world.add("small", small);
+            byte[] content = world.disk("vm1", SIZE, Provisioning.THIN, 29);
+            OpenDisk disk = world.openDisk("vm1");
+            Guest guest = new Guest(disk, content, 29).start();
+            String id = engine.start(slowly("vm1", "small", SLOW)).id();
+            await(id, status -> status.doneBytes() > 0);
+            Path filler = small.resolve("filler");
+            assertThat(run("dd", "if=/dev/zero", "of=" + filler, "bs=64k", "count=96"))
+                    .isTrue();
+            engine.rate(id, 0);
+            MigrationStatus parked = await(id, status -> status.state() == MigrationState.PARKED);
+            assertThat(parked.error()).contains("no space left on device");
+            guest.goOn(100);
+            Files.delete(filler);
+            engine.resume(id);
+            assertDone(id);
+            guest.goOn(50);
+            guest.stop();
+            disk.flush();
+            guest.check(world.path("vm1"));
+            world.stacks.release(disk);
+        } finally {
+            run("umount", "-l", small.toString());
+        }
+    }
+
+    private static boolean run(String... command) throws Exception {
+        Process process = new ProcessBuilder(command).redirectErrorStream(true).start();
+        process.getInputStream().readAllBytes();
+        return process.waitFor() == 0;
+    }
+
+    @Test
+    void aSourceThatCannotBeMadeDurableEndsTheMove() throws Exception {
+        world.disk("vm1", SIZE, Provisioning.THIN, 30);
+        world.openDisk("vm1");
+        String id = engine.start(slowly("vm1", "fast", SLOW)).id();
+        await(id, status -> status.doneBytes() > 0);
+        world.file("vm1.raw").mood = Mood.NO_FLUSHES;
+        engine.rate(id, 0);
+        MigrationStatus failed = ended(id);
+        assertThat(failed.state()).as(failed.toString()).isEqualTo(MigrationState.FAILED);
+        assertThat(failed.error()).contains("flush on");
+        assertThat(world.names("fast")).isEmpty();
+    }
+
+    @Test
+    void aSourceThatDoesNotComeToRestIsSwitchedLater() throws Exception {
+        byte[] content = world.disk("vm1", SIZE, Provisioning.THIN, 31);
+        OpenDisk disk = world.openDisk("vm1");
+        FlakyDevice source = world.file("vm1.raw");
+        CompletableFuture<Boolean> read = new CompletableFuture<>();
+        world.whenWritten = record -> {
+            if (record.phase() == Phase.SWITCH && source.mood == Mood.WELL) {
+                world.whenWritten = later -> {};
+                hang(disk, source, read);
+            }
+        };
+        String id = engine.start(MigrationRequest.of("vm1", "fast")).id();
+        await(id, status -> status.phase() == Phase.SWITCH);
+        MigrationStatus waiting = engine.await(id, Duration.ofMillis(1500));
+        assertThat(waiting.disks().getFirst().switched()).isFalse();
+        OnLoop.run(disk.loop().loop(), source::wakeUp);
+        assertThat(read.get(20, TimeUnit.SECONDS)).isTrue();
+        assertDone(id);
+        assertThat(Files.readAllBytes(world.path("vm1"))).isEqualTo(content);
+    }
+
+    /** A read of the guest that the source does not answer. */
+    private static void hang(OpenDisk disk, FlakyDevice source, CompletableFuture<Boolean> read) {
+        IoBuffer buffer = IoBuffer.allocate(4096);
+        disk.loop().loop().execute(() -> {
+            source.mood = Mood.SILENT;
+            disk.front().read(0, buffer, 0, 4096, error -> read.complete(error == null));
+            source.mood = Mood.WELL;
+        });
+    }
+
+    @ParameterizedTest
+    @EnumSource(
+            value = Mood.class,
+            names = {"NO_CHANGES", "NO_FLUSHES", "FULL", "SILENT"})
+    void aTargetThatFailsNeverReachesTheGuest(Mood mood) throws Exception {
+        if (mood == Mood.SILENT) {
+            world.mirror = World.withStallMax(Duration.ofMillis(400));
+        }
+        byte[] content = world.disk("vm1", SIZE, Provisioning.THIN, 17);
+        OpenDisk disk = world.openDisk("vm1");
+        Guest guest = new Guest(disk, content, 18).start();
+        String id = engine.start(slowly("vm1", "fast", 2 * SLOW)).id();
+        await(id, status -> status.doneBytes() > 200_000);
+        world.file(".vm1.raw.partial").mood = mood;
+        engine.rate(id, 0);
+        MigrationStatus parked = await(id, status -> status.state() == MigrationState.PARKED);
+        assertThat(parked.error()).contains("the target is lost");
+        guest.goOn(100);
+        if (mood == Mood.SILENT) {
+            refused(ErrorKind.UNAVAILABLE, "has not answered", () -> engine.resume(id));
+        }
+        assertCancelled(engine.cancel(id), guest, disk);
+    }
+
+    @Test
+    void aTargetThatComesBackIsTakenUpAgain() throws Exception {
+        world.mirror = World.withStallMax(Duration.ofSeconds(2));
+        byte[] content = world.disk("vm1", SIZE, Provisioning.THIN, 18);
+        OpenDisk disk = world.openDisk("vm1");
+        Guest guest = new Guest(disk, content, 19).start();
+        String id = engine.start(slowly("vm1", "fast", 4 * SLOW)).id();
+        await(id, status -> status.doneBytes() > 200_000);
+        FlakyDevice target = world.file(".vm1.raw.partial");
+        target.mood = Mood.SILENT;
+        await(id, status -> status.state() == MigrationState.PARKED);
+        guest.goOn(100);
+        OnLoop.run(disk.loop().loop(), target::wakeUp);
+        await(id, status -> resumed(id));
+        assertDone(id);
+        guest.goOn(50);
+        guest.stop();
+        disk.flush();
+        guest.check(world.path("vm1"));
+    }
+
+    private boolean resumed(String id) {
+        try {
+            return engine.resume(id).state() != MigrationState.PARKED;
+        } catch (BlockException e) {
+            assertThat(e.kind()).isEqualTo(ErrorKind.UNAVAILABLE);
+            return false;
+        }
+    }
+
+    @Test
+    void aSourceThatCannotBeReadEndsTheMoveWithOneLine() throws Exception {
+        world.disk("vm1", SIZE, Provisioning.THIN, 19);
+        world.openDisk("vm1");
+        String id = engine.start(slowly("vm1", "fast", SLOW)).id();
+        await(id, status -> status.doneBytes() > 0);
+        world.file("vm1.raw").mood = Mood.NO_READS;
+        engine.rate(id, 0);
+        MigrationStatus failed = ended(id);
+        assertThat(failed.state()).isEqualTo(MigrationState.FAILED);
+        assertThat(failed.error()).contains("read of").doesNotContain("\n");
+        assertThat(world.names("fast")).isEmpty();
+        assertThat(world.names("slow")).containsExactly("vm1.raw");
+    }
+
+    @Test
+    void aJournalThatFailsAtTheDecisionParksTheMove() throws Exception {
+        byte[] content = world.disk("vm1", SIZE, Provisioning.THIN, 20);
+        OpenDisk disk = world.openDisk("vm1");
+        Guest guest = new Guest(disk, content, 20).start();
+        world.decisionFails = true;
+        String id = engine.start(MigrationRequest.of("vm1", "fast")).id();
+        MigrationStatus parked = await(id, status -> status.state() == MigrationState.PARKED);
+        assertThat(parked.error()).contains("journal of m1");
+        guest.goOn(100);
+        world.decisionFails = false;
+        engine.resume(id);
+        assertDone(id);
+        guest.goOn(50);
+        guest.stop();
+        disk.flush();
+        guest.check(world.path("vm1"));
+    }
+
+    @Test
+    void aMoveWhoseDecisionIsInDoubtCanBeCancelledOnceTheJournalSaysSo() throws Exception {
+        byte[] content = world.disk("vm1", SIZE, Provisioning.THIN, 21);
+        OpenDisk disk = world.openDisk("vm1");
+        Guest guest = new Guest(disk, content, 21).start();
+        world.decisionFails = true;
+        world.rewriteFails = true;
+        String id = engine.start(MigrationRequest.of("vm1", "fast")).id();
+        await(id, status -> status.state() == MigrationState.PARKED);
+        refused(ErrorKind.IO, "journal of m1", () -> engine.cancel(id));
+        refused(ErrorKind.IO, "journal of m1", () -> engine.resume(id));
+        guest.goOn(50);
+        assertThat(engine.find(id).state()).isEqualTo(MigrationState.PARKED);
+        world.rewriteFails = false;
+        assertCancelled(engine.cancel(id), guest, disk);
+    }
+
+    @Test
+    void anInventoryThatFailsKeepsTheSourceUntilItIsCommitted() throws Exception {
+        byte[] content = world.disk("vm1", SIZE, Provisioning.THIN, 22);
+        Path source = world.path("vm1");
+        world.inventoryFails = true;
+        String id = engine.start(MigrationRequest.of("vm1", "fast")).id();
+        MigrationStatus switched = ended(id);
+        assertThat(switched.state()).isEqualTo(MigrationState.SWITCHED);
+        assertThat(switched.error()).contains("inventory").contains("ferry migration commit m1");
+        assertThat(source).exists();
+        refused(ErrorKind.BUSY, "committed first", () -> engine.start(MigrationRequest.of("vm1", "third")));
+        refused(ErrorKind.IO, "inventory", () -> engine.commit(id));
+        world.inventoryFails = false;
+        assertThat(engine.commit(id).state()).isEqualTo(MigrationState.DONE);
+        assertThat(source).doesNotExist();
+        assertThat(Files.readAllBytes(world.path("vm1"))).isEqualTo(content);
+    }
+
+    @Test
+    void aGuestThatNeverRestsIsMovedAllTheSame() throws Exception {
+        byte[] content = world.disk("vm1", World.MIB, Provisioning.THIN, 23);
+        OpenDisk disk = world.openDisk("vm1");
+        Guest guest = new Guest(disk, content, 22).start();
+        for (String datastore : List.of("fast", "slow", "fast", "slow")) {
+            assertDone(engine.start(MigrationRequest.of("vm1", datastore)).id());
+        }
+        guest.stop();
+        disk.flush();
+        guest.check(world.path("vm1"));
+    }
+}
