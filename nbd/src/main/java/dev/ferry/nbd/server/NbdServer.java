@@ -196,15 +196,21 @@ public final class NbdServer implements ServerHandshake.Catalog {
     /** A client has chosen; its connection moves to where its export lives. */
     void greeted(Greeting greeting, int socket, SessionTerms terms, byte[] early) {
         greetings.remove(greeting);
-        ExportEntry entry = exports.get(terms.export().name());
-        if (entry == null || entry.facts() != terms.export()) {
-            // It has gone since, or another disk has its name now: this client was told of the old one.
+        ExportEntry entry = exportOf(terms);
+        if (entry == null) {
             Linux.close(socket);
             connectionClosed();
             return;
         }
         ConnectionMemory taken = memory.take();
         entry.export().loop().execute(() -> entry.enter(socket, terms, early, settings, taken));
+    }
+
+    /** What a client was told of; null if it has gone since, though another disk may have its name now. */
+    @Nullable
+    ExportEntry exportOf(SessionTerms terms) {
+        ExportEntry entry = exports.get(terms.export().name());
+        return entry != null && entry.facts() == terms.export() ? entry : null;
     }
 
     void turnedAway(Greeting greeting) {

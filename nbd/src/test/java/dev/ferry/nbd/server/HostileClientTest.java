@@ -3,6 +3,7 @@ package dev.ferry.nbd.server;
 import static org.assertj.core.api.Assertions.assertThat;
 
 import dev.ferry.block.CheckedDevice;
+import dev.ferry.block.IoBuffer;
 import dev.ferry.nbd.wire.Bytes;
 import dev.ferry.nbd.wire.Nbd;
 import dev.ferry.nbd.wire.RawClient;
@@ -13,6 +14,7 @@ import java.nio.ByteBuffer;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Objects;
 import java.util.Random;
 import java.util.concurrent.TimeUnit;
 import org.junit.jupiter.api.Test;
@@ -129,6 +131,41 @@ class HostileClientTest {
             }
             rig.awaitNoConnections();
             rig.expectGoodService("disk");
+        }
+    }
+
+    @Test
+    void aClientIsChargedForTheBuffersThatItsRequestsTake() throws Exception {
+        int bound = 4 << 20;
+        int readBytes = (128 << 10) + 4096;
+        HeldDisk disk = new HeldDisk(new MemoryDisk(1 << 20));
+        try (ServerRig rig = new ServerRig(ServerSettings.DEFAULT.withBytesInFlightMax(bound))) {
+            IoBuffer sample = Objects.requireNonNull(rig.buffers().take(readBytes));
+            int takenBytes = sample.capacity();
+            sample.release();
+            assertThat(takenBytes)
+                    .as("buffers are larger than what is asked for")
+                    .isGreaterThan(readBytes * 3 / 2);
+            rig.export("disk", disk);
+            rig.onExportLoop(disk::hold);
+            try (RawClient client = rig.connect()) {
+                client.go("disk");
+                Bytes all = Bytes.empty();
+                int requests = bound / readBytes;
+                for (int i = 0; i < requests; i++) {
+                    all.request(0, Nbd.CMD_READ, i, 0, readBytes);
+                }
+                client.send(all);
+                ServerRig.await("as many as it may have", () -> disk.held() >= bound / takenBytes);
+                rig.onExportLoop(() -> {});
+                assertThat(disk.held()).isEqualTo(bound / takenBytes);
+                rig.onExportLoop(disk::release);
+                for (int i = 0; i < requests; i++) {
+                    assertThat(client.reply().error()).isZero();
+                }
+                client.disconnect();
+            }
+            rig.awaitNoConnections();
         }
     }
 

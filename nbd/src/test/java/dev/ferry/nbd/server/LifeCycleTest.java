@@ -6,16 +6,27 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 import dev.ferry.block.BlockException;
 import dev.ferry.block.ErrorKind;
 import dev.ferry.nbd.wire.Bytes;
+import dev.ferry.nbd.wire.ExportFacts;
 import dev.ferry.nbd.wire.Nbd;
 import dev.ferry.nbd.wire.RawClient;
+import dev.ferry.nbd.wire.SessionTerms;
+import dev.ferry.reactor.Sockets;
 import dev.ferry.testkit.MemoryDisk;
 import java.io.IOException;
+import java.net.StandardProtocolFamily;
+import java.net.UnixDomainSocketAddress;
+import java.nio.ByteBuffer;
+import java.nio.channels.ServerSocketChannel;
+import java.nio.channels.SocketChannel;
+import java.nio.file.Path;
 import java.time.Duration;
+import java.util.Objects;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.TimeUnit;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
+import org.junit.jupiter.api.io.TempDir;
 
 /** Exports, listeners and servers that come and go while clients are at work. */
 @Timeout(60)
@@ -71,6 +82,41 @@ class LifeCycleTest {
                 rig.server().remove("disk", gone::countDown);
                 assertThat(gone.await(10, TimeUnit.SECONDS)).isTrue();
             }
+        }
+    }
+
+    @Test
+    void aClientDoesNotEnterADiskThatHasTakenTheNameOfTheOneItWasToldOf() throws Exception {
+        try (ServerRig rig = new ServerRig()) {
+            rig.export("disk", new MemoryDisk(8192));
+            ExportFacts told = Objects.requireNonNull(rig.server().find("disk"));
+            SessionTerms terms = new SessionTerms(told, true, -1);
+            assertThat(rig.server().exportOf(terms)).isNotNull();
+            rig.server().remove("disk", () -> {});
+            assertThat(rig.server().exportOf(terms)).isNull();
+            rig.export("disk", new MemoryDisk(4096));
+            assertThat(rig.server().exportOf(terms)).isNull();
+        }
+    }
+
+    @Test
+    void aConnectionThatComesWhileTheServerStopsIsClosedAndNotCounted(@TempDir Path folder) throws Exception {
+        Path path = folder.resolve("s");
+        try (ServerRig rig = new ServerRig();
+                ServerSocketChannel peers = ServerSocketChannel.open(StandardProtocolFamily.UNIX)) {
+            peers.bind(UnixDomainSocketAddress.of(path));
+            int late = Sockets.connectUnix(path);
+            SocketChannel peer = peers.accept();
+            CountDownLatch done = new CountDownLatch(1);
+            rig.server().shutdown(done::countDown);
+            assertThat(done.await(10, TimeUnit.SECONDS)).isTrue();
+            rig.markStopped();
+            rig.onExportLoop(() -> rig.server().accepted(rig.exportLoop(), late));
+            assertThat(peer.read(ByteBuffer.allocate(1)))
+                    .as("the end of the stream")
+                    .isEqualTo(-1);
+            assertThat(rig.server().connections()).isZero();
+            peer.close();
         }
     }
 
