@@ -39,6 +39,9 @@ class AllocationTest {
     private static final int WARM_UP_REQUESTS = 20_000;
     private static final int REQUESTS = 50_000;
 
+    private static final int LONG_BYTES = 128 << 10;
+    private static final long LONG_RUN_BYTES = 512L << 20;
+
     /** An object has a header of at least 8 bytes and takes 16. */
     private static final double BYTES_A_REQUEST_MAX = 8;
 
@@ -115,15 +118,17 @@ class AllocationTest {
 
     private static void assertNothingAllocated(Served served, NbdUri uri, int length) throws Exception {
         NbdClientDevice device = NbdClientDevice.open(served.clientLoop, uri, ClientSettings.DEFAULT);
-        run(served.clientLoop, device, length, WARM_UP_REQUESTS);
+        // Long requests are fewer, so that a run takes seconds.
+        int requests = length < LONG_BYTES ? REQUESTS : (int) (LONG_RUN_BYTES / length);
+        run(served.clientLoop, device, length, length < LONG_BYTES ? WARM_UP_REQUESTS : requests);
         double server = Double.MAX_VALUE;
         double client = Double.MAX_VALUE;
         for (int round = 0; round < ROUNDS_MAX && (server >= 1 || client >= 1); round++) {
             long serverBefore = allocatedBytes(served.loop);
             long clientBefore = allocatedBytes(served.clientLoop);
-            run(served.clientLoop, device, length, REQUESTS);
-            server = Math.min(server, (double) (allocatedBytes(served.loop) - serverBefore) / REQUESTS);
-            client = Math.min(client, (double) (allocatedBytes(served.clientLoop) - clientBefore) / REQUESTS);
+            run(served.clientLoop, device, length, requests);
+            server = Math.min(server, (double) (allocatedBytes(served.loop) - serverBefore) / requests);
+            client = Math.min(client, (double) (allocatedBytes(served.clientLoop) - clientBefore) / requests);
         }
         assertThat(OnLoop.await(served.clients(), device::close)).isNull();
         assertThat(server).as("bytes a request on the server's loop").isLessThan(BYTES_A_REQUEST_MAX);
@@ -150,6 +155,45 @@ class AllocationTest {
         try (Served served = new Served(kind)) {
             served.serve("disk", FileDevice.open(served.loop, file(), FileOptions.CACHED));
             assertNothingAllocated(served, served.unix("disk"), 4096);
+        }
+    }
+
+    @ParameterizedTest
+    @EnumSource(
+            value = EventLoops.Kind.class,
+            names = {"IO_URING", "EPOLL"})
+    void longRequestsToMemoryAllocateNothing(EventLoops.Kind kind) throws Exception {
+        try (Served served = new Served(kind)) {
+            served.serve("disk", new MemoryDevice(DISK_BYTES));
+            assertNothingAllocated(served, served.unix("disk"), LONG_BYTES);
+            assertNothingAllocated(served, served.tcp("disk"), 2 * LONG_BYTES);
+        }
+    }
+
+    /** Written through the loop, and on a unix socket sent from the page cache. */
+    @ParameterizedTest
+    @EnumSource(
+            value = EventLoops.Kind.class,
+            names = {"IO_URING", "EPOLL"})
+    void longRequestsToAFileAllocateNothing(EventLoops.Kind kind) throws Exception {
+        try (Served served = new Served(kind)) {
+            served.serve("disk", FileDevice.open(served.loop, file(), FileOptions.CACHED));
+            assertNothingAllocated(served, served.unix("disk"), LONG_BYTES);
+            assertNothingAllocated(served, served.unix("disk"), 4 * LONG_BYTES);
+            assertNothingAllocated(served, served.tcp("disk"), 2 * LONG_BYTES);
+        }
+    }
+
+    /** Nothing of O_DIRECT is inline: on epoll each request goes to a worker and comes back. */
+    @ParameterizedTest
+    @EnumSource(
+            value = EventLoops.Kind.class,
+            names = {"IO_URING", "EPOLL"})
+    void requestsPastThePageCacheAllocateNothing(EventLoops.Kind kind) throws Exception {
+        try (Served served = new Served(kind)) {
+            served.serve("disk", FileDevice.open(served.loop, file(), new FileOptions(false, true)));
+            assertNothingAllocated(served, served.unix("disk"), 4096);
+            assertNothingAllocated(served, served.unix("disk"), LONG_BYTES);
         }
     }
 

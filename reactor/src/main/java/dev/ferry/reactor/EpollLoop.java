@@ -236,22 +236,22 @@ final class EpollLoop extends ThreadLoop {
 
     @Override
     public void read(int file, long position, long address, int length, IoOperation operation) {
-        offload(() -> Linux.pread(file, address, length, position), operation);
+        WorkerTask.read(this, file, position, address, length, operation);
     }
 
     @Override
     public void write(int file, long position, long address, int length, IoOperation operation) {
-        offload(() -> Linux.pwrite(file, address, length, position), operation);
+        WorkerTask.write(this, file, position, address, length, operation);
     }
 
     @Override
     public void dataSync(int file, IoOperation operation) {
-        offload(() -> Linux.dataSync(file), operation);
+        WorkerTask.dataSync(this, file, operation);
     }
 
     @Override
     public void allocate(int file, int mode, long position, long length, IoOperation operation) {
-        offload(() -> Linux.allocate(file, mode, position, length), operation);
+        WorkerTask.allocate(this, file, mode, position, length, operation);
     }
 
     @Override

@@ -1,5 +1,7 @@
 package dev.ferry.reactor;
 
+import org.jspecify.annotations.Nullable;
+
 /**
  * One operation on an {@link EventLoop}, made once and used again: extend it, keep it, and hand it to the loop with each
  * submission. It may be in flight once at a time. Belongs to the loop's thread.
@@ -15,6 +17,9 @@ public abstract class IoOperation {
     int length;
     int done;
     long message;
+
+    @Nullable
+    WorkerTask task;
 
     /** What a socket operation is; decides what is tried when its socket is ready. */
     enum Kind {

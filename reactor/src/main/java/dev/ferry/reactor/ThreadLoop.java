@@ -173,23 +173,7 @@ abstract class ThreadLoop extends EventLoop {
 
     @Override
     public final void offload(BlockingWork work, IoOperation operation) {
-        operation.slot = OUTSIDE;
-        Workers.run(() -> {
-            int result;
-            try {
-                result = work.run();
-            } catch (RuntimeException defect) {
-                LOG.log(System.Logger.Level.ERROR, "blocking work failed", defect);
-                result = -Errno.EIO;
-            }
-            int outcome = result;
-            if (!closed) {
-                execute(() -> {
-                    operation.slot = -1;
-                    deliver(operation, outcome);
-                });
-            }
-        });
+        WorkerTask.other(this, work, operation);
     }
 
     @Override
