@@ -1,5 +1,6 @@
 package dev.ferry.bench;
 
+import dev.ferry.cli.Ending;
 import java.util.concurrent.Callable;
 import picocli.CommandLine;
 import picocli.CommandLine.Command;
@@ -16,6 +17,9 @@ public final class Bench {
     public static void main(String[] arguments) {
         System.exit(new CommandLine(new Bench())
                 .setExecutionExceptionHandler((exception, line, parsed) -> {
+                    if (Ending.hasBegun()) {
+                        Ending.await();
+                    }
                     line.getErr().println("ferry bench: " + message(exception));
                     return 1;
                 })

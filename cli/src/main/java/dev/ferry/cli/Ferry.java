@@ -133,6 +133,9 @@ public final class Ferry {
     }
 
     private static int failed(Screen screen, Exception problem) {
+        if (Ending.hasBegun()) {
+            Ending.await();
+        }
         switch (problem) {
             case ProblemException refused -> {
                 screen.error(oneLine(refused.getMessage()));

@@ -139,7 +139,7 @@ final class ServeCommand implements Callable<Integer> {
             Runtime.getRuntime().removeShutdownHook(hook);
         } catch (IllegalStateException running) {
             // It is what ends this process.
-            awaitQuietly(new CountDownLatch(1));
+            Ending.await();
         }
     }
 
@@ -154,7 +154,7 @@ final class ServeCommand implements Callable<Integer> {
             running.stop();
             Runtime.getRuntime().halt(Ferry.DONE);
         }));
-        awaitQuietly(new CountDownLatch(1));
+        Ending.await();
         return Ferry.DONE;
     }
 

@@ -20,6 +20,7 @@ import java.util.Comparator;
 import java.util.List;
 import java.util.concurrent.TimeUnit;
 import java.util.stream.Stream;
+import org.jspecify.annotations.Nullable;
 
 /** A host for a demonstration: a temporary directory with two datastores and a daemon of its own. Gone when closed. */
 final class DemoHost implements AutoCloseable {
@@ -28,36 +29,25 @@ final class DemoHost implements AutoCloseable {
     private static final long STOP_SECONDS_MAX = 15;
 
     private final Path directory;
-    private final Process serve;
+    private final DataDirectory data;
+    private final Path log;
     private final DaemonClient client;
+    private @Nullable Process serve;
     private boolean closed;
 
-    private DemoHost(Path directory, Process serve, DaemonClient client) {
+    private DemoHost(Path directory) {
         this.directory = directory;
-        this.serve = serve;
-        this.client = client;
+        this.data = DataDirectory.of(directory.resolve("data"));
+        this.log = directory.resolve("serve.log");
+        this.client = data.client();
     }
 
     static DemoHost start(Path parent) throws IOException, InterruptedException, ProblemException {
         Path directory = Files.createTempDirectory(parent, "ferry-demo-");
-        DataDirectory data = DataDirectory.of(directory.resolve("data"));
-        Path log = directory.resolve("serve.log");
-        Process serve;
-        try {
-            serve = new ProcessBuilder(Self.command(
-                            Self.Part.SUPERVISOR,
-                            List.of("serve", "--data", data.path().toString())))
-                    .redirectErrorStream(true)
-                    .redirectOutput(log.toFile())
-                    .start();
-        } catch (IOException failed) {
-            delete(directory);
-            throw failed;
-        }
-        DemoHost host = new DemoHost(directory, serve, data.client());
+        DemoHost host = new DemoHost(directory);
         Runtime.getRuntime().addShutdownHook(new Thread(host::close));
         try {
-            host.await(log);
+            host.await(host.launch());
             for (String name : List.of("fast", "slow")) {
                 Path path = Files.createDirectory(directory.resolve(name));
                 host.client.post("/v1/datastores", new DatastoreAdd(name, "dir", path.toString()), DatastoreView.class);
@@ -69,14 +59,28 @@ final class DemoHost implements AutoCloseable {
         }
     }
 
-    private void await(Path log) throws IOException, InterruptedException {
+    /** Nothing is started any more once the end of all this has begun. */
+    private synchronized Process launch() throws IOException {
+        if (closed) {
+            throw new IOException("interrupted");
+        }
+        List<String> arguments = List.of("serve", "--data", data.path().toString());
+        Process started = new ProcessBuilder(Self.command(Self.Part.SUPERVISOR, arguments))
+                .redirectErrorStream(true)
+                .redirectOutput(log.toFile())
+                .start();
+        serve = started;
+        return started;
+    }
+
+    private void await(Process started) throws IOException, InterruptedException {
         long sinceNanos = System.nanoTime();
         while (true) {
             try {
                 client.get("/v1/daemon", DaemonView.class);
                 return;
             } catch (ProblemException notYet) {
-                if (!serve.isAlive() || System.nanoTime() - sinceNanos > START_NANOS_MAX) {
+                if (!started.isAlive() || System.nanoTime() - sinceNanos > START_NANOS_MAX) {
                     String said = Files.readString(log).strip().replaceAll("\\s*\\R\\s*", " ");
                     throw new IOException("the daemon of the demonstration did not start: " + said, notYet);
                 }
@@ -103,6 +107,14 @@ final class DemoHost implements AutoCloseable {
         }
         closed = true;
         client.close();
+        Process started = serve;
+        if (started != null) {
+            end(started);
+        }
+        delete(directory);
+    }
+
+    private static void end(Process serve) {
         // Nothing here is worth being made durable: they end at once, the supervisor first, lest it start another
         // daemon.
         List<ProcessHandle> processes = new ArrayList<>(List.of(serve.toHandle()));
@@ -115,7 +127,6 @@ final class DemoHost implements AutoCloseable {
                     .completeOnTimeout(process, STOP_SECONDS_MAX, TimeUnit.SECONDS)
                     .join();
         }
-        delete(directory);
     }
 
     private static void delete(Path directory) {

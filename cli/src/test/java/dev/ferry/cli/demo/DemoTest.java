@@ -1,16 +1,26 @@
 package dev.ferry.cli.demo;
 
 import static org.assertj.core.api.Assertions.assertThat;
+import static org.awaitility.Awaitility.await;
+import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
 import dev.ferry.cli.Screen;
+import dev.ferry.cli.Self;
+import dev.ferry.reactor.Spawn;
 import java.io.ByteArrayOutputStream;
 import java.io.IOException;
 import java.io.PrintStream;
 import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.concurrent.TimeUnit;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
 import picocli.CommandLine;
 import tools.jackson.databind.JsonNode;
 import tools.jackson.databind.json.JsonMapper;
@@ -55,6 +65,47 @@ final class DemoTest {
                 .isEqualTo(report.path("targetDigest").asString());
         assertThat(report.path("wrongReads").asLong()).isZero();
         assertThat(directory).isEmptyDirectory();
+    }
+
+    /** At each of these words it works with something that has to be gone afterwards. */
+    @ParameterizedTest
+    @CsvSource({
+        "15, 143, starting a daemon",
+        "2, 130, filling a disk",
+        "15, 143, a guest begins",
+        "2, 130, the disk moves",
+    })
+    void interruptedItEndsAtOnceAndLeavesNothingBehind(int signal, int status, String words) throws Exception {
+        Path log = directory.resolve("demo.log");
+        Path work = Files.createDirectory(directory.resolve("work"));
+        List<String> command = new ArrayList<>(List.of("demo", "--size", "64M", "--rate", "1M", "--seconds", "4"));
+        command.addAll(List.of("--dir", work.toString()));
+        Process demo = new ProcessBuilder(Self.command(Self.Part.DAEMON, command))
+                .redirectErrorStream(true)
+                .redirectOutput(log.toFile())
+                .start();
+        await().atMost(60, TimeUnit.SECONDS)
+                .pollInterval(5, TimeUnit.MILLISECONDS)
+                .until(() -> Files.exists(log) && Files.readString(log).contains(words));
+        List<ProcessHandle> children = demo.descendants().toList();
+        assumeTrue(!ignores(demo, signal), "whoever started the tests has had signal " + signal + " ignored");
+        assertThat(Spawn.signal((int) demo.pid(), signal)).isTrue();
+        assertThat(demo.waitFor(20, TimeUnit.SECONDS)).isTrue();
+        assertThat(demo.exitValue()).isEqualTo(status);
+        assertThat(children).noneMatch(ProcessHandle::isAlive);
+        assertThat(work).isEmptyDirectory();
+        assertThat(Files.readString(log)).doesNotContain("ferry:");
+    }
+
+    /** As shells have it for what they run in the background; a JVM leaves it so. */
+    private static boolean ignores(Process process, int signal) throws IOException {
+        String mask = Files.readAllLines(Path.of("/proc/" + process.pid() + "/status")).stream()
+                .filter(line -> line.startsWith("SigIgn:"))
+                .findFirst()
+                .orElseThrow()
+                .substring("SigIgn:".length())
+                .strip();
+        return (Long.parseUnsignedLong(mask, 16) >> (signal - 1) & 1) != 0;
     }
 
     @Test
