@@ -125,7 +125,7 @@ public final class Datastore {
             if (Files.isDirectory(file, LinkOption.NOFOLLOW_LINKS)) {
                 throw failure(ErrorKind.INVALID, "delete disk " + disk, file + " is a directory");
             }
-            if (Files.deleteIfExists(file)) {
+            if (GradualDelete.delete(file)) {
                 DiskFiles.syncDirectory(directory);
             }
         } catch (BlockException e) {

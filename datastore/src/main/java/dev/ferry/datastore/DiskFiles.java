@@ -100,13 +100,13 @@ public final class DiskFiles {
     }
 
     /**
-     * Deletes a file, if it is that very one.
+     * Deletes a file, if it is that very one, and gives its room back so gradually that guests do not feel it.
      *
      * @return whether it was there
      */
     public static boolean delete(Path file, String identity) throws BlockException {
         try {
-            boolean there = is(file, identity) && Files.deleteIfExists(file);
+            boolean there = is(file, identity) && GradualDelete.delete(file);
             if (there) {
                 sync(file);
             }
@@ -126,7 +126,7 @@ public final class DiskFiles {
     public static void discardPartial(Path file) throws BlockException {
         Path partial = partialOf(file);
         try {
-            if (Files.deleteIfExists(partial)) {
+            if (GradualDelete.delete(partial)) {
                 sync(file);
             }
         } catch (IOException e) {
