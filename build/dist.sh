@@ -56,7 +56,8 @@ run_ferry() {
     [[ -f $dist/ferry.aot ]] && options+=(-XX:AOTCache="$dist/ferry.aot")
     case ${1-} in
         bench) main=dev.ferry.bench.Bench; shift ;;                  # a room above cli, with a main class of its own
-        nbd | demo) ;;                                               # these move data, and earn the better compiler
+        demo) ;;                                                     # it moves data, and earns the better compiler
+        nbd) [[ ${2-} == serve ]] || options+=(-XX:TieredStopAtLevel=1) ;; # so does a server; the other tools wait for the kernel
         serve)                                                       # the parent that holds the sockets, or, under systemd, the daemon
             [[ -n ${NOTIFY_SOCKET-} || " $* " == *" --no-supervisor "* ]] || options+=(-XX:TieredStopAtLevel=1 -Xms4m -Xmx16m)
             ;;

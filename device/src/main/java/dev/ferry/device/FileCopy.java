@@ -105,6 +105,7 @@ public final class FileCopy {
 
     private void work(Listener listener) {
         MemorySegment buffer = null;
+        DataRun run = new DataRun();
         while (failure.get() == 0) {
             long from = nextByte.getAndAdd(PIECE_BYTES);
             if (from >= sizeBytes) {
@@ -114,10 +115,10 @@ public final class FileCopy {
             if (!inKernel && buffer == null) {
                 buffer = Linux.pages().allocate(BUFFER_BYTES, 4096);
             }
-            int result = piece(from, end, buffer);
+            int result = piece(run, from, end, buffer);
             if (result == -Errno.EAGAIN) {
                 buffer = Linux.pages().allocate(BUFFER_BYTES, 4096);
-                result = piece(from, end, buffer);
+                result = piece(run, from, end, buffer);
             }
             if (result < 0) {
                 failure.compareAndSet(0, result);
@@ -127,24 +128,57 @@ public final class FileCopy {
     }
 
     /** Copies the data between two offsets; EAGAIN if that has to be done again with a buffer. */
-    private int piece(long from, long end, @Nullable MemorySegment buffer) {
+    private int piece(DataRun run, long from, long end, @Nullable MemorySegment buffer) {
         long position = from;
         while (position < end) {
-            long data = Linux.seek(source, position, Linux.SEEK_DATA);
-            if (data == -Errno.ENXIO || data >= end) {
+            int found = run.find(source, position);
+            if (found < 0) {
+                return found;
+            }
+            long data = Math.max(position, run.from);
+            if (data >= end) {
                 return 0;
             }
-            long hole = data < 0 ? data : Linux.seek(source, data, Linux.SEEK_HOLE);
-            if (hole < 0) {
-                return (int) hole;
-            }
-            position = Math.min(hole, end);
+            position = Math.min(run.end, end);
             int result = buffer == null ? inKernel(data, position) : through(buffer, data, position);
             if (result < 0) {
                 return result;
             }
         }
         return 0;
+    }
+
+    /**
+     * The data that a thread found last. To find its end a file system may look at every page of it, so that is asked once
+     * for each run and not for each piece.
+     */
+    private static final class DataRun {
+        /** Where the data begins at or after the offset that was asked for. */
+        private long from;
+
+        private long end;
+        private long asked;
+
+        /** Finds what data there is at an offset or next after it. */
+        int find(int file, long offset) {
+            if (offset >= asked && offset < end) {
+                return 0;
+            }
+            long data = Linux.seek(file, offset, Linux.SEEK_DATA);
+            if (data == -Errno.ENXIO) {
+                data = Long.MAX_VALUE;
+            } else if (data < 0) {
+                return (int) data;
+            }
+            long hole = data == Long.MAX_VALUE ? data : Linux.seek(file, data, Linux.SEEK_HOLE);
+            if (hole < 0) {
+                return (int) hole;
+            }
+            asked = offset;
+            from = data;
+            end = hole;
+            return 0;
+        }
     }
 
     private int inKernel(long from, long end) {
