@@ -84,6 +84,22 @@ public interface BlockDevice {
      */
     default void located(long offset, int length, long nanos) {}
 
+    /**
+     * How long the file at the bottom is now. Where it can grow, as the file of an image does, {@link Geometry#sizeBytes()}
+     * is the bound up to which it may; everywhere else they are the same.
+     */
+    default long lengthBytes() {
+        return geometry().sizeBytes();
+    }
+
+    /**
+     * Makes a file that can grow longer, by zeroes, or shorter. Durable after a flush, as a write is. No request beyond
+     * the new length may be in flight. What cannot change its length answers {@link ErrorKind#UNSUPPORTED}.
+     */
+    default void resize(long lengthBytes, Completion completion) {
+        completion.complete(BlockError.of(ErrorKind.UNSUPPORTED, toString(), "resize", "this device keeps its length"));
+    }
+
     /** Closes this device and those below it. No request may be in flight, and none may follow. Does not flush. */
     void close(Completion completion);
 }

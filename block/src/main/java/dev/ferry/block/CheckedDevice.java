@@ -155,6 +155,25 @@ public final class CheckedDevice implements BlockDevice {
     }
 
     @Override
+    public long lengthBytes() {
+        return next.lengthBytes();
+    }
+
+    @Override
+    public void resize(long lengthBytes, Completion completion) {
+        if (closed) {
+            completion.complete(BlockError.of(ErrorKind.CLOSED, name, "resize", "the device is closed"));
+        } else if (below.readOnly()) {
+            completion.complete(BlockError.of(ErrorKind.READ_ONLY, name, "resize", "the device is read-only"));
+        } else if (lengthBytes < 0 || lengthBytes > sizeBytes) {
+            completion.complete(
+                    BlockError.of(ErrorKind.INVALID, name, "resize", "outside its bound of " + sizeBytes + " bytes"));
+        } else {
+            next.resize(lengthBytes, completion);
+        }
+    }
+
+    @Override
     public void close(Completion completion) {
         if (closed) {
             completion.complete(null);

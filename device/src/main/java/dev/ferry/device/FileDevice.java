@@ -14,6 +14,7 @@ import dev.ferry.block.RequestFlags;
 import dev.ferry.reactor.Errno;
 import dev.ferry.reactor.EventLoop;
 import dev.ferry.reactor.FileFacts;
+import dev.ferry.reactor.IoOperation;
 import dev.ferry.reactor.Linux;
 import java.nio.file.Path;
 import org.jspecify.annotations.Nullable;
@@ -40,6 +41,9 @@ public final class FileDevice implements BlockDevice {
     private static final long WARY_NANOS = 50_000_000;
     private static final int PAGE_BYTES = 4096;
 
+    /** Bound on the length of a file that may grow; file systems have lower ones. */
+    private static final long GROWING_BYTES_MAX = 1L << 56;
+
     private final EventLoop loop;
     private final String name;
     private final int file;
@@ -48,6 +52,7 @@ public final class FileDevice implements BlockDevice {
     private final Geometry geometry;
     private final Capabilities capabilities;
     private final IoBuffer scratch = IoBuffer.allocate(PAGE_BYTES);
+    private long lengthBytes;
     private boolean readsWithoutWaiting = true;
     private boolean tellsPagesInMemory = true;
     private boolean zeroesRanges = true;
@@ -60,9 +65,11 @@ public final class FileDevice implements BlockDevice {
             int file,
             boolean direct,
             FileFacts facts,
+            long lengthBytes,
             Geometry geometry,
             Capabilities capabilities) {
         this.loop = loop;
+        this.lengthBytes = lengthBytes;
         this.name = name;
         this.file = file;
         this.direct = direct;
@@ -128,11 +135,13 @@ public final class FileDevice implements BlockDevice {
                     + " that O_DIRECT needs here; open it through the page cache";
             throw BlockError.of(ErrorKind.UNSUPPORTED, name, "open", detail).toException();
         }
-        Geometry geometry = new Geometry(sizeBytes, blockBytes, PAGE_BYTES, Geometry.MAX_TRANSFER_BYTES);
+        boolean grows = options.growing() && facts.regular();
+        long boundBytes = grows ? GROWING_BYTES_MAX : sizeBytes;
+        Geometry geometry = new Geometry(boundBytes, blockBytes, PAGE_BYTES, Geometry.MAX_TRANSFER_BYTES);
         boolean punches = !options.readOnly() && punchesHoles(file, facts, sizeBytes);
         Capabilities capabilities =
                 new Capabilities(options.readOnly(), false, punches, punches, punches, facts.regular(), false);
-        return new FileDevice(loop, name, file, options.direct(), facts, geometry, capabilities);
+        return new FileDevice(loop, name, file, options.direct(), facts, sizeBytes, geometry, capabilities);
     }
 
     private static int directBlockBytes(int file, FileFacts facts) {
@@ -265,6 +274,29 @@ public final class FileDevice implements BlockDevice {
         }
         range.set(file, offset);
         return true;
+    }
+
+    @Override
+    public long lengthBytes() {
+        return lengthBytes;
+    }
+
+    @Override
+    public void resize(long newLengthBytes, Completion completion) {
+        if (geometry.sizeBytes() != GROWING_BYTES_MAX) {
+            completion.complete(BlockError.of(ErrorKind.UNSUPPORTED, name, "resize", "it keeps its length"));
+            return;
+        }
+        IoOperation resized = new IoOperation() {
+            @Override
+            protected void completed(int result) {
+                if (result == 0) {
+                    lengthBytes = newLengthBytes;
+                }
+                completion.complete(result < 0 ? FileErrors.of(result, name, "resize") : null);
+            }
+        };
+        loop.offload(() -> Linux.truncate(file, newLengthBytes), resized);
     }
 
     @Override

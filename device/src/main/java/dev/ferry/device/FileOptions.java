@@ -5,8 +5,14 @@ package dev.ferry.device;
  *
  * @param readOnly no changes
  * @param direct past the page cache (O_DIRECT): what is acknowledged is on the device, and the host's memory stays free
+ * @param growing it may grow, as the file of an image does: its geometry is a bound, not its length
  */
-public record FileOptions(boolean readOnly, boolean direct) {
+public record FileOptions(boolean readOnly, boolean direct, boolean growing) {
+    /** A file that keeps its length. */
+    public FileOptions(boolean readOnly, boolean direct) {
+        this(readOnly, direct, false);
+    }
+
     /** Through the page cache, for reading and writing. */
     public static final FileOptions CACHED = new FileOptions(false, false);
 
@@ -14,6 +20,6 @@ public record FileOptions(boolean readOnly, boolean direct) {
     public static final FileOptions DIRECT = new FileOptions(false, true);
 
     public FileOptions asReadOnly() {
-        return new FileOptions(true, direct);
+        return new FileOptions(true, direct, growing);
     }
 }

@@ -137,6 +137,16 @@ public final class Aligner implements BlockDevice {
     }
 
     @Override
+    public long lengthBytes() {
+        return next.lengthBytes();
+    }
+
+    @Override
+    public void resize(long lengthBytes, Completion completion) {
+        next.resize(lengthBytes, completion);
+    }
+
+    @Override
     public void close(Completion completion) {
         next.close(completion);
     }

@@ -13,6 +13,8 @@ public final class MemoryDisk implements BlockDevice {
     private final Geometry geometry;
     private final Capabilities capabilities;
     private final SparseBytes content;
+    private final boolean growing;
+    private long lengthBytes;
     private long flushes;
 
     public MemoryDisk(long sizeBytes) {
@@ -20,6 +22,17 @@ public final class MemoryDisk implements BlockDevice {
     }
 
     public MemoryDisk(Geometry geometry, Capabilities capabilities) {
+        this(geometry, capabilities, false);
+    }
+
+    /** A file of no length that may grow up to {@code boundBytes}. */
+    public static MemoryDisk growing(long boundBytes) {
+        return new MemoryDisk(Geometry.ofBytes(boundBytes), Capabilities.ALL, true);
+    }
+
+    private MemoryDisk(Geometry geometry, Capabilities capabilities, boolean growing) {
+        this.growing = growing;
+        this.lengthBytes = growing ? 0 : geometry.sizeBytes();
         this.geometry = geometry;
         this.capabilities = capabilities;
         this.content = new SparseBytes(geometry.sizeBytes());
@@ -33,6 +46,7 @@ public final class MemoryDisk implements BlockDevice {
     /** Puts bytes there, past all that is above. */
     public void fill(long offset, byte[] bytes) {
         content.write(offset, bytes);
+        lengthBytes = Math.max(lengthBytes, offset + bytes.length);
     }
 
     public long allocatedBytes() {
@@ -63,6 +77,7 @@ public final class MemoryDisk implements BlockDevice {
     @Override
     public void write(long offset, IoBuffer buffer, int at, int length, int flags, Completion completion) {
         content.write(offset, buffer, at, length);
+        lengthBytes = Math.max(lengthBytes, offset + length);
         completion.complete(null);
     }
 
@@ -87,6 +102,24 @@ public final class MemoryDisk implements BlockDevice {
     @Override
     public void extents(long offset, long length, ExtentSink sink, Completion completion) {
         content.extents(offset, length, sink);
+        completion.complete(null);
+    }
+
+    @Override
+    public long lengthBytes() {
+        return lengthBytes;
+    }
+
+    @Override
+    public void resize(long newLengthBytes, Completion completion) {
+        if (!growing) {
+            BlockDevice.super.resize(newLengthBytes, completion);
+            return;
+        }
+        if (newLengthBytes < lengthBytes) {
+            content.zero(newLengthBytes, lengthBytes - newLengthBytes, true);
+        }
+        lengthBytes = newLengthBytes;
         completion.complete(null);
     }
 

@@ -26,10 +26,15 @@ public final class RandomLoad {
 
     /** @param device one that reads as zeroes so far, behind the checked boundary */
     public RandomLoad(Loop loop, BlockDevice device, long seed) {
+        this(loop, device, seed, new byte[Math.toIntExact(device.geometry().sizeBytes())]);
+    }
+
+    /** @param content what the device reads as so far; kept up to date */
+    public RandomLoad(Loop loop, BlockDevice device, long seed, byte[] content) {
         this.loop = loop;
         this.device = device;
         this.random = new SplittableRandom(seed);
-        this.model = new byte[Math.toIntExact(device.geometry().sizeBytes())];
+        this.model = content;
         this.block = device.geometry().blockSizeBytes();
     }
 

@@ -21,7 +21,8 @@ import org.jspecify.annotations.Nullable;
  * <p>The fault model. Requests end after a random time, in any order, some of them inline. A write takes its bytes in two
  * halves, at two instants before it ends; a read likewise, so that both see what others do meanwhile. A request may fail:
  * a change that fails has been made in part. A request may stall for ever, or until it is let go. When power is lost,
- * each change that was not flushed is kept or lost, one independently of the other. Bytes do not rot.
+ * each change that was not flushed is kept or lost, one independently of the other; so is a change of length. Bytes do
+ * not rot.
  */
 public final class SimDisk implements BlockDevice {
     private static final int INLINE_ONE_IN = 6;
@@ -37,12 +38,27 @@ public final class SimDisk implements BlockDevice {
     private final List<Runnable> stalled = new ArrayList<>();
     private SparseBytes content;
     private SparseBytes durable;
+    private final boolean growing;
+    private long lengthBytes;
+    private long durableLengthBytes;
     private int errorsPerMillion;
     private int stallsPerMillion;
     private int inFlight;
 
     /** @param latencyNanos how long a request takes, in the mean; some take thirty times as long */
     public SimDisk(String name, Loop loop, long seed, Geometry geometry, long latencyNanos) {
+        this(name, loop, seed, geometry, latencyNanos, false);
+    }
+
+    /** A file of no length that may grow up to {@code boundBytes}. */
+    public static SimDisk growing(String name, Loop loop, long seed, long boundBytes, long latencyNanos) {
+        return new SimDisk(name, loop, seed, Geometry.ofBytes(boundBytes), latencyNanos, true);
+    }
+
+    private SimDisk(String name, Loop loop, long seed, Geometry geometry, long latencyNanos, boolean growing) {
+        this.growing = growing;
+        this.lengthBytes = growing ? 0 : geometry.sizeBytes();
+        this.durableLengthBytes = lengthBytes;
         this.name = name;
         this.loop = loop;
         this.random = new SplittableRandom(seed);
@@ -115,6 +131,8 @@ public final class SimDisk implements BlockDevice {
     public void fill(long offset, byte[] bytes) {
         content.write(offset, bytes);
         durable.write(offset, bytes);
+        lengthBytes = Math.max(lengthBytes, offset + bytes.length);
+        durableLengthBytes = Math.max(durableLengthBytes, offset + bytes.length);
     }
 
     public long allocatedBytes() {
@@ -129,7 +147,18 @@ public final class SimDisk implements BlockDevice {
             }
         }
         unflushed.clear();
+        if (random.nextBoolean()) {
+            durableLengthBytes = lengthBytes;
+        }
+        lengthBytes = durableLengthBytes;
+        cut(durable, lengthBytes);
         content = durable.copy();
+    }
+
+    private void cut(SparseBytes bytes, long length) {
+        if (length < geometry.sizeBytes()) {
+            bytes.zero(length, geometry.sizeBytes() - length, true);
+        }
     }
 
     // ---- the device
@@ -168,6 +197,7 @@ public final class SimDisk implements BlockDevice {
                     content.write(offset + half, buffer, at + half, length - half);
                     byte[] bytes = new byte[length];
                     buffer.copyTo(at, bytes, 0, length);
+                    lengthBytes = Math.max(lengthBytes, offset + length);
                     changed(new Unflushed(offset, length, bytes, false), flags);
                 },
                 completion);
@@ -223,6 +253,7 @@ public final class SimDisk implements BlockDevice {
     @Override
     public void flush(Completion completion) {
         List<Unflushed> covered = List.copyOf(unflushed);
+        long coveredLength = lengthBytes;
         submit(
                 "flush",
                 0,
@@ -233,6 +264,31 @@ public final class SimDisk implements BlockDevice {
                         change.applyTo(durable);
                     }
                     unflushed.removeIf(change -> change.settled);
+                    durableLengthBytes = coveredLength;
+                    cut(durable, coveredLength);
+                },
+                completion);
+    }
+
+    @Override
+    public long lengthBytes() {
+        return lengthBytes;
+    }
+
+    @Override
+    public void resize(long newLengthBytes, Completion completion) {
+        if (!growing) {
+            BlockDevice.super.resize(newLengthBytes, completion);
+            return;
+        }
+        submit(
+                "resize",
+                0,
+                0,
+                () -> {},
+                () -> {
+                    lengthBytes = newLengthBytes;
+                    cut(content, newLengthBytes);
                 },
                 completion);
     }
