@@ -1,0 +1,165 @@
+package dev.ferry.image.qcow2;
+
+import static dev.ferry.image.qcow2.Qcow2Layout.*;
+
+import dev.ferry.block.BlockDevice;
+import dev.ferry.block.BlockError;
+import dev.ferry.block.Completion;
+import dev.ferry.block.ExtentSink;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * The answer to one question for extents: goes through the map, asks the backing file where there is nothing, and stops
+ * early after a number of them.
+ */
+final class ExtentWalk extends Waiter implements Completion {
+    private static final int EXTENTS_MAX = 2048;
+    private static final int SLICES_MAX = 256;
+    private static final int NOTHING = -1;
+
+    private final Qcow2Device device;
+    private final ExtentSink sink;
+    private final Completion completion;
+    private final long end;
+    private long position;
+    private long extentFrom;
+    private int extentState = NOTHING;
+    private int extents;
+    private int slices;
+    private long belowReached;
+    private boolean advancing;
+    private boolean again;
+    private @Nullable BlockError error;
+
+    ExtentWalk(Qcow2Device device, long offset, long length, ExtentSink sink, Completion completion) {
+        this.device = device;
+        this.sink = sink;
+        this.completion = completion;
+        this.position = offset;
+        this.extentFrom = offset;
+        this.end = offset + length;
+    }
+
+    void advance() {
+        again = true;
+        if (advancing) {
+            return;
+        }
+        advancing = true;
+        boolean done = false;
+        while (again && !done) {
+            again = false;
+            done = error != null || step();
+        }
+        advancing = false;
+        if (done) {
+            if (error == null) {
+                emit();
+            }
+            completion.complete(error);
+        }
+    }
+
+    @Override
+    void resume(@Nullable BlockError problem) {
+        error = problem;
+        advance();
+    }
+
+    @Override
+    void mapWritten(@Nullable BlockError problem) {
+        throw new IllegalStateException("a question does not wait for the map");
+    }
+
+    /** The backing file has answered. */
+    @Override
+    public void complete(@Nullable BlockError problem) {
+        error = problem;
+        position = belowReached;
+        advance();
+    }
+
+    private boolean step() {
+        while (position < end && extents < EXTENTS_MAX && slices < SLICES_MAX) {
+            long cluster = position >>> device.clusterBits;
+            int table = (int) (cluster >>> device.tableBits);
+            if (!device.l1.present(table)) {
+                long tableEnd = ((cluster >>> device.tableBits) + 1) << (device.tableBits + device.clusterBits);
+                if (unallocated(Math.min(end, tableEnd))) {
+                    return false;
+                }
+                continue;
+            }
+            MapSlice slice = device.cache.slice(cluster >>> device.sliceBits, this);
+            if (slice == null) {
+                return false;
+            }
+            slices++;
+            if (inSlice(slice, cluster)) {
+                return false;
+            }
+        }
+        return true;
+    }
+
+    /** @return true if the backing file has been asked */
+    private boolean inSlice(MapSlice slice, long cluster) {
+        for (int i = device.indexInSlice(cluster); i < slice.entries.length && position < end; i++) {
+            long clusterEnd = Math.min(end, ((position >>> device.clusterBits) + 1) << device.clusterBits);
+            switch (device.kind(slice.entries[i])) {
+                case UNALLOCATED -> {
+                    long runEnd = clusterEnd;
+                    while (++i < slice.entries.length && runEnd < end && device.kind(slice.entries[i]) == UNALLOCATED) {
+                        runEnd = Math.min(end, runEnd + device.clusterMask + 1);
+                    }
+                    i--;
+                    if (unallocated(runEnd)) {
+                        return true;
+                    }
+                    if (position < runEnd) {
+                        return false;
+                    }
+                }
+                case ZERO_PLAIN -> report(clusterEnd, ExtentSink.HOLE | ExtentSink.ZERO);
+                case ZERO_ALLOCATED -> report(clusterEnd, ExtentSink.ZERO);
+                default -> report(clusterEnd, 0);
+            }
+        }
+        return false;
+    }
+
+    /** @return true if the backing file has been asked for what is up to there, or a first part of it */
+    private boolean unallocated(long runEnd) {
+        BlockDevice backing = device.backing;
+        long backed = Math.min(runEnd, device.backingBytes());
+        if (backing == null || position >= backed) {
+            report(runEnd, ExtentSink.HOLE | ExtentSink.ZERO);
+            return false;
+        }
+        belowReached = position;
+        backing.extents(position, backed - position, this::below, this);
+        return true;
+    }
+
+    private void below(long offset, long length, int state) {
+        position = offset;
+        report(offset + length, state);
+        belowReached = offset + length;
+    }
+
+    private void report(long to, int state) {
+        if (state != extentState) {
+            emit();
+            extentFrom = position;
+            extentState = state;
+        }
+        position = to;
+    }
+
+    private void emit() {
+        if (extentState != NOTHING && position > extentFrom) {
+            sink.extent(extentFrom, position - extentFrom, extentState);
+            extents++;
+        }
+    }
+}

@@ -1,0 +1,268 @@
+package dev.ferry.image.qcow2;
+
+import static dev.ferry.image.qcow2.Qcow2Layout.*;
+
+import dev.ferry.block.BlockException;
+import dev.ferry.image.FileBytes;
+import java.util.ArrayList;
+import java.util.List;
+
+/**
+ * Counts who refers to each cluster of a qcow2 file, and compares that with the refcounts, as {@code qemu-img check} does.
+ * Too low a count is corruption, since the cluster may be handed out again; too high a one is a leak. The image must not
+ * be in use. Blocking code of the control plane; its memory is two bytes for each cluster in use, and has a bound.
+ */
+public final class Qcow2Checker {
+    private static final int FINDINGS_MAX = 50;
+
+    /** What is mended. */
+    public enum Repair {
+        /** Nothing is changed. */
+        NONE,
+        /** Clusters that nobody uses are counted as free. */
+        LEAKS,
+        /** All counts and the flags that follow from them are made right. */
+        ALL
+    }
+
+    private final FileBytes file;
+    private final Qcow2Header header;
+    private final long clusterMask;
+    private final long fileClusters;
+    private final boolean flagged;
+    final References references;
+    private final long[] l1;
+    private final long[] refcountTable;
+    private final List<String> findings = new ArrayList<>();
+    private final List<Long> wrongFlags = new ArrayList<>();
+    private long corruptions;
+    private long unmendable;
+    private long leaks;
+    private long allocated;
+    private long compressed;
+    private long fragmented;
+    private boolean blockMissing;
+
+    private Qcow2Checker(FileBytes file) throws BlockException {
+        this.file = file;
+        this.header = Qcow2Header.read(file);
+        this.clusterMask = header.clusterBytes() - 1;
+        this.fileClusters = (file.lengthBytes() + clusterMask) >>> header.clusterBits();
+        this.flagged = header.version() >= 3;
+        this.references = new References(file);
+        this.l1 = Qcow2Image.longs(file, header.l1Offset(), header.l1Entries());
+        this.refcountTable = Qcow2Image.longs(
+                file, header.refcountTableOffset(), header.refcountTableClusters() << (header.clusterBits() - 3));
+    }
+
+    /** Checks a file that is not in use, and mends what it is told to; the report is that of the state left behind. */
+    public static CheckReport check(FileBytes file, Repair repair) throws BlockException {
+        Qcow2Checker found = new Qcow2Checker(file);
+        found.walk();
+        CheckReport report = found.report();
+        boolean mend = repair == Repair.ALL
+                ? !report.clean() || found.header.dirty() || found.header.corrupt()
+                : repair == Repair.LEAKS && report.leaks() > 0;
+        if (!mend) {
+            return report;
+        }
+        new Qcow2Repair(file, found.header, found.references, found.refcountTable)
+                .run(repair, found.blockMissing, found.wrongFlags, found.unmendable == 0);
+        Qcow2Checker again = new Qcow2Checker(file);
+        again.walk();
+        return again.report().after(report);
+    }
+
+    private void walk() throws BlockException {
+        count(0, 1, "the header");
+        count(
+                header.refcountTableOffset(),
+                (long) header.refcountTableClusters() << header.clusterBits(),
+                "the refcount table");
+        for (int i = 0; i < refcountTable.length; i++) {
+            if (refcountTable[i] != 0) {
+                cluster(refcountTable[i], "refcount block " + i);
+            }
+        }
+        count(header.l1Offset(), header.l1Entries() * 8L, "the L1 table");
+        map(l1, true);
+        Snapshot.Table snapshots = Snapshot.read(file, header);
+        count(header.snapshotOffset(), snapshots.bytes(), "the snapshot table");
+        for (Snapshot snapshot : snapshots.snapshots()) {
+            count(snapshot.l1Offset(), snapshot.l1Entries() * 8L, "a snapshot's L1 table");
+            map(Qcow2Image.longs(file, snapshot.l1Offset(), snapshot.l1Entries()), false);
+        }
+        bitmaps();
+        compare();
+        flags();
+    }
+
+    private void bitmaps() throws BlockException {
+        StoredBitmap.Directory directory = StoredBitmap.read(file, header);
+        count(directory.offset(), directory.bytes(), "the bitmap directory");
+        for (StoredBitmap bitmap : directory.bitmaps()) {
+            count(bitmap.tableOffset(), bitmap.tableEntries() * 8L, "a bitmap's table");
+            for (long entry : Qcow2Image.longs(file, bitmap.tableOffset(), bitmap.tableEntries())) {
+                if (hostOffset(entry) != 0) {
+                    cluster(hostOffset(entry), "a bitmap");
+                }
+            }
+        }
+    }
+
+    // ---- references
+
+    private void map(long[] table, boolean active) throws BlockException {
+        long expected = -1;
+        for (int i = 0; i < table.length; i++) {
+            long entry = table[i];
+            if (entry == 0) {
+                continue;
+            }
+            if ((entry & ~(OFFSET_MASK | COPIED)) != 0) {
+                corrupt("L1 entry " + i + " has reserved bits");
+                continue;
+            }
+            if (!cluster(hostOffset(entry), "the L2 table of L1 entry " + i)) {
+                continue;
+            }
+            for (long one : Qcow2Image.longs(file, hostOffset(entry), header.tableEntries())) {
+                expected = one == 0 ? expected : entry(one, active, expected);
+            }
+        }
+    }
+
+    /** @return where the next cluster would lie if it followed this one */
+    private long entry(long entry, boolean active, long expected) throws BlockException {
+        int kind = kind(entry, clusterMask, flagged);
+        switch (kind) {
+            case INVALID -> corrupt("an L2 entry is damaged: " + Long.toHexString(entry));
+            case PACKED -> {
+                long offset = packedOffset(entry, header.clusterBits());
+                long end = offset + packedBytesMax(entry, header.clusterBits());
+                for (long at = offset & ~clusterMask; at < end; at += clusterMask + 1) {
+                    // The sectors of the last cluster may go past the end: they are rounded up.
+                    if (at < file.lengthBytes() || at == (offset & ~clusterMask)) {
+                        boolean _ = cluster(at, "a compressed cluster");
+                    }
+                }
+                allocated += active ? 1 : 0;
+                compressed += active ? 1 : 0;
+            }
+            case NORMAL, ZERO_ALLOCATED -> {
+                long host = hostOffset(entry);
+                boolean _ = cluster(host, "an L2 entry");
+                if (active) {
+                    allocated++;
+                    fragmented += expected >= 0 && expected != host ? 1 : 0;
+                    return host + clusterMask + 1;
+                }
+            }
+            default -> {}
+        }
+        return expected;
+    }
+
+    private void count(long offset, long bytes, String what) throws BlockException {
+        for (long at = offset; at < offset + bytes; at += clusterMask + 1) {
+            boolean _ = cluster(at & ~clusterMask, what);
+        }
+    }
+
+    private boolean cluster(long offset, String what) throws BlockException {
+        if ((offset & clusterMask) != 0) {
+            corrupt(what + " does not begin at a cluster, but at " + offset);
+            return false;
+        }
+        if (offset < 0 || offset >>> header.clusterBits() >= fileClusters) {
+            corrupt(what + " is past the end of the file, at " + offset);
+            return false;
+        }
+        references.add(offset >>> header.clusterBits());
+        return true;
+    }
+
+    // ---- against the counts
+
+    private void compare() throws BlockException {
+        long perBlock = header.countsInBlock();
+        long last = Math.max(references.highest(), -1);
+        for (int i = 0; i < refcountTable.length; i++) {
+            long offset = refcountTable[i];
+            boolean there = offset != 0
+                    && (offset & clusterMask) == 0
+                    && offset > 0
+                    && offset >>> header.clusterBits() < fileClusters;
+            if (!there && i * perBlock > last) {
+                continue;
+            }
+            byte[] counts = there ? file.read(offset, (int) header.clusterBytes()) : new byte[0];
+            for (int k = 0; k < perBlock && (there || i * perBlock + k <= last); k++) {
+                long cluster = i * perBlock + k;
+                long stored = there ? Counts.at(counts, k, header.refcountOrder()) : 0;
+                int counted = references.count(cluster);
+                if (stored < counted) {
+                    blockMissing |= !there;
+                    mendable("cluster " + cluster + " counts " + stored + " and is referred to " + counted + " times");
+                } else if (stored > counted) {
+                    leaks++;
+                    finding("cluster " + cluster + " counts " + stored + " and is referred to " + counted + " times");
+                }
+            }
+        }
+        for (long cluster = refcountTable.length * perBlock; cluster <= last; cluster++) {
+            if (references.count(cluster) > 0) {
+                blockMissing = true;
+                mendable("cluster " + cluster + " is in use and beyond the refcount table");
+            }
+        }
+    }
+
+    /** The flag that says "count is exactly one" must say so exactly where it is, or a write goes to two disks. */
+    private void flags() throws BlockException {
+        for (int i = 0; i < l1.length; i++) {
+            long table = hostOffset(l1[i]);
+            if (table == 0 || (table & clusterMask) != 0 || table >>> header.clusterBits() >= fileClusters) {
+                continue;
+            }
+            flag(l1[i], table, header.l1Offset() + i * 8L, "L1 entry " + i);
+            long[] entries = Qcow2Image.longs(file, table, header.tableEntries());
+            for (int k = 0; k < entries.length; k++) {
+                int kind = kind(entries[k], clusterMask, flagged);
+                if (kind == NORMAL || kind == ZERO_ALLOCATED) {
+                    flag(entries[k], hostOffset(entries[k]), table + k * 8L, "L2 entry " + k + " of table " + i);
+                }
+            }
+        }
+    }
+
+    private void flag(long entry, long host, long position, String what) throws BlockException {
+        long cluster = host >>> header.clusterBits();
+        if (((entry & COPIED) != 0) != (references.count(cluster) == 1)) {
+            wrongFlags.add(position);
+            mendable(what + " says " + ((entry & COPIED) != 0 ? "" : "not ") + "that its cluster counts one");
+        }
+    }
+
+    private void corrupt(String what) {
+        unmendable++;
+        mendable(what);
+    }
+
+    private void mendable(String what) {
+        corruptions++;
+        finding(what);
+    }
+
+    private void finding(String what) {
+        if (findings.size() < FINDINGS_MAX) {
+            findings.add(what);
+        }
+    }
+
+    private CheckReport report() {
+        long total = (header.sizeBytes() >>> header.clusterBits()) + ((header.sizeBytes() & clusterMask) != 0 ? 1 : 0);
+        long end = (references.highest() + 1) << header.clusterBits();
+        return new CheckReport(corruptions, leaks, 0, 0, total, allocated, compressed, fragmented, end, findings);
+    }
+}

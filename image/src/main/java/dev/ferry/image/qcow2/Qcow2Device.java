@@ -1,0 +1,291 @@
+package dev.ferry.image.qcow2;
+
+import static dev.ferry.image.qcow2.Qcow2Layout.*;
+
+import dev.ferry.block.BlockDevice;
+import dev.ferry.block.BlockError;
+import dev.ferry.block.BufferPool;
+import dev.ferry.block.Capabilities;
+import dev.ferry.block.Completion;
+import dev.ferry.block.ErrorKind;
+import dev.ferry.block.ExtentSink;
+import dev.ferry.block.FileRange;
+import dev.ferry.block.Geometry;
+import dev.ferry.block.IoBuffer;
+import dev.ferry.block.Loop;
+import dev.ferry.block.RequestFlags;
+import java.util.concurrent.Executor;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * A disk in format qcow2, version 2 or 3.
+ *
+ * <p><b>What a crash leaves.</b> Between any two writes, with any of those lost that no flush has followed: an image that
+ * is sound, and at most clusters that are counted and used by nobody. No journal, and next to no flushes, are needed
+ * for that, because of three rules:
+ * <ol>
+ *   <li>A cluster is handed out only when it is durable that it counts one and reads as zeroes ({@link Reserve}). So the
+ *       map may point at it before, after or without its data: it always points at zeroes or at the data.
+ *   <li>Where a cluster had other content before, that of a backing file, a snapshot or a compressed cluster, the new one
+ *       is filled and flushed before the map points at it ({@link ClusterCopy}).
+ *   <li>A cluster that the map does not point at any more is counted down, or used again, only when that is durable
+ *       ({@link Recycler}).
+ * </ol>
+ *
+ * <p>A request that changed the map ends when the change is in the file ({@link MapWriter}), though not durable before a
+ * flush: so what was acknowledged outlives the end of this process, as it does with a raw file, and a flush is one flush
+ * of the file.
+ *
+ * <p><b>Data</b> goes straight between the caller's buffer and the file, one request for as many clusters as lie side by
+ * side. Thread: the disk's loop. Expects the checked boundary above and below.
+ */
+public final class Qcow2Device implements BlockDevice {
+    final Loop loop;
+    final BlockDevice file;
+    final @Nullable BlockDevice backing;
+    final BufferPool buffers;
+    final String name;
+    final L1Table l1;
+    final MapCache cache;
+    final MapWriter map;
+    final Metadata metadata = new Metadata();
+    final Refcounts refcounts;
+    final Recycler recycler;
+    final Reserve reserve;
+    final PackedClusters packed;
+    final Copies copies;
+    final boolean flagged;
+    final boolean keepAllocated;
+    final int clusterBits;
+    final int tableBits;
+    final int sliceBits;
+    final long clusterMask;
+    final long sizeBytes;
+    private final long backingBytes;
+    private final Geometry geometry;
+    private final Capabilities capabilities;
+    private @Nullable Request free;
+
+    /**
+     * @param file the checked file that {@code image} was opened from; may grow, if the image is to be written
+     * @param backing what the image is an overlay of, opened by whoever decides what may be; null if there is none
+     * @param buffers the pool of the disk's loop
+     * @param workers where compressed clusters are unpacked
+     */
+    public Qcow2Device(
+            Loop loop,
+            BlockDevice file,
+            Qcow2Image image,
+            @Nullable BlockDevice backing,
+            BufferPool buffers,
+            Executor workers,
+            Qcow2Settings settings) {
+        Qcow2Header header = image.header;
+        this.loop = loop;
+        this.file = file;
+        this.backing = backing;
+        this.buffers = buffers;
+        this.name = image.name;
+        this.flagged = header.version() >= 3;
+        this.keepAllocated = settings.keepAllocated();
+        this.clusterBits = header.clusterBits();
+        this.tableBits = clusterBits - 3;
+        this.clusterMask = header.clusterBytes() - 1;
+        this.sizeBytes = header.sizeBytes();
+        this.backingBytes = backing == null ? 0 : backing.geometry().sizeBytes();
+        this.l1 = new L1Table(image.l1, header.l1Offset(), tableBits);
+        this.cache = new MapCache(file, l1, header.tableEntries(), settings.mapBytes());
+        this.sliceBits = Integer.numberOfTrailingZeros(cache.sliceEntries());
+        this.map = new MapWriter(loop, file, l1, cache);
+        this.refcounts = new Refcounts(file, image);
+        this.recycler = new Recycler(loop, file, refcounts, clusterBits);
+        this.reserve = new Reserve(file, refcounts, metadata, recycler, image);
+        this.recycler.connect(reserve, map);
+        this.packed = new PackedClusters(file, loop, workers, image);
+        this.copies = new Copies(this);
+        Geometry below = file.geometry();
+        this.geometry =
+                new Geometry(sizeBytes, settings.blockBytes(), below.preferredBytes(), below.maxTransferBytes());
+        boolean readOnly = image.readOnly || file.capabilities().readOnly();
+        this.capabilities = new Capabilities(
+                readOnly,
+                false,
+                true,
+                file.capabilities().fastZero(),
+                true,
+                true,
+                file.capabilities().rotational());
+        if (!readOnly) {
+            markMetadata(image);
+        }
+    }
+
+    private void markMetadata(Qcow2Image image) {
+        Qcow2Header header = image.header;
+        metadata.addRange(header.l1Offset(), header.l1Entries() * 8L, clusterBits);
+        metadata.addRange(
+                header.refcountTableOffset(), (long) header.refcountTableClusters() << clusterBits, clusterBits);
+        metadata.addRange(header.snapshotOffset(), image.snapshotTableBytes, clusterBits);
+        metadata.addRange(image.bitmaps.offset(), image.bitmaps.bytes(), clusterBits);
+        for (long entry : image.l1) {
+            metadata.add(hostOffset(entry) >>> clusterBits);
+        }
+        for (long entry : image.refcountTable) {
+            metadata.add(entry >>> clusterBits);
+        }
+        for (Snapshot snapshot : image.snapshots) {
+            metadata.addRange(snapshot.l1Offset(), snapshot.l1Entries() * 8L, clusterBits);
+        }
+        for (StoredBitmap bitmap : image.bitmaps.bitmaps()) {
+            metadata.addRange(bitmap.tableOffset(), bitmap.tableEntries() * 8L, clusterBits);
+        }
+    }
+
+    @Override
+    public Geometry geometry() {
+        return geometry;
+    }
+
+    @Override
+    public Capabilities capabilities() {
+        return capabilities;
+    }
+
+    /** Bytes of L2 tables in memory at this moment. */
+    public long mapBytes() {
+        return cache.bytes();
+    }
+
+    // ---- requests
+
+    @Override
+    public void read(long offset, IoBuffer buffer, int at, int length, Completion completion) {
+        request().begin(Request.TO_READ, offset, length, buffer, at, 0, completion);
+    }
+
+    @Override
+    public void write(long offset, IoBuffer buffer, int at, int length, int flags, Completion completion) {
+        request().begin(Request.TO_WRITE, offset, length, buffer, at, flags, completion);
+    }
+
+    @Override
+    public void writeZeroes(long offset, long length, int flags, Completion completion) {
+        int kept = keepAllocated ? flags | RequestFlags.NO_HOLE : flags;
+        request().begin(Request.TO_ZERO, offset, length, null, 0, kept, completion);
+    }
+
+    @Override
+    public void discard(long offset, long length, int flags, Completion completion) {
+        int kept = keepAllocated ? flags | RequestFlags.NO_HOLE : flags;
+        request().begin(Request.TO_ZERO, offset, length, null, 0, kept, completion);
+    }
+
+    /** What was acknowledged is in the file; what a failed request left unwritten of the map is tried again first. */
+    @Override
+    public void flush(Completion completion) {
+        if (map.clean()) {
+            file.flush(completion);
+        } else {
+            map.join(new Waiter() {
+                @Override
+                void resume(@Nullable BlockError error) {
+                    mapWritten(error);
+                }
+
+                @Override
+                void mapWritten(@Nullable BlockError error) {
+                    if (error != null) {
+                        completion.complete(error);
+                    } else {
+                        file.flush(completion);
+                    }
+                }
+            });
+        }
+    }
+
+    @Override
+    public void extents(long offset, long length, ExtentSink sink, Completion completion) {
+        new ExtentWalk(this, offset, length, sink, completion).advance();
+    }
+
+    @Override
+    public boolean locate(long offset, int length, FileRange range) {
+        long cluster = offset >>> clusterBits;
+        int table = (int) (cluster >>> tableBits);
+        if (!l1.present(table)) {
+            return false;
+        }
+        MapSlice slice = cache.present(cluster >>> sliceBits);
+        int index = (int) (cluster & (cache.sliceEntries() - 1));
+        if (slice == null || kind(slice.entries[index]) != NORMAL) {
+            return false;
+        }
+        long host = hostOffset(slice.entries[index]);
+        long last = (offset + length - 1) >>> clusterBits;
+        if (index + (last - cluster) >= slice.entries.length) {
+            return false;
+        }
+        for (long next = cluster + 1; next <= last; next++) {
+            int i = index + (int) (next - cluster);
+            if (kind(slice.entries[i]) != NORMAL
+                    || hostOffset(slice.entries[i]) != host + ((next - cluster) << clusterBits)) {
+                return false;
+            }
+        }
+        long position = host + (offset & clusterMask);
+        return position + length <= file.lengthBytes() && file.locate(position, length, range);
+    }
+
+    @Override
+    public void located(long offset, int length, long nanos) {
+        file.located(offset, length, nanos);
+    }
+
+    @Override
+    public void close(Completion completion) {
+        new Closing(this, completion).start();
+    }
+
+    // ---- for the requests
+
+    int kind(long entry) {
+        return Qcow2Layout.kind(entry, clusterMask, flagged);
+    }
+
+    /** What is not allocated there comes from the backing file, and not from nowhere. */
+    boolean backed(long cluster) {
+        return cluster << clusterBits < backingBytes;
+    }
+
+    long backingBytes() {
+        return backingBytes;
+    }
+
+    /** Guest clusters from the first of one slice up to here are in the same slice. */
+    int indexInSlice(long cluster) {
+        return (int) (cluster & (cache.sliceEntries() - 1));
+    }
+
+    boolean readOnly() {
+        return capabilities.readOnly();
+    }
+
+    BlockError corrupt(String operation, long offset, String detail) {
+        return BlockError.of(ErrorKind.CORRUPT, name, operation, offset, -1, detail);
+    }
+
+    private Request request() {
+        Request request = free;
+        if (request == null) {
+            return new Request(this);
+        }
+        free = request.nextFree;
+        return request;
+    }
+
+    void recycle(Request request) {
+        request.nextFree = free;
+        free = request;
+    }
+}
