@@ -8,7 +8,7 @@ import org.jspecify.annotations.Nullable;
 final class Commands {
     /** In the order in which people need them. */
     static final List<String> NAMES =
-            List.of("demo", "serve", "restart", "datastore", "disk", "migrate", "migration", "nbd", "bench");
+            List.of("demo", "serve", "restart", "datastore", "disk", "migrate", "migration", "image", "nbd", "bench");
 
     private Commands() {}
 
@@ -21,6 +21,7 @@ final class Commands {
             case "disk" -> DiskCommands.of(screen);
             case "migrate" -> new MigrateCommand(screen);
             case "migration" -> MigrationCommands.of(screen);
+            case "image" -> ImageCommands.of(screen);
             case "nbd" -> NbdCommands.of(screen);
             case "bench" -> new BenchCommand(screen);
             default -> null;

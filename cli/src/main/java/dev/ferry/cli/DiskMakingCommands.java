@@ -19,8 +19,9 @@ final class DiskMakingCommands {
 
     /** Refuses formats that this version has not. */
     static String checkedFormat(String format) throws ProblemException {
-        if (!format.equals("raw")) {
-            throw Problems.wrongUsage("format '" + format + "' is not in this version of Ferry; use --format raw");
+        if (!format.matches("raw|qcow2")) {
+            throw Problems.wrongUsage(
+                    "format '" + format + "' is not in this version of Ferry; use --format raw or qcow2");
         }
         return format;
     }
@@ -73,7 +74,7 @@ final class DiskMakingCommands {
                 description = "Its size, such as 10G or 512M.")
         private long sizeBytes;
 
-        @Option(names = "--format", paramLabel = "F", defaultValue = "raw", description = "raw (default).")
+        @Option(names = "--format", paramLabel = "F", defaultValue = "raw", description = "raw (default) or qcow2.")
         private String format = "";
 
         @Option(
@@ -124,7 +125,12 @@ final class DiskMakingCommands {
         @Option(names = "--from", paramLabel = "FILE", required = true, description = "What to copy; it is left alone.")
         private Path from = Path.of("");
 
-        @Option(names = "--format", paramLabel = "F", defaultValue = "raw", description = "Of the file: raw (default).")
+        @Option(
+                names = "--format",
+                paramLabel = "F",
+                defaultValue = "raw",
+                description =
+                        "Of the file, and of the disk: raw (default), qcow2, or auto: what the content looks like.")
         private String format = "";
 
         @Option(
@@ -147,7 +153,7 @@ final class DiskMakingCommands {
                     Names.checked("disk", name),
                     Names.checked("datastore", datastore),
                     from.toAbsolutePath().normalize().toString(),
-                    checkedFormat(format),
+                    format.equals("auto") ? format : checkedFormat(format),
                     checkedProvisioning(provisioning));
             try (DaemonClient client = daemon.client()) {
                 tell(screen, json, client.post("/v1/disks/import", request, DiskView.class));

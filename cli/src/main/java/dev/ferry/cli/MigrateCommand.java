@@ -47,7 +47,7 @@ final class MigrateCommand implements Callable<Integer> {
     @Option(names = "--mode", paramLabel = "MODE", defaultValue = "mirror", description = "mirror (default).")
     private String mode = "";
 
-    @Option(names = "--format", paramLabel = "F", description = "raw (default: what each disk is).")
+    @Option(names = "--format", paramLabel = "F", description = "raw or qcow2 (default: what each disk is).")
     private @Nullable String format;
 
     @Option(

@@ -1,6 +1,7 @@
 package dev.ferry.cli;
 
 import dev.ferry.block.BlockException;
+import dev.ferry.image.ImageFormat;
 import dev.ferry.image.Provisioning;
 import dev.ferry.nbd.client.NbdUri;
 import dev.ferry.nbd.server.Export;
@@ -43,7 +44,7 @@ final class NbdServeCommand implements Callable<Integer> {
     @Parameters(paramLabel = "FILE", description = "What to serve.")
     private Path file = Path.of("");
 
-    @Option(names = "--format", paramLabel = "F", defaultValue = "raw", description = "raw (default).")
+    @Option(names = "--format", paramLabel = "F", defaultValue = "raw", description = "raw (default) or qcow2.")
     private String format = "";
 
     @Option(names = "--socket", paramLabel = "P", description = "Listen at this unix socket.")
@@ -95,7 +96,7 @@ final class NbdServeCommand implements Callable<Integer> {
 
     @Override
     public Integer call() throws Exception {
-        String _ = DiskMakingCommands.checkedFormat(format);
+        ImageFormat known = ImageCommands.format(format);
         if (socket != null && port != null) {
             throw Problems.wrongUsage("--socket and --port exclude each other; choose one");
         }
@@ -105,8 +106,8 @@ final class NbdServeCommand implements Callable<Integer> {
         DataPlane plane = DataPlane.start(threads, ServeCommand.kind(loop));
         Stacks stacks = new Stacks(plane.loops(), DataPlane.FILES);
         Path absolute = file.toAbsolutePath().normalize();
-        OpenDisk disk =
-                stacks.acquire(new DiskSpec(absolute.toString(), absolute, Provisioning.THIN, readOnly, direct));
+        OpenDisk disk = stacks.acquire(
+                new DiskSpec(absolute.toString(), absolute, Provisioning.THIN, readOnly, direct).in(known));
         NbdServer server = new NbdServer(ServerSettings.DEFAULT);
         server.add(new Export(
                 export,

@@ -90,7 +90,7 @@ public final class MigrationEngine {
         this.around = new MoveWork.Surroundings(stacks, catalog, carriers);
         this.clock = clock;
         this.threads = threads;
-        this.planner = new Planner(catalog);
+        this.planner = new Planner(catalog, stacks);
     }
 
     /**

@@ -24,7 +24,7 @@ public record MigrationPlan(List<DiskPlan> disks, String targetDatastore, long n
      * @param sourceDatastore where it is
      * @param sourcePath its file
      * @param targetPath its file-to-be
-     * @param format what format it has and keeps
+     * @param format what format it gets
      * @param sourceProvisioning what it is
      * @param targetProvisioning what it becomes
      * @param sizeBytes its size

@@ -4,9 +4,11 @@ import dev.ferry.block.BlockError;
 import dev.ferry.block.BlockException;
 import dev.ferry.block.ErrorKind;
 import dev.ferry.datastore.Datastore;
+import dev.ferry.image.ImageFormat;
 import dev.ferry.image.Provisioning;
 import dev.ferry.migration.Catalog.CatalogDisk;
 import dev.ferry.migration.MigrationPlan.DiskPlan;
+import dev.ferry.stack.DiskSpec;
 import dev.ferry.stack.Stacks;
 import java.io.IOException;
 import java.nio.file.Files;
@@ -21,10 +23,14 @@ import java.util.Set;
  * The checks that a move begins with; they change nothing. Thread: any; calls block.
  */
 final class Planner {
-    private final Catalog catalog;
+    private static final int SECTOR_BYTES = 512;
 
-    Planner(Catalog catalog) {
+    private final Catalog catalog;
+    private final Stacks stacks;
+
+    Planner(Catalog catalog, Stacks stacks) {
         this.catalog = catalog;
+        this.stacks = stacks;
     }
 
     /** @param promisedBytes room at the target that other moves have still to fill */
@@ -65,15 +71,17 @@ final class Planner {
             throw refusal(ErrorKind.INVALID, "disk " + name, "it is in datastore " + target.name() + " already");
         }
         Path sourcePath = disk.spec().path();
-        Path targetPath = target.fileOf(name, disk.format());
+        ImageFormat format = request.format() == null ? disk.spec().format() : request.format();
+        Path targetPath = target.fileOf(name, format.text());
         if (Files.exists(targetPath, LinkOption.NOFOLLOW_LINKS)) {
             throw refusal(ErrorKind.BUSY, "disk " + name, targetPath + " exists already");
         }
-        long sizeBytes;
-        try {
-            sizeBytes = Files.size(sourcePath);
-        } catch (IOException e) {
-            throw refusal(ErrorKind.NOT_FOUND, "disk " + name, "its file " + sourcePath + " cannot be read");
+        long sizeBytes = sizeBytes(disk.spec());
+        if (format != ImageFormat.RAW && sizeBytes % SECTOR_BYTES != 0) {
+            throw refusal(
+                    ErrorKind.INVALID,
+                    "disk " + name,
+                    "its " + sizeBytes + " bytes are no multiple of 512, and a " + format.text() + " disk's are");
         }
         Provisioning from = disk.spec().provisioning();
         Provisioning to = request.provisioning() == null ? from : request.provisioning();
@@ -82,11 +90,22 @@ final class Planner {
                 disk.datastore(),
                 sourcePath,
                 targetPath,
-                disk.format(),
+                format.text(),
                 from,
                 to,
                 sizeBytes,
                 neededBytes(from, to, sizeBytes, Stacks.allocatedBytes(sourcePath)));
+    }
+
+    private long sizeBytes(DiskSpec spec) throws BlockException {
+        if (spec.format() != ImageFormat.RAW) {
+            return stacks.sizeBytes(spec);
+        }
+        try {
+            return Files.size(spec.path());
+        } catch (IOException e) {
+            throw refusal(ErrorKind.NOT_FOUND, "disk " + spec.name(), "its file " + spec.path() + " cannot be read");
+        }
     }
 
     /** A thick disk made thin needs what of it is not zero, which nobody knows before it has been read. */

@@ -3,6 +3,7 @@ package dev.ferry.migration;
 import dev.ferry.block.BlockException;
 import dev.ferry.block.ErrorKind;
 import dev.ferry.datastore.NewDisk;
+import dev.ferry.image.ImageFormat;
 import dev.ferry.image.Provisioner;
 import dev.ferry.image.Provisioning;
 import dev.ferry.migration.Move.CalledOff;
@@ -29,14 +30,18 @@ final class TargetMaker {
         if (disk.disk.sizeBytes() != record.sizeBytes()) {
             throw Planner.refusal(ErrorKind.INVALID, "disk " + record.name(), "its size changed");
         }
+        ImageFormat format = ImageFormat.of(record.format())
+                .orElseThrow(() -> Planner.refusal(
+                        ErrorKind.UNSUPPORTED, "disk " + record.name(), "no format " + record.format()));
         NewDisk made = around.catalog()
                 .datastore(ledger.record().targetDatastore())
-                .create(record.name(), record.format(), record.sizeBytes());
+                .create(record.name(), record.format(), format.grows() ? 0 : record.sizeBytes());
         ledger.disk(disk.index, record.withTarget(made.identity()));
         DiskSpec source = disk.disk.side().spec();
-        DiskSide target = open(
-                disk.disk,
-                new DiskSpec(record.name(), made.partial(), record.targetProvisioning(), false, source.direct()));
+        DiskSpec spec = new DiskSpec(
+                record.name(), made.partial(), record.targetProvisioning(), false, source.direct(), format);
+        around.stacks().format(disk.disk, spec, record.sizeBytes());
+        DiskSide target = open(disk.disk, spec);
         disk.target = target;
         if (record.targetProvisioning() != Provisioning.THIN) {
             provision(target);
@@ -60,7 +65,7 @@ final class TargetMaker {
         boolean[] done = new boolean[1];
         Provisioner provisioner = new Provisioner(
                 target.loop().loop(),
-                target.file(),
+                target.spec().format() == ImageFormat.RAW ? target.file() : target.device(),
                 target.spec().provisioning(),
                 error -> move.post(() -> {
                     done[0] = true;

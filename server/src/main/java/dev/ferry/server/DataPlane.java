@@ -18,7 +18,10 @@ import java.util.List;
 public final class DataPlane implements AutoCloseable {
     /** Real files, through the page cache or past it. */
     public static final FileOpener FILES = (loop, spec) -> FileDevice.open(
-            loop.events(), spec.path(), spec.shownAs(), new FileOptions(spec.readOnly(), spec.direct()));
+            loop.events(),
+            spec.path(),
+            spec.shownAs(),
+            new FileOptions(spec.readOnly(), spec.direct(), spec.format().grows()));
 
     /** Memory that the kernel is told of, and keeps mapped; what most requests use. */
     private static final long SLAB_BYTES = 16L << 20;

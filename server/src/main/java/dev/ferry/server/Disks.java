@@ -3,11 +3,11 @@ package dev.ferry.server;
 import dev.ferry.block.BlockDevice;
 import dev.ferry.block.BlockError;
 import dev.ferry.block.BlockException;
-import dev.ferry.block.CheckedDevice;
 import dev.ferry.block.ErrorKind;
 import dev.ferry.datastore.Datastore;
 import dev.ferry.datastore.Names;
 import dev.ferry.datastore.NewDisk;
+import dev.ferry.image.ImageFormat;
 import dev.ferry.image.Provisioner;
 import dev.ferry.image.Provisioning;
 import dev.ferry.migration.MigrationEngine;
@@ -22,6 +22,7 @@ import dev.ferry.server.inventory.DiskRow;
 import dev.ferry.server.inventory.Inventory;
 import dev.ferry.stack.DiskLoop;
 import dev.ferry.stack.DiskSpec;
+import dev.ferry.stack.Images;
 import dev.ferry.stack.OnLoop;
 import dev.ferry.stack.OpenDisk;
 import dev.ferry.stack.Stacks;
@@ -43,6 +44,9 @@ final class Disks {
     private static final Logger LOG = LoggerFactory.getLogger(Disks.class);
     /** What every guest can address: sectors of this size. */
     private static final int SECTOR_BYTES = 512;
+
+    /** The word by which a client asks that the content decide. */
+    private static final String PROBE = "auto";
 
     private static final long SIZE_BYTES_MAX = 1L << 46;
     private static final long LETTING_GO_NANOS_MAX = 5_000_000_000L;
@@ -132,7 +136,7 @@ final class Disks {
 
     DiskView create(DiskCreate request) throws ProblemException, BlockException {
         Provisioning provisioning = provisioning(request.provisioning());
-        raw(request.format());
+        ImageFormat format = format(request.format());
         if (request.sizeBytes() <= 0 || request.sizeBytes() > SIZE_BYTES_MAX) {
             throw Problems.wrongUsage("a disk has a size from 512 bytes to 64T, not " + request.sizeBytes() + " bytes");
         }
@@ -143,25 +147,28 @@ final class Disks {
         return exclusively(request.name(), () -> {
             refuseKnown(request.name());
             Datastore datastore = datastores.open(request.datastore());
-            return make(request.name(), datastore, provisioning, request.sizeBytes(), null);
+            return make(request.name(), datastore, format, provisioning, request.sizeBytes(), null);
         });
     }
 
     DiskView importFile(DiskImport request) throws ProblemException, BlockException {
         Provisioning provisioning = provisioning(request.provisioning());
-        raw(request.format());
         return exclusively(request.name(), () -> {
             refuseKnown(request.name());
             Datastore datastore = datastores.open(request.datastore());
             DiskLoop loop = plane.loops().getFirst();
-            DiskSpec spec = new DiskSpec(request.name(), Path.of(request.from()), Provisioning.THIN, true, false);
-            BlockDevice source = CheckedDevice.of(DataPlane.FILES.open(loop, spec), request.from());
+            DiskSpec bare = new DiskSpec(request.name(), Path.of(request.from()), Provisioning.THIN, true, false);
+            ImageFormat format = request.format().equals(PROBE)
+                    ? Images.probe(loop, bare, DataPlane.FILES)
+                    : format(request.format());
+            BlockDevice source = Images.open(loop, bare.in(format), DataPlane.FILES);
             try {
                 long sizeBytes = source.geometry().sizeBytes();
                 if (sizeBytes == 0) {
                     throw Problems.wrongUsage(request.from() + " is empty; a disk has at least one byte");
                 }
-                return make(request.name(), datastore, provisioning, sizeBytes, source);
+                refuseOdd(format, sizeBytes);
+                return make(request.name(), datastore, format, provisioning, sizeBytes, source);
             } finally {
                 OnLoop.await(loop.loop(), source::close);
             }
@@ -178,7 +185,12 @@ final class Disks {
 
     /** @param source what to fill the disk with, on the first loop; null: nothing */
     private DiskView make(
-            String name, Datastore datastore, Provisioning provisioning, long sizeBytes, @Nullable BlockDevice source)
+            String name,
+            Datastore datastore,
+            ImageFormat format,
+            Provisioning provisioning,
+            long sizeBytes,
+            @Nullable BlockDevice source)
             throws BlockException {
         if (provisioning != Provisioning.THIN && datastore.space().freeBytes() < sizeBytes) {
             throw BlockError.of(
@@ -190,14 +202,14 @@ final class Disks {
                                     + " are free; choose thin provisioning or another datastore")
                     .toException();
         }
-        NewDisk made = datastore.create(name, "raw", sizeBytes);
+        NewDisk made = datastore.create(name, format.text(), format.grows() ? 0 : sizeBytes);
         try {
-            fill(made.partial(), provisioning, source);
+            fill(new DiskSpec("new disk", made.partial(), provisioning, false, false, format), sizeBytes, source);
             made.publish();
             DiskRow row = new DiskRow(
                     name,
                     datastore.name(),
-                    "raw",
+                    format.text(),
                     provisioning.text(),
                     sizeBytes,
                     made.file().toString());
@@ -209,15 +221,15 @@ final class Disks {
         }
     }
 
-    private void fill(Path file, Provisioning provisioning, @Nullable BlockDevice source) throws BlockException {
-        if (provisioning == Provisioning.THIN && source == null) {
+    private void fill(DiskSpec spec, long sizeBytes, @Nullable BlockDevice source) throws BlockException {
+        DiskLoop loop = plane.loops().getFirst();
+        Images.format(loop, spec, DataPlane.FILES, sizeBytes);
+        if (spec.provisioning() == Provisioning.THIN && source == null) {
             return;
         }
-        DiskLoop loop = plane.loops().getFirst();
-        DiskSpec spec = new DiskSpec("new disk", file, provisioning, false, false);
-        BlockDevice device = CheckedDevice.of(DataPlane.FILES.open(loop, spec), file.toString());
+        BlockDevice device = Images.open(loop, spec, DataPlane.FILES);
         try {
-            OnLoop.await(loop.loop(), done -> new Provisioner(loop.loop(), device, provisioning, done).start());
+            OnLoop.await(loop.loop(), done -> new Provisioner(loop.loop(), device, spec.provisioning(), done).start());
             if (source != null) {
                 new Transfer(loop.loop(), source, device, true).run();
             }
@@ -390,9 +402,15 @@ final class Disks {
                         "there is no provisioning called '" + text + "'; choose thin, lazy or eager"));
     }
 
-    static void raw(String format) throws ProblemException {
-        if (!format.equals("raw")) {
-            throw Problems.wrongUsage("format '" + format + "' is not in this version of Ferry; raw is");
+    private static void refuseOdd(ImageFormat format, long sizeBytes) throws ProblemException {
+        if (format != ImageFormat.RAW && sizeBytes % SECTOR_BYTES != 0) {
+            throw Problems.wrongUsage("a " + format.text() + " disk has a multiple of 512 bytes, not " + sizeBytes);
         }
+    }
+
+    static ImageFormat format(String text) throws ProblemException {
+        return ImageFormat.of(text)
+                .orElseThrow(() -> Problems.wrongUsage(
+                        "format '" + text + "' is not in this version of Ferry; raw and qcow2 are"));
     }
 }

@@ -4,6 +4,7 @@ import dev.ferry.block.BlockError;
 import dev.ferry.block.BlockException;
 import dev.ferry.block.ErrorKind;
 import dev.ferry.datastore.Datastore;
+import dev.ferry.image.ImageFormat;
 import dev.ferry.image.Provisioning;
 import dev.ferry.migration.Catalog;
 import dev.ferry.server.inventory.DiskRow;
@@ -30,7 +31,9 @@ final class InventoryCatalog implements Catalog {
         DiskRow row = row(name);
         Provisioning provisioning = Provisioning.of(row.provisioning())
                 .orElseThrow(() -> new IllegalStateException("provisioning " + row.provisioning()));
-        DiskSpec spec = new DiskSpec(name, Path.of(row.path()), provisioning, false, direct);
+        ImageFormat format =
+                ImageFormat.of(row.format()).orElseThrow(() -> new IllegalStateException("format " + row.format()));
+        DiskSpec spec = new DiskSpec(name, Path.of(row.path()), provisioning, false, direct, format);
         return new CatalogDisk(row.datastore(), row.format(), spec);
     }
 
@@ -52,9 +55,11 @@ final class InventoryCatalog implements Catalog {
     @Override
     public void moved(String disk, String datastore, Path path, Provisioning provisioning) throws BlockException {
         DiskRow row = row(disk);
+        // A disk's file is named for its format.
+        String format = path.toString().substring(path.toString().lastIndexOf('.') + 1);
         try {
             inventory.moved(
-                    new DiskRow(disk, datastore, row.format(), provisioning.text(), row.sizeBytes(), path.toString()));
+                    new DiskRow(disk, datastore, format, provisioning.text(), row.sizeBytes(), path.toString()));
         } catch (JdbiException failed) {
             throw BlockError.of(
                             ErrorKind.IO,

@@ -1,6 +1,7 @@
 package dev.ferry.server;
 
 import dev.ferry.block.BlockException;
+import dev.ferry.image.ImageFormat;
 import dev.ferry.image.Provisioning;
 import dev.ferry.migration.MigrationEngine;
 import dev.ferry.migration.MigrationPlan;
@@ -38,9 +39,7 @@ final class Moves {
         if (!request.mode().equals("mirror")) {
             throw Problems.wrongUsage("mode '" + request.mode() + "' is not in this version of Ferry; mirror is");
         }
-        if (request.format() != null) {
-            Disks.raw(request.format());
-        }
+        ImageFormat format = request.format() == null ? null : Disks.format(request.format());
         if (request.maxAddedLatencyMillis() != 0) {
             throw Problems.wrongUsage(
                     "a bound on added latency is not in this version of Ferry; bound the copy's rate instead");
@@ -54,6 +53,7 @@ final class Moves {
         return new MigrationRequest(
                 request.disks(),
                 request.target(),
+                format,
                 provisioning(request.provisioning()),
                 request.bytesPerSecond(),
                 request.verify(),

@@ -5,7 +5,6 @@ import dev.ferry.block.BlockException;
 import dev.ferry.block.CheckedDevice;
 import dev.ferry.block.ErrorKind;
 import dev.ferry.filter.Aligner;
-import dev.ferry.image.RawImage;
 import java.nio.file.Path;
 import java.util.concurrent.locks.LockSupport;
 
@@ -36,9 +35,14 @@ public final class DiskSide {
     static DiskSide open(DiskLoop loop, DiskSpec spec, FileOpener opener) throws BlockException {
         String name = spec.shownAs();
         BlockDevice file = CheckedDevice.of(openFile(loop, spec, opener), name);
-        BlockDevice device = CheckedDevice.of(new RawImage(file, spec.provisioning()), spec.name() + " in " + name);
-        BlockDevice bytes = device.geometry().blockSizeBytes() == 1 ? device : new Aligner(device, loop.buffers());
-        return new DiskSide(loop, spec, file, bytes);
+        try {
+            BlockDevice device = CheckedDevice.of(Images.on(loop, spec, file, opener), spec.name() + " in " + name);
+            BlockDevice bytes = device.geometry().blockSizeBytes() == 1 ? device : new Aligner(device, loop.buffers());
+            return new DiskSide(loop, spec, file, bytes);
+        } catch (BlockException | RuntimeException failed) {
+            OnLoop.await(loop.loop(), file::close);
+            throw failed;
+        }
     }
 
     /**

@@ -1,6 +1,7 @@
 package dev.ferry.stack;
 
 import dev.ferry.datastore.DiskFiles;
+import dev.ferry.image.ImageFormat;
 import dev.ferry.image.Provisioning;
 import java.nio.file.Path;
 
@@ -12,11 +13,18 @@ import java.nio.file.Path;
  * @param provisioning what its format is to uphold
  * @param readOnly it is opened so that nothing can change it
  * @param direct past the page cache (O_DIRECT)
+ * @param format how the disk lies in its file
  */
-public record DiskSpec(String name, Path path, Provisioning provisioning, boolean readOnly, boolean direct) {
+public record DiskSpec(
+        String name, Path path, Provisioning provisioning, boolean readOnly, boolean direct, ImageFormat format) {
+    /** A disk in format raw. */
+    public DiskSpec(String name, Path path, Provisioning provisioning, boolean readOnly, boolean direct) {
+        this(name, path, provisioning, readOnly, direct, ImageFormat.RAW);
+    }
+
     /** The same disk in another file. */
     public DiskSpec at(Path otherPath, Provisioning otherProvisioning) {
-        return new DiskSpec(name, otherPath, otherProvisioning, readOnly, direct);
+        return new DiskSpec(name, otherPath, otherProvisioning, readOnly, direct, format);
     }
 
     /** What errors call its file: its path, or the one that it gets when it is whole if it is hidden until then. */
@@ -26,6 +34,16 @@ public record DiskSpec(String name, Path path, Provisioning provisioning, boolea
 
     /** The same through the page cache. */
     public DiskSpec cached() {
-        return new DiskSpec(name, path, provisioning, readOnly, false);
+        return new DiskSpec(name, path, provisioning, readOnly, false, format);
+    }
+
+    /** The same, so that nothing can change it. */
+    public DiskSpec asReadOnly() {
+        return new DiskSpec(name, path, provisioning, true, direct, format);
+    }
+
+    /** The same in another format. */
+    public DiskSpec in(ImageFormat other) {
+        return new DiskSpec(name, path, provisioning, readOnly, direct, other);
     }
 }

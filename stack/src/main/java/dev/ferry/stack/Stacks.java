@@ -76,6 +76,17 @@ public final class Stacks {
         return DiskSide.open(disk.loop(), spec, opener);
     }
 
+    /** Makes what the format of a new disk's file needs to be in it, as a disk that keeps what its spec says. */
+    public void format(OpenDisk disk, DiskSpec spec, long sizeBytes) throws BlockException {
+        Images.format(disk.loop(), spec, opener, sizeBytes);
+    }
+
+    /** The size of a disk, open or not, in bytes. */
+    public long sizeBytes(DiskSpec spec) throws BlockException {
+        Optional<OpenDisk> open = find(spec.name());
+        return open.isPresent() ? open.get().sizeBytes() : Images.sizeBytes(loops.getFirst(), spec, opener);
+    }
+
     /** The kind of loop that disks run on here. */
     public String loopKind() {
         return loops.getFirst().events().name();

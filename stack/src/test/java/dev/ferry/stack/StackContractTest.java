@@ -8,6 +8,7 @@ import dev.ferry.datastore.NewDisk;
 import dev.ferry.device.FileDevice;
 import dev.ferry.device.FileOptions;
 import dev.ferry.device.ReactorLoop;
+import dev.ferry.image.ImageFormat;
 import dev.ferry.image.Provisioning;
 import dev.ferry.reactor.EventLoops;
 import dev.ferry.testkit.BlockDeviceContract;
@@ -40,14 +41,23 @@ class StackContractTest {
     }
 
     static FileDevice file(DiskLoop on, DiskSpec spec) throws dev.ferry.block.BlockException {
-        return FileDevice.open(on.events(), spec.path(), new FileOptions(spec.readOnly(), spec.direct()));
+        return FileDevice.open(
+                on.events(),
+                spec.path(),
+                new FileOptions(spec.readOnly(), spec.direct(), spec.format().grows()));
     }
 
     abstract static class Stack extends BlockDeviceContract {
+        private final ImageFormat format;
         private final Provisioning provisioning;
         private final boolean direct;
 
         Stack(Provisioning provisioning, boolean direct) {
+            this(ImageFormat.RAW, provisioning, direct);
+        }
+
+        Stack(ImageFormat format, Provisioning provisioning, boolean direct) {
+            this.format = format;
             this.provisioning = provisioning;
             this.direct = direct;
         }
@@ -59,11 +69,13 @@ class StackContractTest {
 
         @Override
         protected BlockDevice open(long sizeBytes) throws Exception {
-            NewDisk disk = Datastore.open("store", directory).create("disk" + number++, "raw", sizeBytes);
+            NewDisk disk = Datastore.open("store", directory)
+                    .create("disk" + number++, format.text(), format.grows() ? 0 : sizeBytes);
+            DiskSpec spec = new DiskSpec("disk", disk.file(), provisioning, false, direct, format);
+            Images.format(loop, spec.at(disk.partial(), provisioning), StackContractTest::file, sizeBytes);
             disk.publish();
             Stacks stacks = new Stacks(List.of(loop), StackContractTest::file);
-            return stacks.acquire(new DiskSpec("disk", disk.file(), provisioning, false, direct))
-                    .front();
+            return stacks.acquire(spec).front();
         }
     }
 
@@ -91,6 +103,31 @@ class StackContractTest {
         @Override
         protected long oddSizeBytes() {
             return (1 << 20) + 4096;
+        }
+    }
+
+    @Nested
+    class Qcow2Cached extends Stack {
+        Qcow2Cached() {
+            super(ImageFormat.QCOW2, Provisioning.THIN, false);
+        }
+
+        /** A qcow2 disk consists of whole sectors of 512 bytes. */
+        @Override
+        protected long oddSizeBytes() {
+            return (1 << 20) + 512;
+        }
+    }
+
+    @Nested
+    class Qcow2Direct extends Stack {
+        Qcow2Direct() {
+            super(ImageFormat.QCOW2, Provisioning.LAZY, true);
+        }
+
+        @Override
+        protected long oddSizeBytes() {
+            return (1 << 20) + 512;
         }
     }
 }

@@ -8,7 +8,7 @@ import org.jspecify.annotations.Nullable;
  * One disk of a migration at one step.
  *
  * @param name the disk
- * @param format of both sides
+ * @param format of the target
  * @param sizeBytes its size
  * @param sourceDatastore where it was
  * @param sourcePath its file there

@@ -8,7 +8,7 @@ import org.jspecify.annotations.Nullable;
  *
  * @param target name of the datastore
  * @param mode {@code mirror}
- * @param format {@code raw}, or null for that of each disk
+ * @param format {@code raw} or {@code qcow2}, or null for that of each disk
  * @param provisioning {@code thin}, {@code lazy}, {@code eager}, or null for that of each disk
  * @param bytesPerSecond bound on the copy, 0 for none
  * @param maxAddedLatencyMillis how much slower the guest may get before the copy yields, 0 for the default

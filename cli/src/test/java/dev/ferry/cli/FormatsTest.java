@@ -1,0 +1,261 @@
+package dev.ferry.cli;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import dev.ferry.testkit.Requires;
+import java.io.IOException;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.List;
+import java.util.Random;
+import org.junit.jupiter.api.AfterAll;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.TestInstance;
+import org.junit.jupiter.api.Timeout;
+import tools.jackson.databind.JsonNode;
+
+/** Disks in format qcow2: made, imported, served, moved from and to raw while they are in use; and the image tools. */
+@TestInstance(TestInstance.Lifecycle.PER_CLASS)
+@Timeout(180)
+final class FormatsTest {
+    private static final int DATA_BYTES = 4 << 20;
+
+    private final FerryHost host = start();
+
+    private static FerryHost start() {
+        try {
+            return FerryHost.started();
+        } catch (IOException failed) {
+            throw new AssertionError(failed);
+        }
+    }
+
+    @AfterAll
+    void stop() throws IOException {
+        host.close();
+    }
+
+    private static String stranger(String program, Object... arguments) {
+        List<String> command = new ArrayList<>(List.of(Requires.program(program).toString()));
+        for (Object argument : arguments) {
+            command.add(argument.toString());
+        }
+        try {
+            Process process =
+                    new ProcessBuilder(command).redirectErrorStream(true).start();
+            process.getOutputStream().close();
+            String said = new String(process.getInputStream().readAllBytes(), StandardCharsets.UTF_8);
+            assertThat(process.waitFor()).as(said).isZero();
+            return said;
+        } catch (IOException | InterruptedException failed) {
+            throw new AssertionError(failed);
+        }
+    }
+
+    private Path raw(String name) throws IOException {
+        byte[] bytes = new byte[3 * DATA_BYTES];
+        new Random(name.hashCode()).nextBytes(bytes);
+        Arrays.fill(bytes, DATA_BYTES, 2 * DATA_BYTES, (byte) 0);
+        return Files.write(host.directory.resolve(name), bytes);
+    }
+
+    private Path file(String datastore, String name) {
+        return host.directory.resolve(datastore).resolve(name);
+    }
+
+    private void sound(Path image) {
+        stranger("qemu-img", "check", "-f", "qcow2", image);
+        FerryHost.bare("image", "check", image.toString()).done();
+    }
+
+    @Test
+    void aDiskMovesFromQcow2ToRawAndBackWhileItIsAttached() throws IOException {
+        host.run("disk", "create", "both", "--datastore", "fast", "--size", "64M", "--format", "qcow2")
+                .done();
+        String uri = host.run("disk", "attach", "both").done().out().strip();
+        stranger(
+                "qemu-io",
+                "-f",
+                "raw",
+                "-c",
+                "write -P 17 1M 5M",
+                "-c",
+                "write -P 18 40M 64k",
+                "-c",
+                "discard 2M 1M",
+                uri);
+        host.run("migrate", "both", "--to", "slow", "--format", "raw").done();
+        assertThat(file("fast", "both.qcow2")).doesNotExist();
+        assertThat(Files.size(file("slow", "both.raw"))).isEqualTo(64 << 20);
+        stranger("qemu-io", "-f", "raw", "-c", "write -P 19 50M 64k", "-c", "read -P 17 1M 1M", uri);
+        host.run("migrate", "both", "--to", "fast", "--format", "qcow2").done();
+        JsonNode shown = host.run("disk", "show", "both", "--json").done().json();
+        assertThat(shown.path("format").asString()).isEqualTo("qcow2");
+        assertThat(shown.path("allocatedBytes").asLong()).isLessThan(6 << 20);
+        stranger(
+                "qemu-io",
+                "-f",
+                "raw",
+                "-c",
+                "read -P 17 1M 1M",
+                "-c",
+                "read -P 0 2M 1M",
+                "-c",
+                "read -P 17 3M 3M",
+                "-c",
+                "read -P 18 40M 64k",
+                "-c",
+                "read -P 19 50M 64k",
+                uri);
+        host.run("disk", "detach", "both").done();
+        sound(file("fast", "both.qcow2"));
+    }
+
+    @Test
+    void whatWasAcknowledgedOutlivesADaemonThatIsKilled() {
+        host.run("disk", "create", "killed", "--datastore", "fast", "--size", "64M", "--format", "qcow2")
+                .done();
+        String uri = host.run("disk", "attach", "killed").done().out().strip();
+        stranger("qemu-io", "-f", "raw", "-t", "unsafe", "-c", "write -P 23 1M 9M", uri);
+        host.killDaemon();
+        FerryHost.until(() -> host.run("disk", "ls").status() == 0);
+        stranger("qemu-io", "-f", "raw", "-c", "read -P 23 1M 9M", "-c", "read -P 0 10M 54M", uri);
+        host.run("disk", "detach", "killed").done();
+        FerryHost.bare("image", "check", file("fast", "killed.qcow2").toString(), "--repair", "leaks")
+                .done();
+        sound(file("fast", "killed.qcow2"));
+    }
+
+    @Test
+    void anImageIsImportedAsWhatItIsSaidToBe() throws IOException {
+        Path raw = raw("import.raw");
+        Path image = host.directory.resolve("import.qcow2");
+        stranger("qemu-img", "convert", "-c", "-f", "raw", "-O", "qcow2", raw, image);
+        host.run("disk", "import", "said", "--datastore", "slow", "--from", image.toString(), "--format", "qcow2")
+                .done();
+        stranger("qemu-img", "compare", "-f", "qcow2", "-F", "raw", file("slow", "said.qcow2"), raw);
+        host.run("disk", "import", "asked", "--datastore", "slow", "--from", image.toString(), "--format", "auto")
+                .done();
+        assertThat(file("slow", "asked.qcow2")).exists();
+        host.run("disk", "import", "unasked", "--datastore", "slow", "--from", image.toString())
+                .done();
+        assertThat(file("slow", "unasked.raw")).hasSameBinaryContentAs(image);
+    }
+
+    @Test
+    void imagesAreConvertedComparedAndChecked() throws IOException {
+        Path raw = raw("tools.raw");
+        String image = host.directory.resolve("tools.qcow2").toString();
+        String back = host.directory.resolve("back.raw").toString();
+        FerryHost.bare("image", "convert", raw.toString(), image, "--format", "qcow2", "--cluster-size", "4K")
+                .done();
+        sound(Path.of(image));
+        stranger("qemu-img", "compare", "-f", "raw", "-F", "qcow2", raw, image);
+        assertThat(FerryHost.bare("image", "compare", raw.toString(), image, "--format-b", "qcow2")
+                        .done()
+                        .out())
+                .contains("equal");
+        FerryHost.bare("image", "convert", image, back, "--format", "raw")
+                .failed(2, "looks like qcow2", "--from-format");
+        FerryHost.bare("image", "convert", image, back, "--from-format", "qcow2", "--format", "raw")
+                .done();
+        assertThat(Path.of(back)).hasSameBinaryContentAs(raw);
+        FerryHost.bare("image", "convert", raw.toString(), back, "--format", "raw")
+                .failed(1, "exists already");
+        stranger("qemu-io", "-f", "qcow2", "-c", "write -P 1 3M 512", image);
+        FerryHost.Result differs = FerryHost.bare("image", "compare", raw.toString(), image, "--format-b", "qcow2");
+        assertThat(differs.status()).isEqualTo(1);
+        assertThat(differs.out()).contains("differ", String.valueOf(3 << 20));
+        JsonNode info = FerryHost.bare("image", "info", image, "--json").done().json();
+        JsonNode theirs = new tools.jackson.databind.ObjectMapper()
+                .readTree(stranger("qemu-img", "info", "--output=json", "-f", "qcow2", image));
+        for (String field : List.of("virtual-size", "format", "cluster-size", "actual-size", "dirty-flag")) {
+            assertThat(info.path(field)).as(field).isEqualTo(theirs.path(field));
+        }
+        JsonNode map = FerryHost.bare("image", "map", image, "--format", "qcow2", "--json")
+                .done()
+                .json();
+        assertThat(map.size()).isEqualTo(3);
+        assertThat(map.get(1).path("zero").asBoolean()).isTrue();
+        assertThat(map.get(1).path("start").asLong()).isEqualTo(DATA_BYTES);
+    }
+
+    @Test
+    void aBackingFileIsOpenedBesideItsOverlayAndNowhereElse() throws IOException {
+        Path raw = raw("base.raw");
+        String overlay = host.directory.resolve("overlay.qcow2").toString();
+        FerryHost.bare(
+                        "image",
+                        "create",
+                        overlay,
+                        "--format",
+                        "qcow2",
+                        "--backing",
+                        "base.raw",
+                        "--backing-format",
+                        "raw")
+                .done();
+        FerryHost.bare("image", "compare", raw.toString(), overlay, "--format-b", "qcow2")
+                .done();
+        for (String name :
+                List.of("/etc/hostname", "../../etc/hostname", "json:{}", "nbd://localhost/x", "overlay2.qcow2")) {
+            Path hostile = host.directory.resolve("hostile.qcow2");
+            stranger("qemu-img", "create", "-u", "-f", "qcow2", "-b", name, "-F", "raw", hostile, "1M");
+            FerryHost.bare("image", "info", hostile.toString()).done();
+            FerryHost.bare("image", "map", hostile.toString(), "--format", "qcow2")
+                    .failed(1, "backing file");
+        }
+        Path circle = host.directory.resolve("circle.qcow2");
+        stranger("qemu-img", "create", "-u", "-f", "qcow2", "-b", "circle.qcow2", "-F", "qcow2", circle, "1M");
+        FerryHost.bare("image", "map", circle.toString(), "--format", "qcow2").failed(1, "circle");
+        Path unsaid = host.directory.resolve("unsaid.qcow2");
+        stranger(
+                "qemu-img",
+                "create",
+                "-u",
+                "-f",
+                "qcow2",
+                "-o",
+                "compat=0.10",
+                "-b",
+                "base.raw",
+                "-F",
+                "qed",
+                unsaid,
+                "1M");
+        FerryHost.bare("image", "map", unsaid.toString(), "--format", "qcow2").failed(1, "not known");
+    }
+
+    @Test
+    void oneShotServersServeQcow2() throws Exception {
+        String image = host.directory.resolve("served.qcow2").toString();
+        FerryHost.bare("image", "create", image, "--format", "qcow2", "--size", "32M")
+                .done();
+        Path socket = host.directory.resolve("served.sock");
+        Process server = new ProcessBuilder(Self.command(
+                        Self.Part.DAEMON,
+                        List.of("nbd", "serve", image, "--format", "qcow2", "--socket", socket.toString())))
+                .redirectErrorStream(true)
+                .redirectOutput(host.directory.resolve("served.log").toFile())
+                .start();
+        try {
+            FerryHost.until(() -> Files.exists(socket));
+            stranger(
+                    "qemu-io",
+                    "-f",
+                    "raw",
+                    "-c",
+                    "write -P 3 1M 2M",
+                    "-c",
+                    "read -P 3 1M 2M",
+                    "nbd+unix:///?socket=" + socket);
+        } finally {
+            server.destroy();
+            assertThat(server.waitFor()).isZero();
+        }
+        sound(Path.of(image));
+    }
+}

@@ -1,0 +1,196 @@
+package dev.ferry.stack;
+
+import dev.ferry.block.BlockDevice;
+import dev.ferry.block.BlockError;
+import dev.ferry.block.BlockException;
+import dev.ferry.block.CheckedDevice;
+import dev.ferry.block.ErrorKind;
+import dev.ferry.filter.Aligner;
+import dev.ferry.image.FileBytes;
+import dev.ferry.image.ImageFormat;
+import dev.ferry.image.Provisioning;
+import dev.ferry.image.RawImage;
+import dev.ferry.image.qcow2.CheckReport;
+import dev.ferry.image.qcow2.Qcow2Checker;
+import dev.ferry.image.qcow2.Qcow2Creator;
+import dev.ferry.image.qcow2.Qcow2Description;
+import dev.ferry.image.qcow2.Qcow2Device;
+import dev.ferry.image.qcow2.Qcow2Image;
+import dev.ferry.image.qcow2.Qcow2Options;
+import dev.ferry.image.qcow2.Qcow2Settings;
+import java.io.IOException;
+import java.nio.file.Path;
+import java.util.concurrent.Executor;
+import java.util.concurrent.Executors;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * Formats on files: what is put on top of a file to make it a disk, how a new one is made, what one is. The format is
+ * always said by whoever asks; nothing here guesses it from the content.
+ *
+ * <p>A backing file is opened where it lies beside its overlay, in the same directory or one below, and its format is the one that the overlay
+ * says; anything else is refused. Thread: the control plane; calls block.
+ */
+public final class Images {
+    private static final int CHAIN_MAX = 32;
+
+    /** Where compressed clusters are unpacked. */
+    private static final Executor WORKERS = Executors.newVirtualThreadPerTaskExecutor();
+
+    private Images() {}
+
+    // ---- as disks
+
+    /** Opens a file as a disk that takes any offset and length, on its loop, for a tool; whoever asked closes it. */
+    public static BlockDevice open(DiskLoop loop, DiskSpec spec, FileOpener opener) throws BlockException {
+        return DiskSide.open(loop, spec, opener).device();
+    }
+
+    /** Puts a format on a file that is open. Closing what this gives closes the file; if it fails the file stays open. */
+    static BlockDevice on(DiskLoop loop, DiskSpec spec, BlockDevice file, FileOpener opener) throws BlockException {
+        return on(loop, spec, file, opener, 1);
+    }
+
+    private static BlockDevice on(DiskLoop loop, DiskSpec spec, BlockDevice file, FileOpener opener, int depth)
+            throws BlockException {
+        return switch (spec.format()) {
+            case RAW -> new RawImage(file, spec.provisioning());
+            case QCOW2 -> qcow2(loop, spec, file, opener, depth);
+        };
+    }
+
+    private static BlockDevice qcow2(DiskLoop loop, DiskSpec spec, BlockDevice file, FileOpener opener, int depth)
+            throws BlockException {
+        int blockBytes = file.geometry().blockSizeBytes();
+        BlockDevice any = anyBytes(loop, file);
+        FileBytes bytes = new DeviceBytes(loop.loop(), any, spec.shownAs());
+        Qcow2Image image = spec.readOnly() ? Qcow2Image.openReadOnly(bytes) : Qcow2Image.openForWriting(bytes);
+        BlockDevice backing = backing(loop, spec, image, opener, depth);
+        Qcow2Settings settings = new Qcow2Settings(
+                Qcow2Settings.DEFAULT.mapBytes(), spec.provisioning() != Provisioning.THIN, blockBytes);
+        return OnLoop.get(
+                loop.loop(),
+                () -> new Qcow2Device(loop.loop(), any, image, backing, loop.buffers(), WORKERS, settings));
+    }
+
+    private static BlockDevice anyBytes(DiskLoop loop, BlockDevice file) {
+        return file.geometry().blockSizeBytes() == 1
+                ? file
+                : CheckedDevice.of(new Aligner(file, loop.buffers()), "aligner");
+    }
+
+    private static @Nullable BlockDevice backing(
+            DiskLoop loop, DiskSpec spec, Qcow2Image image, FileOpener opener, int depth) throws BlockException {
+        String named = image.backingName();
+        if (named == null) {
+            return null;
+        }
+        if (depth == CHAIN_MAX) {
+            throw refused(spec, "its chain of backing files is longer than " + CHAIN_MAX + ", or a circle");
+        }
+        String format = String.valueOf(image.backingFormat());
+        ImageFormat known = ImageFormat.of(format)
+                .orElseThrow(() -> refused(
+                        spec,
+                        image.backingFormat() == null
+                                ? "it does not say the format of its backing file, and Ferry does not guess"
+                                : "its backing file has a format that is not known: " + printable(format)));
+        Path path = beside(spec, named);
+        DiskSpec below = new DiskSpec(named, path, Provisioning.THIN, true, false, known);
+        BlockDevice file = CheckedDevice.of(opener.open(loop, below), path.toString());
+        try {
+            return CheckedDevice.of(on(loop, below, file, opener, depth + 1), path.toString());
+        } catch (BlockException | RuntimeException failed) {
+            OnLoop.await(loop.loop(), file::close);
+            throw failed;
+        }
+    }
+
+    /** Where a backing file is, if it is where it may be. */
+    private static Path beside(DiskSpec spec, String named) throws BlockException {
+        try {
+            Path directory =
+                    java.util.Objects.requireNonNull(spec.path().toRealPath().getParent());
+            Path path = directory.resolve(named).toRealPath();
+            if (!path.startsWith(directory)) {
+                throw refused(spec, "its backing file " + printable(named) + " is not in its directory");
+            }
+            return path;
+        } catch (IOException | java.nio.file.InvalidPathException gone) {
+            throw refused(spec, "its backing file " + printable(named) + " is not there");
+        }
+    }
+
+    private static String printable(String text) {
+        return "'" + text.replaceAll("[^ -~]", "?") + "'";
+    }
+
+    private static BlockException refused(DiskSpec spec, String why) {
+        return BlockError.of(ErrorKind.INVALID, spec.shownAs(), "open", why).toException();
+    }
+
+    // ---- as files
+
+    private interface Work<T> {
+        T on(FileBytes bytes) throws BlockException;
+    }
+
+    private static <T> T with(DiskLoop loop, DiskSpec spec, FileOpener opener, Work<T> work) throws BlockException {
+        BlockDevice file = CheckedDevice.of(opener.open(loop, spec), spec.shownAs());
+        try {
+            return work.on(new DeviceBytes(loop.loop(), anyBytes(loop, file), spec.shownAs()));
+        } finally {
+            OnLoop.await(loop.loop(), file::close);
+        }
+    }
+
+    /** Makes an image in a file that is there and holds nothing of worth. A raw one is made by its length alone. */
+    public static void format(DiskLoop loop, DiskSpec spec, FileOpener opener, long sizeBytes, Qcow2Options options)
+            throws BlockException {
+        if (spec.format() == ImageFormat.QCOW2) {
+            boolean _ = with(loop, spec.cached(), opener, bytes -> {
+                Qcow2Creator.create(bytes, sizeBytes, options);
+                return true;
+            });
+        }
+    }
+
+    /** The same, with the options that suit how the disk is provisioned. */
+    public static void format(DiskLoop loop, DiskSpec spec, FileOpener opener, long sizeBytes) throws BlockException {
+        Qcow2Options usual = Qcow2Options.DEFAULT;
+        Qcow2Options options = spec.provisioning() == Provisioning.THIN ? usual : usual.withMapped();
+        format(loop, spec, opener, sizeBytes, options);
+    }
+
+    /** The size of the disk that a file holds; opens nothing but that file. */
+    public static long sizeBytes(DiskLoop loop, DiskSpec spec, FileOpener opener) throws BlockException {
+        return with(
+                loop,
+                spec.cached().asReadOnly(),
+                opener,
+                bytes -> spec.format() == ImageFormat.RAW
+                        ? bytes.lengthBytes()
+                        : Qcow2Image.openReadOnly(bytes).sizeBytes());
+    }
+
+    /** The format that a file's content looks like: only for a file whose content no guest has written. */
+    public static ImageFormat probe(DiskLoop loop, DiskSpec spec, FileOpener opener) throws BlockException {
+        return with(
+                loop,
+                spec.cached().asReadOnly(),
+                opener,
+                bytes -> Qcow2Image.looksLikeOne(bytes) ? ImageFormat.QCOW2 : ImageFormat.RAW);
+    }
+
+    /** What a qcow2 file says of itself; opens nothing but that file. */
+    public static Qcow2Description describe(DiskLoop loop, DiskSpec spec, FileOpener opener) throws BlockException {
+        return with(loop, spec.cached().asReadOnly(), opener, Qcow2Description::of);
+    }
+
+    /** Checks a qcow2 file that is not in use. */
+    public static CheckReport check(DiskLoop loop, DiskSpec spec, FileOpener opener, Qcow2Checker.Repair repair)
+            throws BlockException {
+        DiskSpec how = repair == Qcow2Checker.Repair.NONE ? spec.cached().asReadOnly() : spec.cached();
+        return with(loop, how, opener, bytes -> Qcow2Checker.check(bytes, repair));
+    }
+}
