@@ -11,6 +11,7 @@ import dev.ferry.testkit.SimDisk;
 import dev.ferry.testkit.SimLoop;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.SplittableRandom;
 import org.junit.jupiter.api.Test;
 
 class GateTest {
@@ -35,6 +36,21 @@ class GateTest {
         assertThat(ended).isSorted().hasSize(100);
         assertThat(disk.bytes(0, 1)[0]).isEqualTo((byte) 99);
         assertThat(gate.inFlight() + gate.waiting()).isZero();
+    }
+
+    @Test
+    void thoseThatWaitedForTheSameOneGoOnInTheOrderOfArrival() {
+        Fault stalls = new Fault(new MemoryDisk(1 << 20), "disk", new SplittableRandom(1));
+        Gate above = new Gate(loop, stalls);
+        stalls.rule(FaultRule.stall(FaultRule.WRITE));
+        above.write(0, filled(0), 0, 8192, 0, error -> ended.add(0));
+        stalls.rule(null);
+        above.write(0, filled(1), 0, 4096, 0, error -> ended.add(1));
+        above.discard(4096, 4096, 0, error -> ended.add(2));
+        above.writeZeroes(0, 4096, 0, error -> ended.add(3));
+        assertThat(above.waiting()).isEqualTo(3);
+        stalls.release();
+        assertThat(ended).containsExactly(0, 1, 2, 3);
     }
 
     @Test

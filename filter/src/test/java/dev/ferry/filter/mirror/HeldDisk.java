@@ -6,6 +6,7 @@ import dev.ferry.block.Capabilities;
 import dev.ferry.block.Completion;
 import dev.ferry.block.ErrorKind;
 import dev.ferry.block.ExtentSink;
+import dev.ferry.block.FileRange;
 import dev.ferry.block.Geometry;
 import dev.ferry.block.IoBuffer;
 import dev.ferry.testkit.MemoryDisk;
@@ -36,6 +37,12 @@ final class HeldDisk implements BlockDevice {
     void endNext() {
         completions.removeFirst();
         held.removeFirst().run();
+    }
+
+    /** Ends the youngest request. */
+    void endLast() {
+        completions.removeLast();
+        held.removeLast().run();
     }
 
     void failNext() {
@@ -76,7 +83,8 @@ final class HeldDisk implements BlockDevice {
 
     @Override
     public void writeZeroes(long offset, long length, int flags, Completion completion) {
-        ask("zero " + offset + "+" + length, completion, () -> disk.writeZeroes(offset, length, flags, completion));
+        String what = "zero " + offset + "+" + length + (flags == 0 ? "" : " flags " + flags);
+        ask(what, completion, () -> disk.writeZeroes(offset, length, flags, completion));
     }
 
     @Override
@@ -91,7 +99,13 @@ final class HeldDisk implements BlockDevice {
 
     @Override
     public void extents(long offset, long length, ExtentSink sink, Completion completion) {
-        disk.extents(offset, length, sink, completion);
+        ask("extents " + offset + "+" + length, completion, () -> disk.extents(offset, length, sink, completion));
+    }
+
+    @Override
+    public boolean locate(long offset, int length, FileRange range) {
+        asked.add("locate " + offset + "+" + length);
+        return true;
     }
 
     @Override

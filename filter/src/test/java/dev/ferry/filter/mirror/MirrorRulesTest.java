@@ -3,68 +3,15 @@ package dev.ferry.filter.mirror;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
-import dev.ferry.block.BlockError;
 import dev.ferry.block.BufferPool;
-import dev.ferry.block.Completion;
 import dev.ferry.block.Invariant;
 import dev.ferry.block.IoBuffer;
 import dev.ferry.block.RequestFlags;
-import dev.ferry.testkit.SimLoop;
-import java.util.ArrayList;
-import java.util.List;
 import java.util.Objects;
-import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.Test;
 
 /** Each rule of the mirror by itself, named as the design names it. */
-class MirrorRulesTest {
-    private static final int REGION = 64 << 10;
-    private static final long STALL_NANOS = 1_000_000_000L;
-
-    private final SimLoop loop = new SimLoop(1);
-    private final HeldDisk source = new HeldDisk(8L * REGION + 100);
-    private final HeldDisk target = new HeldDisk(8L * REGION + 4096);
-    private final List<BlockError> lost = new ArrayList<>();
-    private final Mirror mirror =
-            new Mirror(loop, source, target, new MirrorSettings(REGION, STALL_NANOS, true), lost::add);
-    private final List<String> ended = new ArrayList<>();
-    private final IoBuffer ones = filled(3 * REGION, 1);
-
-    private static IoBuffer filled(int length, int value) {
-        IoBuffer buffer = IoBuffer.allocate(length);
-        buffer.segment().fill((byte) value);
-        return buffer;
-    }
-
-    private Completion ends(String name) {
-        return error -> ended.add(name + (error == null ? "" : " failed"));
-    }
-
-    private static final class Hold extends RegionHold {
-        private boolean begun;
-
-        @Override
-        protected void held(@Nullable BlockError why) {
-            begun = why == null;
-        }
-    }
-
-    private Hold begin(long region) {
-        Hold hold = new Hold();
-        mirror.copy(region, hold);
-        return hold;
-    }
-
-    private void copied(long... regions) {
-        for (long region : regions) {
-            mirror.end(begin(region), true);
-        }
-    }
-
-    private void write(String name, long offset, int length) {
-        mirror.write(offset, ones, 0, length, 0, ends(name));
-    }
-
+class MirrorRulesTest extends MirrorRig {
     @Test
     void rule1ReadsGoToTheSource() {
         copied(0);

@@ -5,6 +5,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 import dev.ferry.block.BlockError;
 import dev.ferry.block.BufferPool;
 import dev.ferry.block.ErrorKind;
+import dev.ferry.block.IoBuffer;
 import dev.ferry.filter.Fault;
 import dev.ferry.filter.FaultRule;
 import dev.ferry.filter.mirror.Mirror;
@@ -123,6 +124,27 @@ class CopyTest {
         assertThat(idle).containsExactly("first", "second");
         assertThat(ends).hasSize(1);
         assertThat(java.util.Objects.requireNonNull(ends.getFirst()).kind()).isEqualTo(ErrorKind.CANCELLED);
+    }
+
+    @Test
+    void whatIsPendingAgainBehindTheCopierIsCopiedInAnotherRound() {
+        source.fill(0, filled((int) SIZE, 1));
+        Mirror mirror = mirror(true);
+        Copier copier = copier(mirror, 1 << 20);
+        copier.start(ends::add);
+        loop.runFor(1_000_000_000);
+        assertThat(mirror.copied(0)).isTrue();
+        sourceFault.rule(FaultRule.fail(FaultRule.WRITE, ErrorKind.IO));
+        mirror.write(10, IoBuffer.allocate(4096), 0, 100, 0, ends::add);
+        sourceFault.rule(null);
+        assertThat(ends.removeFirst()).as("the source's error is the guest's").isNotNull();
+        assertThat(mirror.copied(0)).isFalse();
+        copier.rate(0);
+        assertThat(loop.runUntil(() -> !ends.isEmpty(), loop.nanoTime() + 10_000_000_000L))
+                .isTrue();
+        assertThat(ends).containsExactly((BlockError) null);
+        assertThat(mirror.pendingBytes()).isZero();
+        assertSame();
     }
 
     @Test
