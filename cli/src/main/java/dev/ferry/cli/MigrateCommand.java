@@ -68,6 +68,24 @@ final class MigrateCommand implements Callable<Integer> {
     private long bytesPerSecond;
 
     @Option(
+            names = "--max-added-latency",
+            paramLabel = "MS",
+            defaultValue = "0",
+            description = {
+                "Add at most this many milliseconds to the 99th percentile of each guest's latency: the copy slows",
+                "down and speeds up with what the guest feels (default: gentle beside a guest at work, no bound)."
+            })
+    private double maxAddedLatencyMillis;
+
+    @Option(
+            names = "--min-rate",
+            paramLabel = "R",
+            converter = Quantities.Rate.class,
+            defaultValue = "0",
+            description = "With --max-added-latency: copy this much per second and disk in any case (default: 8M).")
+    private long floorBytesPerSecond;
+
+    @Option(
             names = "--verify",
             negatable = true,
             defaultValue = "true",
@@ -133,7 +151,8 @@ final class MigrateCommand implements Callable<Integer> {
                 format,
                 provisioning,
                 bytesPerSecond,
-                0,
+                maxAddedLatencyMillis,
+                floorBytesPerSecond,
                 verify,
                 keepSource,
                 dryRun);

@@ -29,6 +29,7 @@ public final class Stats implements BlockDevice {
     private final long openedNanos;
     private long previousNanos;
     private long windowNanos;
+    private @Nullable LatencyWatch watch;
     private @Nullable Timed free;
 
     public Stats(Loop loop, BlockDevice next) {
@@ -51,6 +52,11 @@ public final class Stats implements BlockDevice {
                 flushes.snapshot(),
                 now - openedNanos,
                 now - previousNanos);
+    }
+
+    /** Tells one more listener of every latency, until null is given. On the loop. */
+    public void watch(@Nullable LatencyWatch listener) {
+        watch = listener;
     }
 
     private void rotateIfDue(long now) {
@@ -126,7 +132,15 @@ public final class Stats implements BlockDevice {
     public void located(long offset, int length, long nanos) {
         rotateIfDue(loop.nanoTime());
         reads.record(nanos, length, false);
+        watched(reads, nanos);
         next.located(offset, length, nanos);
+    }
+
+    private void watched(LatencyRecord kind, long nanos) {
+        LatencyWatch listener = watch;
+        if (listener != null && kind != flushes) {
+            listener.record(nanos);
+        }
     }
 
     @Override
@@ -161,7 +175,9 @@ public final class Stats implements BlockDevice {
         public void complete(@Nullable BlockError error) {
             long now = loop.nanoTime();
             rotateIfDue(now);
-            Objects.requireNonNull(record).record(now - startNanos, length, error != null);
+            LatencyRecord kind = Objects.requireNonNull(record);
+            kind.record(now - startNanos, length, error != null);
+            watched(kind, now - startNanos);
             Completion ended = Objects.requireNonNull(completion);
             record = null;
             completion = null;

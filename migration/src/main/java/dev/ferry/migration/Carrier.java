@@ -2,6 +2,7 @@ package dev.ferry.migration;
 
 import dev.ferry.block.BlockError;
 import dev.ferry.block.BlockException;
+import dev.ferry.migration.copy.PaceSettings;
 import java.util.concurrent.CompletableFuture;
 import org.jspecify.annotations.Nullable;
 
@@ -21,6 +22,9 @@ interface Carrier {
 
     /** Bounds the copying, and then the comparing, of this disk; 0: no bound. */
     void rate(long bytesPerSecond) throws BlockException;
+
+    /** Says what the guest may be made to feel; before {@link #start}. */
+    void pace(PaceSettings settings);
 
     /** Begins to read and compare both sides, after {@link Events#copied}. */
     void verify() throws BlockException;

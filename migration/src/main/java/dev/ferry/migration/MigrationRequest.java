@@ -2,6 +2,7 @@ package dev.ferry.migration;
 
 import dev.ferry.image.ImageFormat;
 import dev.ferry.image.Provisioning;
+import dev.ferry.migration.copy.PaceSettings;
 import java.util.List;
 import org.jspecify.annotations.Nullable;
 
@@ -15,6 +16,7 @@ import org.jspecify.annotations.Nullable;
  * @param rateBytesPerSecond bound on the copying of the whole move; 0: none
  * @param verify both sides are read and compared before the switch
  * @param keepSource the source's file stays when the move is done
+ * @param pace what each disk's guest may be made to feel
  */
 public record MigrationRequest(
         List<String> disks,
@@ -23,12 +25,13 @@ public record MigrationRequest(
         @Nullable Provisioning provisioning,
         long rateBytesPerSecond,
         boolean verify,
-        boolean keepSource) {
+        boolean keepSource,
+        PaceSettings pace) {
     public MigrationRequest {
         disks = List.copyOf(disks);
     }
 
-    /** One that leaves formats as they are. */
+    /** One that leaves formats as they are, at the default pace. */
     public MigrationRequest(
             List<String> disks,
             String targetDatastore,
@@ -36,7 +39,7 @@ public record MigrationRequest(
             long rateBytesPerSecond,
             boolean verify,
             boolean keepSource) {
-        this(disks, targetDatastore, null, provisioning, rateBytesPerSecond, verify, keepSource);
+        this(disks, targetDatastore, null, provisioning, rateBytesPerSecond, verify, keepSource, PaceSettings.DEFAULT);
     }
 
     /** As the command line has it without options: verified, as fast as it goes, the source deleted. */

@@ -6,12 +6,15 @@ import dev.ferry.block.Completion;
 import dev.ferry.block.ErrorKind;
 import dev.ferry.block.Loop;
 import dev.ferry.datastore.DiskFiles;
+import dev.ferry.filter.LatencyWatch;
 import dev.ferry.filter.mirror.Mirror;
 import dev.ferry.filter.mirror.MirrorSettings;
 import dev.ferry.migration.copy.Copier;
 import dev.ferry.migration.copy.CopierSettings;
 import dev.ferry.migration.copy.CopyProgress;
 import dev.ferry.migration.copy.DifferingRange;
+import dev.ferry.migration.copy.PaceController;
+import dev.ferry.migration.copy.PaceSettings;
 import dev.ferry.migration.copy.Verifier;
 import dev.ferry.migration.copy.VerifierSettings;
 import dev.ferry.migration.copy.VerifyListener;
@@ -47,6 +50,8 @@ final class MirrorCarrier implements Carrier {
     private final Loop loop;
     private @Nullable LiveMirror live;
     private @Nullable Copier copier;
+    private @Nullable PaceController controller;
+    private PaceSettings pace = PaceSettings.DEFAULT;
     private @Nullable Verifier verifier;
     private @Nullable Completion whenVerifierEnded;
     private @Nullable BlockError lost;
@@ -87,6 +92,9 @@ final class MirrorCarrier implements Carrier {
         OnLoop.run(loop, () -> {
             Copier made = new Copier(loop, mirror(), disk.loop().buffers(), copierSettings);
             copier = made;
+            LatencyWatch watch = new LatencyWatch();
+            disk.watch(watch);
+            controller = new PaceController(loop, watch, pace);
             made.rate(rateBytesPerSecond);
             if (paused) {
                 made.pause();
@@ -97,11 +105,14 @@ final class MirrorCarrier implements Carrier {
 
     /** On the loop. */
     private void startCopier() {
-        Objects.requireNonNull(copier).start(this::copierEnded);
+        Copier begun = Objects.requireNonNull(copier);
+        Objects.requireNonNull(controller).steer(begun);
+        begun.start(this::copierEnded);
     }
 
     /** On the loop. What ends it because the target is lost has been told by the mirror. */
     private void copierEnded(@Nullable BlockError error) {
+        Objects.requireNonNull(controller).stop();
         if (error == null) {
             events.copied();
         } else if (error.kind() != ErrorKind.CANCELLED && mirror().attached()) {
@@ -153,6 +164,11 @@ final class MirrorCarrier implements Carrier {
     }
 
     @Override
+    public void pace(PaceSettings settings) {
+        pace = settings;
+    }
+
+    @Override
     public void verify() throws BlockException {
         OnLoop.run(loop, () -> {
             if (verifier == null) {
@@ -168,6 +184,7 @@ final class MirrorCarrier implements Carrier {
         Verifier made = new Verifier(loop, mirror(), disk.loop().buffers(), workers, VerifierSettings.DEFAULT);
         verifier = made;
         made.rate(rateBytesPerSecond);
+        Objects.requireNonNull(controller).steer(made);
         made.start(new VerifyListener() {
             @Override
             public void verified(VerifyResult result) {
@@ -204,6 +221,7 @@ final class MirrorCarrier implements Carrier {
     /** On the loop. */
     private void verifierEnded() {
         verifier = null;
+        Objects.requireNonNull(controller).stop();
         Completion waiting = whenVerifierEnded;
         if (waiting != null) {
             waiting.complete(null);
@@ -297,6 +315,7 @@ final class MirrorCarrier implements Carrier {
     @Override
     public void finish() {
         try {
+            OnLoop.run(loop, () -> disk.watch(null));
             live().finish(DiskFiles.publishedOf(target.spec().path()));
         } catch (BlockException e) {
             LOG.warn("the source of disk {} did not close well", disk.name(), e);
@@ -310,6 +329,7 @@ final class MirrorCarrier implements Carrier {
             return;
         }
         try {
+            OnLoop.run(loop, () -> disk.watch(null));
             stop();
             try {
                 live().remove();

@@ -7,6 +7,7 @@ import dev.ferry.image.Provisioning;
 import dev.ferry.migration.Carrier.Verdict;
 import dev.ferry.migration.MigrationStatus.Verification;
 import dev.ferry.migration.MovingDisk.Stage;
+import dev.ferry.migration.copy.PaceSettings;
 import dev.ferry.migration.journal.Authority;
 import dev.ferry.migration.journal.DiskRecord;
 import dev.ferry.migration.journal.MoveRecord;
@@ -39,6 +40,7 @@ final class Move implements Runnable {
     private final Consumer<Move> whenOver;
     private final MoveWork work;
     private final long neededBytes;
+    private final PaceSettings pace;
     private final LinkedBlockingQueue<Runnable> mailbox = new LinkedBlockingQueue<>();
     private final CountDownLatch ended = new CountDownLatch(1);
     private final SpeedMeter speed = new SpeedMeter();
@@ -69,6 +71,7 @@ final class Move implements Runnable {
         this.ledger = ledger;
         this.clock = clock;
         this.rateBytesPerSecond = request.rateBytesPerSecond();
+        this.pace = request.pace();
         this.work = new MoveWork(this, ledger, around);
     }
 
@@ -259,6 +262,10 @@ final class Move implements Runnable {
 
     boolean paused() {
         return paused;
+    }
+
+    PaceSettings pace() {
+        return pace;
     }
 
     long rateBytesPerSecond() {

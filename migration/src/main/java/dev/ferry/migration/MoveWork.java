@@ -88,6 +88,7 @@ final class MoveWork {
         for (MovingDisk disk : disks) {
             Carrier carrier = around.carriers().of(disk.disk, Objects.requireNonNull(disk.target), move.eventsOf(disk));
             disk.carrier = carrier;
+            carrier.pace(move.pace());
             spreadRate();
             if (move.paused()) {
                 carrier.pause();

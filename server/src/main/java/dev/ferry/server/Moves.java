@@ -7,12 +7,16 @@ import dev.ferry.migration.MigrationEngine;
 import dev.ferry.migration.MigrationPlan;
 import dev.ferry.migration.MigrationRequest;
 import dev.ferry.migration.MigrationStatus;
+import dev.ferry.migration.copy.PaceSettings;
 import dev.ferry.server.api.MigrateRequest;
 import dev.ferry.server.api.ProblemException;
 import org.jspecify.annotations.Nullable;
 
 /** Migrations as clients ask for them. Any thread. */
 final class Moves {
+    private static final double LATENCY_MILLIS_MAX = 60_000;
+    private static final double NANOS_PER_MILLI = 1e6;
+
     private final MigrationEngine engine;
 
     Moves(MigrationEngine engine) {
@@ -40,9 +44,15 @@ final class Moves {
             throw Problems.wrongUsage("mode '" + request.mode() + "' is not in this version of Ferry; mirror is");
         }
         ImageFormat format = request.format() == null ? null : Disks.format(request.format());
-        if (request.maxAddedLatencyMillis() != 0) {
+        if (!(request.maxAddedLatencyMillis() >= 0 && request.maxAddedLatencyMillis() <= LATENCY_MILLIS_MAX)) {
             throw Problems.wrongUsage(
-                    "a bound on added latency is not in this version of Ferry; bound the copy's rate instead");
+                    "a bound on added latency is between 0 and " + LATENCY_MILLIS_MAX + " milliseconds");
+        }
+        if (request.floorBytesPerSecond() != 0 && request.maxAddedLatencyMillis() == 0) {
+            throw Problems.wrongUsage("a least rate is for a move whose added latency is bounded; bound that too");
+        }
+        if (request.floorBytesPerSecond() < 0) {
+            throw Problems.wrongUsage("a rate is not below zero");
         }
         if (request.bytesPerSecond() < 0) {
             throw Problems.wrongUsage("a rate is not below zero");
@@ -57,7 +67,15 @@ final class Moves {
                 provisioning(request.provisioning()),
                 request.bytesPerSecond(),
                 request.verify(),
-                request.keepSource());
+                request.keepSource(),
+                pace(request));
+    }
+
+    private static PaceSettings pace(MigrateRequest request) {
+        long floor = request.floorBytesPerSecond();
+        return new PaceSettings(
+                Math.round(request.maxAddedLatencyMillis() * NANOS_PER_MILLI),
+                floor == 0 ? PaceSettings.DEFAULT.floorBytesPerSecond() : floor);
     }
 
     private static @Nullable Provisioning provisioning(@Nullable String text) throws ProblemException {

@@ -4,9 +4,11 @@ import dev.ferry.block.BlockDevice;
 import dev.ferry.block.BlockException;
 import dev.ferry.block.CheckedDevice;
 import dev.ferry.filter.Gate;
+import dev.ferry.filter.LatencyWatch;
 import dev.ferry.filter.Stats;
 import dev.ferry.filter.StatsSnapshot;
 import java.nio.file.Path;
+import org.jspecify.annotations.Nullable;
 
 /**
  * A disk that is open: the whole stack, on one loop.
@@ -64,6 +66,11 @@ public final class OpenDisk {
     /** What guests have asked of this disk since it was opened, and how long it took. */
     public StatsSnapshot stats() throws BlockException {
         return OnLoop.get(loop.loop(), stats::snapshot);
+    }
+
+    /** Has every latency of the guest told, until null is given; on the loop. */
+    public void watch(@Nullable LatencyWatch listener) {
+        stats.watch(listener);
     }
 
     /** Makes all that was acknowledged durable, and waits for it. */

@@ -106,8 +106,7 @@ class SwitchTest {
         CompletableFuture<Boolean> end = new CompletableFuture<>();
         OnLoop.run(
                 disk.loop().loop(),
-                () -> disk.front()
-                        .write(0, IoBuffer.allocate(4096), 0, 4096, 0, error -> end.complete(error == null)));
+                () -> disk.front().write(0, IoBuffer.allocate(4096), 0, 4096, 0, error -> end.complete(error == null)));
         return end;
     }
 

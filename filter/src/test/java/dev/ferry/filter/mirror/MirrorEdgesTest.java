@@ -50,7 +50,9 @@ class MirrorEdgesTest extends MirrorRig {
         Hold hold = begin(0);
         write("late", 1000, 100);
         source.endLast();
-        assertThat(hold.begun).as("the late one has ended, the early one has not").isFalse();
+        assertThat(hold.begun)
+                .as("the late one has ended, the early one has not")
+                .isFalse();
         source.endNext();
         assertThat(hold.begun).isTrue();
     }

@@ -17,8 +17,7 @@ abstract class MirrorRig {
     final HeldDisk source = new HeldDisk(8L * REGION + 100);
     final HeldDisk target = new HeldDisk(8L * REGION + 4096);
     final List<BlockError> lost = new ArrayList<>();
-    final Mirror mirror =
-            new Mirror(loop, source, target, new MirrorSettings(REGION, STALL_NANOS, true), lost::add);
+    final Mirror mirror = new Mirror(loop, source, target, new MirrorSettings(REGION, STALL_NANOS, true), lost::add);
     final List<String> ended = new ArrayList<>();
     final IoBuffer ones = filled(3 * REGION, 1);
 

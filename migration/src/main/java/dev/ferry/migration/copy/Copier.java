@@ -22,17 +22,19 @@ import org.jspecify.annotations.Nullable;
  *
  * <p>Thread: the loop's. Errors: that of the source's read or map, or that for which the mirror let go of the target.
  */
-public final class Copier {
+public final class Copier implements Paced {
     private static final long WINDOW_BYTES = 1L << 30;
     private static final int WINDOW_RUNS = 4096;
     private static final int SKIPS_AT_ONCE = 4096;
     private static final long LOOK_AGAIN_NANOS = 1_000_000;
+    private static final double PACE_BURST_SECONDS = 0.01;
 
     private final Loop loop;
     private final Mirror mirror;
     private final BufferPool buffers;
     private final CopierSettings settings;
     private final TokenBucket bucket;
+    private final TokenBucket paceBucket;
     private final DataMap window;
     private final Survey survey;
     private final List<CopySlot> slots = new ArrayList<>();
@@ -42,6 +44,8 @@ public final class Copier {
 
     private @Nullable CopySlot freeSlots;
     private int active;
+    private int depth;
+    private int chunkBytes;
     private boolean mapping;
     private boolean turnDue;
     private Loop.@Nullable Timer timer;
@@ -60,6 +64,9 @@ public final class Copier {
         this.buffers = buffers;
         this.settings = settings;
         this.bucket = new TokenBucket(settings.bytesPerSecond(), loop.nanoTime());
+        this.paceBucket = new TokenBucket(0, PACE_BURST_SECONDS, loop.nanoTime());
+        this.depth = settings.depth();
+        this.chunkBytes = settings.chunkBytes();
         this.window = new DataMap(mirror.source(), WINDOW_RUNS);
         this.survey = new Survey(loop, mirror.source());
     }
@@ -108,6 +115,28 @@ public final class Copier {
     public void rate(long bytesPerSecond) {
         Invariant.that(bytesPerSecond >= 0, "rate of a copier");
         bucket.rate(bytesPerSecond, loop.nanoTime());
+        lookAgain();
+    }
+
+    @Override
+    public void effort(int regions, int requestBytes) {
+        depth = Math.min(regions, settings.depth());
+        chunkBytes = Math.min(requestBytes, settings.chunkBytes());
+        schedule();
+    }
+
+    @Override
+    public void pace(long bytesPerSecond) {
+        paceBucket.rate(bytesPerSecond, loop.nanoTime());
+        lookAgain();
+    }
+
+    @Override
+    public long workedBytes() {
+        return doneBytes;
+    }
+
+    private void lookAgain() {
         Loop.Timer waiting = timer;
         if (waiting != null) {
             waiting.cancel();
@@ -154,6 +183,7 @@ public final class Copier {
     void wasRead(long bytes) {
         doneBytes += bytes;
         bucket.take(bytes);
+        paceBucket.take(bytes);
     }
 
     void written(long bytes) {
@@ -215,7 +245,7 @@ public final class Copier {
 
     private void begin() {
         int skips = 0;
-        while (!paused && !mapping && freeSlots != null && timer == null) {
+        while (!paused && !mapping && freeSlots != null && active < depth && timer == null) {
             long region = nextRegion();
             if (region < 0) {
                 if (active == 0 && mirror.pendingBytes() > 0) {
@@ -246,7 +276,8 @@ public final class Copier {
 
     /** @return false if nothing more may begin in this turn */
     private boolean copy(long region, boolean trusted) {
-        long wait = bucket.waitNanos(loop.nanoTime());
+        long now = loop.nanoTime();
+        long wait = Math.max(bucket.waitNanos(now), paceBucket.waitNanos(now));
         if (wait > 0) {
             timer = loop.schedule(wait, wake);
             return false;
@@ -255,7 +286,7 @@ public final class Copier {
         freeSlots = slot.nextFree;
         slot.nextFree = null;
         active++;
-        slot.copy(region, trusted ? window : null);
+        slot.copy(region, trusted ? window : null, Math.min(chunkBytes, mirror.regionBytes()));
         // Set by a slot that ended inline: the rest of the loop has its turn first.
         return !turnDue;
     }
@@ -312,7 +343,7 @@ public final class Copier {
             if (buffer == null) {
                 return;
             }
-            CopySlot slot = new CopySlot(this, mirror, buffer, chunk);
+            CopySlot slot = new CopySlot(this, mirror, buffer);
             slot.nextFree = freeSlots;
             freeSlots = slot;
             slots.add(slot);

@@ -3,18 +3,15 @@ package dev.ferry.migration.copy;
 import dev.ferry.block.Invariant;
 
 /**
- * How hard a copier pushes.
+ * How hard a copier pushes at most.
  *
  * @param depth regions copied at once; each takes a buffer of {@code chunkBytes}
  * @param chunkBytes the longest read or write; a multiple of 64 KiB
  * @param bytesPerSecond bound on what is read from the source; 0: none. It can be changed while the copier runs
  */
 public record CopierSettings(int depth, int chunkBytes, long bytesPerSecond) {
-    /**
-     * One chunk of 256 KiB at a time, as fast as it goes: the guest comes first. More and longer ones copy faster, but a
-     * guest's 4 KiB then wait behind megabytes in the queue of the disk.
-     */
-    public static final CopierSettings DEFAULT = new CopierSettings(1, 256 << 10, 0);
+    /** Four requests of 1 MiB at once: for nobody but an idle guest, which is what {@link PaceController} is for. */
+    public static final CopierSettings DEFAULT = new CopierSettings(4, 1 << 20, 0);
 
     public CopierSettings {
         Invariant.that(depth >= 1 && depth <= 64, "depth of a copier");

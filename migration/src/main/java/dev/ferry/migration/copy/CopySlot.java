@@ -29,7 +29,7 @@ final class CopySlot extends RegionHold implements Completion {
     private final Copier copier;
     private final Mirror mirror;
     private final IoBuffer buffer;
-    private final int chunkBytes;
+    private int chunkBytes;
     private final DataMap map;
 
     @Nullable
@@ -46,11 +46,10 @@ final class CopySlot extends RegionHold implements Completion {
     private boolean again;
     private boolean ended;
 
-    CopySlot(Copier copier, Mirror mirror, IoBuffer buffer, int chunkBytes) {
+    CopySlot(Copier copier, Mirror mirror, IoBuffer buffer) {
         this.copier = copier;
         this.mirror = mirror;
         this.buffer = buffer;
-        this.chunkBytes = chunkBytes;
         this.map = new DataMap(mirror.source(), RUNS_MAX);
     }
 
@@ -58,8 +57,12 @@ final class CopySlot extends RegionHold implements Completion {
         return buffer;
     }
 
-    /** @param known a map to trust for this region, or null */
-    void copy(long region, @Nullable DataMap known) {
+    /**
+     * @param known a map to trust for this region, or null
+     * @param requestBytes the longest request
+     */
+    void copy(long region, @Nullable DataMap known, int requestBytes) {
+        chunkBytes = requestBytes;
         position = mirror.regionOffset(region);
         regionEnd = position + mirror.regionLength(region);
         askMap = known == null;

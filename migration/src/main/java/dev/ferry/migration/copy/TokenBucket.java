@@ -9,11 +9,18 @@ final class TokenBucket {
     private static final double NANOS = 1e9;
     private static final double BURST_SECONDS = 0.05;
 
+    private final double burstSeconds;
     private long bytesPerSecond;
     private double level;
     private long settledNanos;
 
     TokenBucket(long bytesPerSecond, long nowNanos) {
+        this(bytesPerSecond, BURST_SECONDS, nowNanos);
+    }
+
+    /** @param burstSeconds how much may be made up for after a rest */
+    TokenBucket(long bytesPerSecond, double burstSeconds, long nowNanos) {
+        this.burstSeconds = burstSeconds;
         this.bytesPerSecond = bytesPerSecond;
         this.settledNanos = nowNanos;
         this.level = burst();
@@ -51,6 +58,6 @@ final class TokenBucket {
     }
 
     private double burst() {
-        return Math.max(1, bytesPerSecond * BURST_SECONDS);
+        return Math.max(1, bytesPerSecond * burstSeconds);
     }
 }

@@ -22,7 +22,9 @@ import org.jspecify.annotations.Nullable;
  *
  * <p>The digest is a tree: SHA-256 over the SHA-256 of each region, in order. Thread: the loop's.
  */
-public final class Verifier {
+public final class Verifier implements Paced {
+    private static final double PACE_BURST_SECONDS = 0.01;
+
     private final Loop loop;
     private final Mirror mirror;
     private final BufferPool buffers;
@@ -34,6 +36,7 @@ public final class Verifier {
     private final List<VerifySlot> repeats = new ArrayList<>();
     private final List<DifferingRange> differences = new ArrayList<>();
     private final TokenBucket bucket;
+    private final TokenBucket paceBucket;
     private final Runnable turn = this::turn;
     private final Runnable wake = this::wake;
 
@@ -41,6 +44,8 @@ public final class Verifier {
     private @Nullable VerifyListener listener;
     private @Nullable BlockError failure;
     private boolean turnDue;
+    private int depth;
+    private long readBytes;
     private long next;
     private long folded;
     private long verifiedBytes;
@@ -53,6 +58,8 @@ public final class Verifier {
         this.workers = workers;
         this.settings = settings;
         this.bucket = new TokenBucket(0, loop.nanoTime());
+        this.paceBucket = new TokenBucket(0, PACE_BURST_SECONDS, loop.nanoTime());
+        this.depth = settings.depth();
     }
 
     /** Begins. Every region should be copied; one that is not fails the verification with {@link ErrorKind#BUSY}. */
@@ -94,6 +101,24 @@ public final class Verifier {
         schedule();
     }
 
+    @Override
+    public void effort(int regions, int requestBytes) {
+        depth = regions;
+        schedule();
+    }
+
+    @Override
+    public void pace(long bytesPerSecond) {
+        paceBucket.rate(bytesPerSecond, loop.nanoTime());
+        cancelTimer();
+        schedule();
+    }
+
+    @Override
+    public long workedBytes() {
+        return readBytes;
+    }
+
     /** Bytes compared so far. */
     public long verifiedBytes() {
         return verifiedBytes;
@@ -111,6 +136,8 @@ public final class Verifier {
 
     void reads(long bytes) {
         bucket.take(bytes);
+        paceBucket.take(bytes);
+        readBytes += bytes;
     }
 
     void compared() {
@@ -177,15 +204,23 @@ public final class Verifier {
             slot.repeat();
         }
         // Slots that end inline ask for another turn, so that the rest of the loop has its own.
+        int active = 0;
         for (VerifySlot slot : slots) {
-            if (slot.isFree() && next < mirror.regions() && failure == null && mayBegin()) {
+            if (!slot.isFree() && !slot.hasResult()) {
+                active++;
+            }
+        }
+        for (VerifySlot slot : slots) {
+            if (active < depth && slot.isFree() && next < mirror.regions() && failure == null && mayBegin()) {
+                active++;
                 slot.verify(next++);
             }
         }
     }
 
     private boolean mayBegin() {
-        long wait = bucket.waitNanos(loop.nanoTime());
+        long now = loop.nanoTime();
+        long wait = Math.max(bucket.waitNanos(now), paceBucket.waitNanos(now));
         if (wait > 0 && timer == null) {
             timer = loop.schedule(wait, wake);
         }

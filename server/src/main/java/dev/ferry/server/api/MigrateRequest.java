@@ -11,7 +11,8 @@ import org.jspecify.annotations.Nullable;
  * @param format {@code raw} or {@code qcow2}, or null for that of each disk
  * @param provisioning {@code thin}, {@code lazy}, {@code eager}, or null for that of each disk
  * @param bytesPerSecond bound on the copy, 0 for none
- * @param maxAddedLatencyMillis how much slower the guest may get before the copy yields, 0 for the default
+ * @param maxAddedLatencyMillis how much the move may add to the 99th percentile of a guest's latency, 0 for no bound
+ * @param floorBytesPerSecond what is copied in any case when that is bounded, 0 for the default
  * @param verify read and digest both sides before the switch
  * @param keepSource leave the source files where they are
  * @param dryRun only say what would happen
@@ -24,6 +25,7 @@ public record MigrateRequest(
         @Nullable String provisioning,
         long bytesPerSecond,
         double maxAddedLatencyMillis,
+        long floorBytesPerSecond,
         boolean verify,
         boolean keepSource,
         boolean dryRun) {}
