@@ -118,7 +118,7 @@ final class BadInputTest {
                 "1 | nbd copy /does/not/exist /tmp/ferry-none      | /does/not/exist",
                 "1 | nbd serve /does/not/exist --socket /tmp/ferry-none | /does/not/exist",
                 "2 | nbd serve /tmp/x --socket /tmp/y --port 1     | exclude each other",
-                "2 | nbd serve /tmp/x --format qcow2               | qcow2",
+                "2 | nbd serve /tmp/x --format floppy              | floppy",
                 "2 | nbd copy onlyone                              | TARGET",
                 "2 | demo --size 1M                                | --size",
                 "1 | demo --dir /does/not/exist                    | /does/not/exist"
