@@ -202,23 +202,28 @@ final class Move implements Runnable {
             verifySpeed = new SpeedMeter();
             return null;
         }
+        Verification now = verification(null);
+        if (working) {
+            verifySpeed.sample(work.nanoTime(), now.doneBytes());
+        } else {
+            verifySpeed.restart();
+        }
+        return verification(working ? verifySpeed : null);
+    }
+
+    private Verification verification(@Nullable SpeedMeter meter) {
         long done = 0;
         long total = 0;
         for (MovingDisk disk : work.disks()) {
             done += disk.verifiedBytes();
             total += disk.disk.sizeBytes();
         }
-        if (working) {
-            verifySpeed.sample(work.nanoTime(), done);
-        } else {
-            verifySpeed.restart();
-        }
         return new Verification(
                 StatusView.percent(done, total),
                 done,
                 total,
-                working ? verifySpeed.bytesPerSecond() : 0,
-                working ? verifySpeed.secondsFor(total - done) : null);
+                meter == null ? 0 : meter.bytesPerSecond(),
+                meter == null ? null : meter.secondsFor(total - done));
     }
 
     /** What a carrier tells, put in the mailbox. */
@@ -441,7 +446,9 @@ final class Move implements Runnable {
                 state,
                 reason != null ? reason : record.error(),
                 rateBytesPerSecond,
-                live,
+                record.phase() == Phase.VERIFY && live.verification() == null
+                        ? live.with(verification(null))
+                        : record.phase() == Phase.VERIFY ? live : live.with(null),
                 clock.millis());
     }
 }

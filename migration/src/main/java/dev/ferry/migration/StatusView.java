@@ -33,6 +33,10 @@ final class StatusView {
             int permilleMin,
             @Nullable Verification verification) {
         static final Live NONE = new Live(0, null, 0, null);
+
+        Live with(@Nullable Verification other) {
+            return new Live(bytesPerSecond, etaSeconds, permilleMin, other);
+        }
     }
 
     static MigrationStatus of(

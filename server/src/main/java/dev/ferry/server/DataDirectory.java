@@ -33,10 +33,12 @@ public record DataDirectory(Path path) {
             return of(Path.of(chosen));
         }
         String share = environment.get("XDG_DATA_HOME");
-        Path base = share != null && share.startsWith("/")
-                ? Path.of(share)
-                : Path.of(System.getProperty("user.home", "/"), ".local", "share");
-        return of(base.resolve("ferry"));
+        if (share != null && share.startsWith("/")) {
+            return of(Path.of(share, "ferry"));
+        }
+        String home = environment.get("HOME");
+        boolean known = home != null && home.startsWith("/");
+        return of(Path.of(known ? home : System.getProperty("user.home", "/"), ".local", "share", "ferry"));
     }
 
     public static DataDirectory of(Path path) {
