@@ -130,7 +130,8 @@ final class DiskMakingCommands {
                 paramLabel = "F",
                 defaultValue = "raw",
                 description =
-                        "Of the file, and of the disk: raw (default), qcow2, or auto: what the content looks like.")
+                        "Of the file: raw (default), qcow2, vmdk, vhd, or auto: what it looks like. The disk becomes"
+                                + " qcow2 if the file is, else raw.")
         private String format = "";
 
         @Option(
@@ -153,7 +154,9 @@ final class DiskMakingCommands {
                     Names.checked("disk", name),
                     Names.checked("datastore", datastore),
                     from.toAbsolutePath().normalize().toString(),
-                    format.equals("auto") ? format : checkedFormat(format),
+                    format.equals("auto")
+                            ? format
+                            : ImageCommands.format(format).text(),
                     checkedProvisioning(provisioning));
             try (DaemonClient client = daemon.client()) {
                 tell(screen, json, client.post("/v1/disks/import", request, DiskView.class));

@@ -35,10 +35,10 @@ final class ImageCompareCommand implements Callable<Integer> {
     @Parameters(index = "1", paramLabel = "B", description = "Another.")
     private Path second = Path.of("");
 
-    @Option(names = "--format", paramLabel = "F", description = "Of A: raw (default) or qcow2.")
+    @Option(names = "--format", paramLabel = "F", description = "Of A: raw (default), qcow2, vmdk or vhd.")
     private @Nullable String firstFormat;
 
-    @Option(names = "--format-b", paramLabel = "F", description = "Of B: raw (default) or qcow2.")
+    @Option(names = "--format-b", paramLabel = "F", description = "Of B: raw (default), qcow2, vmdk or vhd.")
     private @Nullable String secondFormat;
 
     ImageCompareCommand(Screen screen) {

@@ -78,7 +78,7 @@ final class ImageLookingCommands {
         @Parameters(paramLabel = "FILE", description = "The image.")
         private Path file = Path.of("");
 
-        @Option(names = "--format", paramLabel = "F", description = "raw or qcow2.")
+        @Option(names = "--format", paramLabel = "F", description = "raw, qcow2, vmdk or vhd.")
         private @Nullable String format;
 
         @Option(names = "--json", description = "As JSON: an object.")
@@ -107,9 +107,10 @@ final class ImageLookingCommands {
 
         private InfoView view(DiskLoop loop, DiskSpec spec) throws BlockException {
             long allocated = Stacks.allocatedBytes(spec.path());
-            if (spec.format() == ImageFormat.RAW) {
+            if (spec.format() != ImageFormat.QCOW2) {
                 long size = Images.sizeBytes(loop, spec, DataPlane.FILES);
-                return new InfoView(file.toString(), "raw", size, allocated, null, null, null, false, null, null);
+                return new InfoView(
+                        file.toString(), spec.format().text(), size, allocated, null, null, null, false, null, null);
             }
             Qcow2Description told = Images.describe(loop, spec, DataPlane.FILES);
             List<SnapshotView> snapshots = told.snapshots().stream()
@@ -223,8 +224,8 @@ final class ImageLookingCommands {
 
         @Override
         public Integer call() throws Exception {
-            if (ImageCommands.format(format) == ImageFormat.RAW) {
-                throw Problems.wrongUsage("a raw file has no tables to check");
+            if (ImageCommands.format(format) != ImageFormat.QCOW2) {
+                throw Problems.wrongUsage("of the formats that there are, only qcow2 can be checked");
             }
             Repair what = switch (repair == null ? "" : repair) {
                 case "" -> Repair.NONE;
@@ -274,7 +275,7 @@ final class ImageLookingCommands {
         @Parameters(paramLabel = "FILE", description = "The image.")
         private Path file = Path.of("");
 
-        @Option(names = "--format", paramLabel = "F", description = "raw (default) or qcow2.")
+        @Option(names = "--format", paramLabel = "F", description = "raw (default), qcow2, vmdk or vhd.")
         private @Nullable String format;
 
         @Option(names = "--json", description = "As JSON: an array.")

@@ -96,7 +96,7 @@ final class ImageMakingCommands {
 
         @Override
         public Integer call() throws Exception {
-            ImageFormat wanted = ImageCommands.format(format);
+            ImageFormat wanted = ImageCommands.writable(format);
             Qcow2Options options = options(clusterBytes, version);
             if ((backing == null) != (backingFormat == null)) {
                 throw Problems.wrongUsage("--backing and --backing-format come together");
@@ -142,7 +142,8 @@ final class ImageMakingCommands {
                 "",
                 "Examples:",
                 "  ferry image convert vm1.raw vm1.qcow2 --format qcow2",
-                "  ferry image convert vm1.qcow2 vm1.raw --from-format qcow2 --format raw"
+                "  ferry image convert vm1.qcow2 vm1.raw --from-format qcow2 --format raw",
+                "  ferry image convert appliance.vmdk vm2.qcow2 --from-format vmdk --format qcow2"
             })
     static final class Convert implements Callable<Integer> {
         private static final double NANOS_PER_SECOND = 1e9;
@@ -155,7 +156,10 @@ final class ImageMakingCommands {
         @Parameters(index = "1", paramLabel = "TARGET", description = "What to make; it must not be there.")
         private Path target = Path.of("");
 
-        @Option(names = "--from-format", paramLabel = "F", description = "Of the source: raw (default) or qcow2.")
+        @Option(
+                names = "--from-format",
+                paramLabel = "F",
+                description = "Of the source: raw (default), qcow2, vmdk or vhd.")
         private @Nullable String fromFormat;
 
         @Option(names = "--format", paramLabel = "F", required = true, description = "Of the target: raw or qcow2.")
@@ -178,7 +182,7 @@ final class ImageMakingCommands {
         @Override
         public Integer call() throws Exception {
             long beganNanos = System.nanoTime();
-            ImageFormat wanted = ImageCommands.format(format);
+            ImageFormat wanted = ImageCommands.writable(format);
             Qcow2Options options = options(clusterBytes, version);
             try (DataPlane plane = NbdCommands.plane();
                     NewImage made = new NewImage(target)) {

@@ -44,7 +44,11 @@ final class NbdServeCommand implements Callable<Integer> {
     @Parameters(paramLabel = "FILE", description = "What to serve.")
     private Path file = Path.of("");
 
-    @Option(names = "--format", paramLabel = "F", defaultValue = "raw", description = "raw (default) or qcow2.")
+    @Option(
+            names = "--format",
+            paramLabel = "F",
+            defaultValue = "raw",
+            description = "raw (default), qcow2; vmdk, vhd: with --read-only.")
     private String format = "";
 
     @Option(names = "--socket", paramLabel = "P", description = "Listen at this unix socket.")

@@ -146,6 +146,54 @@ final class FormatsTest {
     }
 
     @Test
+    void disksOfOtherHypervisorsAreImportedAndConverted() throws IOException {
+        Path raw = raw("foreign.raw");
+        for (String kind : List.of("vmdk:twoGbMaxExtentSparse", "vmdk:streamOptimized", "vpc:dynamic,force_size=on")) {
+            String theirs = kind.substring(0, kind.indexOf(':'));
+            String ours = theirs.equals("vpc") ? "vhd" : theirs;
+            String name = "f" + Integer.toHexString(kind.hashCode());
+            Path image = host.directory.resolve(name + "." + ours);
+            stranger(
+                    "qemu-img",
+                    "convert",
+                    "-f",
+                    "raw",
+                    "-O",
+                    theirs,
+                    "-o",
+                    "subformat=" + kind.substring(kind.indexOf(':') + 1),
+                    raw,
+                    image);
+            FerryHost.bare("image", "compare", image.toString(), raw.toString(), "--format", ours)
+                    .done();
+            String converted = host.directory.resolve(name + ".qcow2").toString();
+            FerryHost.bare("image", "convert", image.toString(), converted, "--from-format", ours, "--format", "qcow2")
+                    .done();
+            stranger("qemu-img", "compare", "-f", "qcow2", "-F", "raw", converted, raw);
+            assertThat(FerryHost.bare("image", "info", image.toString(), "--json")
+                            .done()
+                            .json()
+                            .path("format")
+                            .asString())
+                    .isEqualTo(ours);
+            host.run("disk", "import", name, "--datastore", "slow", "--from", image.toString(), "--format", "auto")
+                    .done();
+            assertThat(file("slow", name + ".raw")).hasSameBinaryContentAs(raw);
+        }
+        host.run("disk", "create", "no", "--datastore", "slow", "--size", "1M", "--format", "vmdk")
+                .failed(2, "vmdk");
+        FerryHost.bare(
+                        "image",
+                        "create",
+                        host.directory.resolve("no.vhd").toString(),
+                        "--format",
+                        "vhd",
+                        "--size",
+                        "1M")
+                .failed(2, "vhd", "raw, qcow2");
+    }
+
+    @Test
     void imagesAreConvertedComparedAndChecked() throws IOException {
         Path raw = raw("tools.raw");
         String image = host.directory.resolve("tools.qcow2").toString();
@@ -206,7 +254,7 @@ final class FormatsTest {
             stranger("qemu-img", "create", "-u", "-f", "qcow2", "-b", name, "-F", "raw", hostile, "1M");
             FerryHost.bare("image", "info", hostile.toString()).done();
             FerryHost.bare("image", "map", hostile.toString(), "--format", "qcow2")
-                    .failed(1, "backing file");
+                    .failed(1, "that it names");
         }
         Path circle = host.directory.resolve("circle.qcow2");
         stranger("qemu-img", "create", "-u", "-f", "qcow2", "-b", "circle.qcow2", "-F", "qcow2", circle, "1M");

@@ -3,21 +3,47 @@ package dev.ferry.image;
 import java.util.Locale;
 import java.util.Optional;
 
-/** The formats of disks that can be written here. */
+/** The formats of disks. */
 public enum ImageFormat {
     /** Bytes as they are. */
-    RAW,
+    RAW(true),
     /** QEMU's, versions 2 and 3. */
-    QCOW2;
+    QCOW2(true),
+    /** VMware's; read only. */
+    VMDK(false),
+    /** That of Virtual PC, Hyper-V and Xen; read only. */
+    VHD(false);
+
+    private final boolean writable;
+
+    ImageFormat(boolean writable) {
+        this.writable = writable;
+    }
 
     /** As people write it, and as the name of a disk's file ends: {@code raw}, {@code qcow2}. */
     public String text() {
         return name().toLowerCase(Locale.ROOT);
     }
 
+    /** Disks can be made in it, and written. */
+    public boolean writable() {
+        return writable;
+    }
+
     /** The file is longer or shorter than the disk, and grows while it is written. */
     public boolean grows() {
-        return this != RAW;
+        return this == QCOW2;
+    }
+
+    /** The formats in words, such as {@code raw, qcow2}. */
+    public static String list(boolean writableOnly) {
+        StringBuilder list = new StringBuilder();
+        for (ImageFormat format : values()) {
+            if (format.writable || !writableOnly) {
+                list.append(list.isEmpty() ? "" : ", ").append(format.text());
+            }
+        }
+        return list.toString();
     }
 
     public static Optional<ImageFormat> of(String text) {

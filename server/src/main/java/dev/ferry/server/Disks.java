@@ -160,15 +160,19 @@ final class Disks {
             DiskSpec bare = new DiskSpec(request.name(), Path.of(request.from()), Provisioning.THIN, true, false);
             ImageFormat format = request.format().equals(PROBE)
                     ? Images.probe(loop, bare, DataPlane.FILES)
-                    : format(request.format());
+                    : ImageFormat.of(request.format())
+                            .orElseThrow(() -> Problems.wrongUsage("there is no format '" + request.format()
+                                    + "' in this version of Ferry; there are " + ImageFormat.list(false)));
             BlockDevice source = Images.open(loop, bare.in(format), DataPlane.FILES);
             try {
                 long sizeBytes = source.geometry().sizeBytes();
                 if (sizeBytes == 0) {
                     throw Problems.wrongUsage(request.from() + " is empty; a disk has at least one byte");
                 }
-                refuseOdd(format, sizeBytes);
-                return make(request.name(), datastore, format, provisioning, sizeBytes, source);
+                // What is not written here becomes raw.
+                ImageFormat kept = format.writable() ? format : ImageFormat.RAW;
+                refuseOdd(kept, sizeBytes);
+                return make(request.name(), datastore, kept, provisioning, sizeBytes, source);
             } finally {
                 OnLoop.await(loop.loop(), source::close);
             }
@@ -410,7 +414,8 @@ final class Disks {
 
     static ImageFormat format(String text) throws ProblemException {
         return ImageFormat.of(text)
-                .orElseThrow(() -> Problems.wrongUsage(
-                        "format '" + text + "' is not in this version of Ferry; raw and qcow2 are"));
+                .filter(ImageFormat::writable)
+                .orElseThrow(() -> Problems.wrongUsage("disks in format '" + text
+                        + "' are not in this version of Ferry; " + ImageFormat.list(true) + " are"));
     }
 }

@@ -18,6 +18,8 @@ import dev.ferry.image.qcow2.Qcow2Device;
 import dev.ferry.image.qcow2.Qcow2Image;
 import dev.ferry.image.qcow2.Qcow2Options;
 import dev.ferry.image.qcow2.Qcow2Settings;
+import dev.ferry.image.vhd.VhdImage;
+import dev.ferry.image.vmdk.VmdkImage;
 import java.io.IOException;
 import java.nio.file.Path;
 import java.util.concurrent.Executor;
@@ -56,6 +58,12 @@ public final class Images {
         return switch (spec.format()) {
             case RAW -> new RawImage(file, spec.provisioning());
             case QCOW2 -> qcow2(loop, spec, file, opener, depth);
+            case VMDK -> vmdk(loop, spec, file, opener);
+            case VHD -> {
+                BlockDevice any = readable(loop, spec, file);
+                yield VhdImage.open(new DeviceBytes(loop.loop(), any, spec.shownAs()))
+                        .device(any);
+            }
         };
     }
 
@@ -65,12 +73,47 @@ public final class Images {
         BlockDevice any = anyBytes(loop, file);
         FileBytes bytes = new DeviceBytes(loop.loop(), any, spec.shownAs());
         Qcow2Image image = spec.readOnly() ? Qcow2Image.openReadOnly(bytes) : Qcow2Image.openForWriting(bytes);
+        if (blockBytes > image.clusterBytes()) {
+            // Two clusters in one block would undo each other's changes.
+            throw BlockError.of(
+                            ErrorKind.UNSUPPORTED,
+                            spec.shownAs(),
+                            "open",
+                            "its clusters of " + image.clusterBytes() + " bytes are smaller than the blocks of "
+                                    + blockBytes + " that O_DIRECT needs here; open it through the page cache")
+                    .toException();
+        }
         BlockDevice backing = backing(loop, spec, image, opener, depth);
         Qcow2Settings settings = new Qcow2Settings(
                 Qcow2Settings.DEFAULT.mapBytes(), spec.provisioning() != Provisioning.THIN, blockBytes);
         return OnLoop.get(
                 loop.loop(),
                 () -> new Qcow2Device(loop.loop(), any, image, backing, loop.buffers(), WORKERS, settings));
+    }
+
+    /** The file of a format that is read only. */
+    private static BlockDevice readable(DiskLoop loop, DiskSpec spec, BlockDevice file) throws BlockException {
+        if (!spec.readOnly()) {
+            throw BlockError.of(
+                            ErrorKind.UNSUPPORTED,
+                            spec.shownAs(),
+                            "open",
+                            "format " + spec.format().text() + " is read and not written; convert or import it")
+                    .toException();
+        }
+        return anyBytes(loop, file);
+    }
+
+    private static BlockDevice vmdk(DiskLoop loop, DiskSpec spec, BlockDevice file, FileOpener opener)
+            throws BlockException {
+        BlockDevice any = readable(loop, spec, file);
+        VmdkImage.OpenFile first = new VmdkImage.OpenFile(new DeviceBytes(loop.loop(), any, spec.shownAs()), any);
+        return VmdkImage.open(first, loop.loop(), WORKERS, name -> {
+            DiskSpec part = new DiskSpec(name, beside(spec, name), Provisioning.THIN, true, spec.direct());
+            BlockDevice opened = CheckedDevice.of(opener.open(loop, part), part.shownAs());
+            BlockDevice readable = anyBytes(loop, opened);
+            return new VmdkImage.OpenFile(new DeviceBytes(loop.loop(), readable, part.shownAs()), readable);
+        });
     }
 
     private static BlockDevice anyBytes(DiskLoop loop, BlockDevice file) {
@@ -90,6 +133,7 @@ public final class Images {
         }
         String format = String.valueOf(image.backingFormat());
         ImageFormat known = ImageFormat.of(format)
+                .filter(ImageFormat::writable)
                 .orElseThrow(() -> refused(
                         spec,
                         image.backingFormat() == null
@@ -113,11 +157,11 @@ public final class Images {
                     java.util.Objects.requireNonNull(spec.path().toRealPath().getParent());
             Path path = directory.resolve(named).toRealPath();
             if (!path.startsWith(directory)) {
-                throw refused(spec, "its backing file " + printable(named) + " is not in its directory");
+                throw refused(spec, "the file " + printable(named) + " that it names is not in its directory");
             }
             return path;
         } catch (IOException | java.nio.file.InvalidPathException gone) {
-            throw refused(spec, "its backing file " + printable(named) + " is not there");
+            throw refused(spec, "the file " + printable(named) + " that it names is not there");
         }
     }
 
@@ -164,22 +208,25 @@ public final class Images {
 
     /** The size of the disk that a file holds; opens nothing but that file. */
     public static long sizeBytes(DiskLoop loop, DiskSpec spec, FileOpener opener) throws BlockException {
-        return with(
-                loop,
-                spec.cached().asReadOnly(),
-                opener,
-                bytes -> spec.format() == ImageFormat.RAW
-                        ? bytes.lengthBytes()
-                        : Qcow2Image.openReadOnly(bytes).sizeBytes());
+        return with(loop, spec.cached().asReadOnly(), opener, bytes -> switch (spec.format()) {
+            case RAW -> bytes.lengthBytes();
+            case QCOW2 -> Qcow2Image.openReadOnly(bytes).sizeBytes();
+            case VMDK -> VmdkImage.sizeBytes(bytes);
+            case VHD -> VhdImage.open(bytes).sizeBytes();
+        });
     }
 
     /** The format that a file's content looks like: only for a file whose content no guest has written. */
     public static ImageFormat probe(DiskLoop loop, DiskSpec spec, FileOpener opener) throws BlockException {
-        return with(
-                loop,
-                spec.cached().asReadOnly(),
-                opener,
-                bytes -> Qcow2Image.looksLikeOne(bytes) ? ImageFormat.QCOW2 : ImageFormat.RAW);
+        return with(loop, spec.cached().asReadOnly(), opener, bytes -> {
+            if (Qcow2Image.looksLikeOne(bytes)) {
+                return ImageFormat.QCOW2;
+            }
+            if (VmdkImage.looksLikeOne(bytes)) {
+                return ImageFormat.VMDK;
+            }
+            return VhdImage.looksLikeOne(bytes) ? ImageFormat.VHD : ImageFormat.RAW;
+        });
     }
 
     /** What a qcow2 file says of itself; opens nothing but that file. */

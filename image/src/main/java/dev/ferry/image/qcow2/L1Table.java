@@ -7,8 +7,8 @@ import java.util.BitSet;
 
 /** The active L1 table, which is in memory whole, and which parts of it are not in the file yet. The disk's loop. */
 final class L1Table {
-    /** What is written at once: a sector's worth. */
-    static final int CHUNK_ENTRIES = 64;
+    /** What is written at once: a block's worth, so that no two writes in flight share one. */
+    static final int CHUNK_ENTRIES = 512;
 
     private final long[] entries;
     private final long offset;

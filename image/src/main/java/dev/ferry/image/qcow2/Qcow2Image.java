@@ -219,6 +219,10 @@ public final class Qcow2Image {
         return header.sizeBytes();
     }
 
+    public long clusterBytes() {
+        return header.clusterBytes();
+    }
+
     /** The backing file as the image names it: a claim, which whoever opens it has to judge. */
     public @Nullable String backingName() {
         return header.backingName();

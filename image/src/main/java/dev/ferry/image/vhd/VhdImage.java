@@ -1,0 +1,159 @@
+package dev.ferry.image.vhd;
+
+import static dev.ferry.image.vhd.VhdLayout.*;
+
+import dev.ferry.block.BlockDevice;
+import dev.ferry.block.BlockError;
+import dev.ferry.block.BlockException;
+import dev.ferry.block.ErrorKind;
+import dev.ferry.image.FileBytes;
+import dev.ferry.image.sparse.FlatExtent;
+import dev.ferry.image.sparse.GrainMap;
+import dev.ferry.image.sparse.SparseExtent;
+import java.nio.ByteBuffer;
+import java.nio.charset.StandardCharsets;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * A VHD file that has been opened and found sound. A footer that is damaged is replaced by its copy, where there is one.
+ *
+ * <p>The size of the disk is the one in the footer, except where the program that made it is known to go by the geometry,
+ * which is smaller by part of a cylinder: Virtual PC and Virtual Server, and QEMU unless it is told otherwise.
+ */
+public final class VhdImage {
+    private final FileBytes file;
+    private final long sizeBytes;
+    private final int @Nullable [] table;
+    private final int blockBytes;
+
+    private VhdImage(FileBytes file, long sizeBytes, int @Nullable [] table, int blockBytes) {
+        this.file = file;
+        this.sizeBytes = sizeBytes;
+        this.table = table;
+        this.blockBytes = blockBytes;
+    }
+
+    /** True if a file begins or ends as VHD files do. */
+    public static boolean looksLikeOne(FileBytes file) throws BlockException {
+        long last = file.lengthBytes() - FOOTER_BYTES;
+        return last >= 0
+                && (u64(file.read(0, Long.BYTES), 0) == FOOTER_COOKIE
+                        || u64(file.read(last, Long.BYTES), 0) == FOOTER_COOKIE);
+    }
+
+    /** Reads footer, header and table, and changes nothing. */
+    public static VhdImage open(FileBytes file) throws BlockException {
+        byte[] footer = footer(file);
+        long sizeBytes = size(footer);
+        require(file, sizeBytes > 0 && sizeBytes <= SIZE_BYTES_MAX, "its size is out of bounds");
+        int type = s32(footer, TYPE);
+        return switch (type) {
+            case FIXED -> {
+                require(file, sizeBytes <= file.lengthBytes() - FOOTER_BYTES, "the file is shorter than its disk");
+                yield new VhdImage(file, sizeBytes, null, 0);
+            }
+            case DYNAMIC -> dynamic(file, footer, sizeBytes);
+            case DIFFERENCING ->
+                throw flaw(file, ErrorKind.UNSUPPORTED, "it is a differencing disk, which this version does not read");
+            default -> throw flaw(file, ErrorKind.CORRUPT, "there is no disk type " + type);
+        };
+    }
+
+    private static byte[] footer(FileBytes file) throws BlockException {
+        long last = file.lengthBytes() - FOOTER_BYTES;
+        require(file, last >= 0, "the file is too short");
+        byte[] footer = file.read(last, FOOTER_BYTES);
+        if (!sound(footer)) {
+            footer = file.read(0, FOOTER_BYTES);
+        }
+        if (u64(footer, 0) != FOOTER_COOKIE) {
+            throw flaw(file, ErrorKind.INVALID, "it is not a VHD file");
+        }
+        require(file, sound(footer), "the checksum of its footer is wrong");
+        return footer;
+    }
+
+    private static boolean sound(byte[] footer) {
+        return u64(footer, 0) == FOOTER_COOKIE
+                && s32(footer, FOOTER_CHECKSUM) == checksum(footer, FOOTER_BYTES, FOOTER_CHECKSUM);
+    }
+
+    private static long size(byte[] footer) {
+        long current = u64(footer, CURRENT_SIZE);
+        String creator = new String(footer, CREATOR, Integer.BYTES, StandardCharsets.ISO_8859_1);
+        int cylinders = s32(footer, GEOMETRY) >>> 16;
+        long byGeometry =
+                (long) cylinders * (footer[GEOMETRY + 2] & 0xff) * (footer[GEOMETRY + 3] & 0xff) * SECTOR_BYTES;
+        boolean goesByGeometry = creator.equals("vpc ") || creator.equals("vs  ") || creator.equals("qemu");
+        boolean largest = cylinders == 65535;
+        return goesByGeometry && !largest && byGeometry > 0 && byGeometry <= current ? byGeometry : current;
+    }
+
+    private static VhdImage dynamic(FileBytes file, byte[] footer, long sizeBytes) throws BlockException {
+        long at = u64(footer, DATA_OFFSET);
+        require(file, at >= 0 && at <= file.lengthBytes() - HEADER_BYTES, "its header is past the end of the file");
+        byte[] header = file.read(at, HEADER_BYTES);
+        require(file, u64(header, 0) == HEADER_COOKIE, "its header is damaged");
+        require(
+                file,
+                s32(header, HEADER_CHECKSUM) == checksum(header, HEADER_BYTES, HEADER_CHECKSUM),
+                "the checksum of its header is wrong");
+        int blockBytes = s32(header, BLOCK_SIZE);
+        require(
+                file,
+                blockBytes >= SECTOR_BYTES && blockBytes <= 1 << 28 && Integer.bitCount(blockBytes) == 1,
+                "its block size is out of bounds");
+        long entries = s32(header, TABLE_ENTRIES) & 0xffff_ffffL;
+        long needed = (sizeBytes + blockBytes - 1) / blockBytes;
+        long tableAt = u64(header, TABLE_OFFSET);
+        require(file, entries >= needed, "its table is too short for the disk");
+        require(
+                file,
+                tableAt >= 0 && tableAt <= file.lengthBytes() && needed * 4 <= file.lengthBytes() - tableAt,
+                "its table goes past the end of the file");
+        int[] table = new int[(int) needed];
+        ByteBuffer.wrap(file.read(tableAt, (int) needed * 4)).asIntBuffer().get(table);
+        return new VhdImage(file, sizeBytes, table, blockBytes);
+    }
+
+    public long sizeBytes() {
+        return sizeBytes;
+    }
+
+    /** Only blocks that were written are in the file. */
+    public boolean sparse() {
+        return table != null;
+    }
+
+    /** The disk, on the file that this was opened from. */
+    public BlockDevice device(BlockDevice below) {
+        int[] blocks = table;
+        if (blocks == null) {
+            return new FlatExtent(file.name(), below, 0, sizeBytes);
+        }
+        long bitmapBytes = (blockBytes / SECTOR_BYTES / 8 + SECTOR_BYTES - 1L) / SECTOR_BYTES * SECTOR_BYTES;
+        GrainMap map = block -> {
+            int sector = blocks[(int) block];
+            return sector == -1 ? GrainMap.NOTHING : (sector & 0xffff_ffffL) * SECTOR_BYTES + bitmapBytes;
+        };
+        return new SparseExtent(file.name(), below, sizeBytes, blockBytes, map);
+    }
+
+    private static long u64(byte[] bytes, int at) {
+        return ByteBuffer.wrap(bytes).getLong(at);
+    }
+
+    private static int s32(byte[] bytes, int at) {
+        return ByteBuffer.wrap(bytes).getInt(at);
+    }
+
+    private static void require(FileBytes file, boolean holds, String otherwise) throws BlockException {
+        if (!holds) {
+            throw flaw(file, ErrorKind.CORRUPT, otherwise);
+        }
+    }
+
+    private static BlockException flaw(FileBytes file, ErrorKind kind, String detail) {
+        return BlockError.of(kind, file.name(), "open", detail).toException();
+    }
+}

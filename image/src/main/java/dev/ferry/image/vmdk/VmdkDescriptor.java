@@ -1,0 +1,145 @@
+package dev.ferry.image.vmdk;
+
+import dev.ferry.block.BlockError;
+import dev.ferry.block.BlockException;
+import dev.ferry.block.ErrorKind;
+import dev.ferry.image.FileBytes;
+import java.nio.charset.StandardCharsets;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Locale;
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
+
+/**
+ * The text that describes a disk: what kind it is, and of which extents it is made.
+ *
+ * <pre>
+ *   # Disk DescriptorFile
+ *   version=1
+ *   CID=…                   parentCID=ffffffff: it has no parent
+ *   createType="…"
+ *   RW 4192256 SPARSE "disk-s001.vmdk"       access, sectors, kind, file name, [first sector of the file]
+ * </pre>
+ *
+ * A file name is a name in the descriptor's own directory, and never a path.
+ */
+public record VmdkDescriptor(String createType, List<Extent> extents) {
+    static final String BEGINNING = "# Disk DescriptorFile";
+    private static final int TEXT_BYTES_MAX = 1 << 20;
+    private static final int EXTENTS_MAX = 4096;
+    private static final long SECTORS_MAX = 1L << 46;
+    private static final String NO_PARENT = "ffffffff";
+    private static final Pattern EXTENT = Pattern.compile(
+            "(RW|RDONLY|NOACCESS)\\s+([0-9]{1,15})\\s+([A-Z]+)(?:\\s+\"([^\"]*)\"(?:\\s+([0-9]{1,15}))?.*)?");
+    private static final Pattern FIELD = Pattern.compile("([A-Za-z.]+)\\s*=\\s*\"?([^\"]*?)\"?");
+
+    /** How an extent lies in its file. */
+    public enum Kind {
+        FLAT,
+        SPARSE,
+        ZERO
+    }
+
+    /**
+     * A part of the disk.
+     *
+     * @param fileName in the directory of the descriptor; empty where there is none
+     * @param fromSector where it begins in the file
+     */
+    public record Extent(Kind kind, long sectors, String fileName, long fromSector) {}
+
+    public VmdkDescriptor {
+        extents = List.copyOf(extents);
+    }
+
+    /** True if a file is such a text. */
+    public static boolean looksLikeOne(FileBytes file) throws BlockException {
+        byte[] first = file.read(0, BEGINNING.length());
+        return new String(first, StandardCharsets.ISO_8859_1).equalsIgnoreCase(BEGINNING);
+    }
+
+    /** Reads a file that holds nothing but the text. */
+    public static VmdkDescriptor read(FileBytes file) throws BlockException {
+        return read(file, 0, file.lengthBytes());
+    }
+
+    static VmdkDescriptor read(FileBytes file, long offset, long bytes) throws BlockException {
+        if (bytes > TEXT_BYTES_MAX) {
+            throw flaw(file, ErrorKind.CORRUPT, "its descriptor is longer than 1 MiB");
+        }
+        String text = new String(file.read(offset, (int) bytes), StandardCharsets.UTF_8);
+        int end = text.indexOf('\0');
+        return parse(file, end < 0 ? text : text.substring(0, end));
+    }
+
+    private static VmdkDescriptor parse(FileBytes file, String text) throws BlockException {
+        String createType = "";
+        List<Extent> extents = new ArrayList<>();
+        for (String raw : text.split("\\R", -1)) {
+            String line = raw.strip();
+            Matcher extent = EXTENT.matcher(line);
+            Matcher field = FIELD.matcher(line);
+            if (line.startsWith("#")) {
+                continue;
+            }
+            if (extent.matches()) {
+                extents.add(extent(file, extent));
+                if (extents.size() > EXTENTS_MAX) {
+                    throw flaw(file, ErrorKind.CORRUPT, "it has more than " + EXTENTS_MAX + " extents");
+                }
+            } else if (field.matches()) {
+                String value = field.group(2);
+                switch (field.group(1).toLowerCase(Locale.ROOT)) {
+                    case "createtype" -> createType = value;
+                    case "parentcid" -> {
+                        if (!value.equalsIgnoreCase(NO_PARENT)) {
+                            throw flaw(
+                                    file,
+                                    ErrorKind.UNSUPPORTED,
+                                    "it is a delta disk over a parent, which this version does not read");
+                        }
+                    }
+                    default -> {}
+                }
+            }
+        }
+        if (extents.isEmpty()) {
+            throw flaw(file, ErrorKind.CORRUPT, "its descriptor names no extent");
+        }
+        return new VmdkDescriptor(createType, extents);
+    }
+
+    private static Extent extent(FileBytes file, Matcher line) throws BlockException {
+        long sectors = Long.parseLong(line.group(2));
+        if (sectors == 0 || sectors > SECTORS_MAX) {
+            throw flaw(file, ErrorKind.CORRUPT, "an extent has " + sectors + " sectors");
+        }
+        Kind kind = switch (line.group(3)) {
+            case "FLAT", "VMFS" -> Kind.FLAT;
+            case "SPARSE" -> Kind.SPARSE;
+            case "ZERO" -> Kind.ZERO;
+            default ->
+                throw flaw(
+                        file,
+                        ErrorKind.UNSUPPORTED,
+                        "it has an extent of kind " + line.group(3) + "; FLAT, SPARSE, VMFS and ZERO are read");
+        };
+        String name = line.group(4) == null ? "" : line.group(4);
+        if (kind != Kind.ZERO && !isName(name)) {
+            throw flaw(file, ErrorKind.INVALID, "an extent's file is not beside the descriptor");
+        }
+        return new Extent(kind, sectors, name, line.group(5) == null ? 0 : Long.parseLong(line.group(5)));
+    }
+
+    private static boolean isName(String name) {
+        return !name.isEmpty()
+                && !name.equals(".")
+                && !name.equals("..")
+                && name.chars().noneMatch(c -> c == '/' || c == '\\' || c < ' ');
+    }
+
+    static BlockException flaw(FileBytes file, ErrorKind kind, String detail) {
+        return BlockError.of(kind, file.name(), "open", detail).toException();
+    }
+}
