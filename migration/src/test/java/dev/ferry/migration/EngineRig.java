@@ -9,7 +9,6 @@ import dev.ferry.stack.OpenDisk;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.List;
-import java.util.concurrent.TimeUnit;
 import java.util.function.Predicate;
 import org.assertj.core.api.ThrowableAssert.ThrowingCallable;
 import org.junit.jupiter.api.AfterEach;
@@ -17,12 +16,15 @@ import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.api.io.TempDir;
 
-/** A world with an engine for tests of moves on real files and loops. */
-@Timeout(60)
+/**
+ * A world with an engine for tests of moves on real files and loops. What is waited for comes at once, unless the machine's
+ * disk is busy with something else: then making a file durable has been seen to take most of a minute.
+ */
+@Timeout(240)
 abstract class EngineRig {
     static final int SIZE = 6 * World.MIB;
     static final long SLOW = 1 << 20;
-    static final Duration LONG = Duration.ofSeconds(30);
+    static final Duration LONG = Duration.ofSeconds(100);
 
     @TempDir
     Path directory;
@@ -66,7 +68,7 @@ abstract class EngineRig {
     }
 
     MigrationStatus await(String id, Predicate<MigrationStatus> wanted) throws BlockException {
-        long deadline = System.nanoTime() + TimeUnit.SECONDS.toNanos(20);
+        long deadline = System.nanoTime() + LONG.toNanos();
         while (true) {
             MigrationStatus status = engine.await(id, Duration.ofMillis(5));
             if (wanted.test(status)) {

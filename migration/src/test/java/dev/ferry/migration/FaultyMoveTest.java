@@ -1,6 +1,7 @@
 package dev.ferry.migration;
 
 import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import dev.ferry.block.BlockException;
 import dev.ferry.block.ErrorKind;
@@ -10,6 +11,9 @@ import dev.ferry.migration.FlakyDevice.Mood;
 import dev.ferry.stack.OnLoop;
 import dev.ferry.stack.OpenDisk;
 import dev.ferry.testkit.Requires;
+import java.io.IOException;
+import java.io.RandomAccessFile;
+import java.io.UncheckedIOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
@@ -79,6 +83,85 @@ class FaultyMoveTest extends EngineRig {
         Process process = new ProcessBuilder(command).redirectErrorStream(true).start();
         process.getInputStream().readAllBytes();
         return process.waitFor() == 0;
+    }
+
+    @Test
+    void ofATargetThatWasFullOnlyTheRestIsCopied() throws Exception {
+        assertThat(copiedAfter(Mood.FULL)).isLessThan(SIZE / 2 + 16 * World.REGION_BYTES);
+    }
+
+    @Test
+    void ofATargetThatFailedNothingIsTrusted() throws Exception {
+        assertThat(copiedAfter(Mood.NO_CHANGES)).isGreaterThan(SIZE / 2 + SIZE / 8);
+    }
+
+    /** Bytes copied in all by a move whose target fails when a third is done, and is well again when it is resumed. */
+    private long copiedAfter(Mood mood) throws Exception {
+        byte[] content = world.disk("vm1", SIZE, Provisioning.THIN, 34);
+        String id = engine.start(slowly("vm1", "fast", 2 * SLOW)).id();
+        await(id, status -> status.doneBytes() > SIZE / 6);
+        FlakyDevice target = world.file(".vm1.raw.partial");
+        target.mood = mood;
+        await(id, status -> status.state() == MigrationState.PARKED);
+        target.mood = Mood.WELL;
+        engine.rate(id, 0);
+        engine.resume(id);
+        long copied = assertDone(id).disks().getFirst().bytesCopied();
+        assertThat(Files.readAllBytes(world.path("vm1"))).isEqualTo(content);
+        return copied;
+    }
+
+    @Test
+    void aCopyThatDiffersIsNotSwitchedTo() throws Exception {
+        byte[] content = world.disk("vm1", SIZE, Provisioning.THIN, 35);
+        Path source = world.path("vm1");
+        OpenDisk disk = world.openDisk("vm1");
+        world.whenWritten = record -> {
+            if (record.phase() == Phase.VERIFY) {
+                spoil(directory.resolve("fast/.vm1.raw.partial"));
+            }
+        };
+        MigrationStatus failed =
+                ended(engine.start(MigrationRequest.of("vm1", "fast")).id());
+        assertThat(failed.state()).as(failed.toString()).isEqualTo(MigrationState.FAILED);
+        assertThat(failed.error())
+                .contains("source and target differ at byte 4096")
+                .doesNotContain("\n");
+        assertThat(failed.verified()).isFalse();
+        assertThat(disk.path()).isEqualTo(source);
+        assertThat(Files.readAllBytes(source)).isEqualTo(content);
+        assertThat(world.names("fast")).isEmpty();
+    }
+
+    private static void spoil(Path file) {
+        try (RandomAccessFile written = new RandomAccessFile(file.toFile(), "rw")) {
+            written.seek(5000);
+            int before = written.read();
+            written.seek(5000);
+            written.write(before ^ 1);
+        } catch (IOException failed) {
+            throw new UncheckedIOException(failed);
+        }
+    }
+
+    @Test
+    void whatTheSourceFailedDuringTheComparisonIsCopiedAndComparedAgain() throws Exception {
+        byte[] content = world.disk("vm1", SIZE, Provisioning.THIN, 36);
+        OpenDisk disk = world.openDisk("vm1");
+        String id = engine.start(MigrationRequest.of("vm1", "fast")).id();
+        engine.rate(id, SLOW);
+        await(id, status -> status.phase() == Phase.VERIFY);
+        engine.pause(id);
+        FlakyDevice source = world.file("vm1.raw");
+        source.mood = Mood.NO_CHANGES;
+        assertThatThrownBy(() -> OnLoop.await(
+                        disk.loop().loop(), done -> disk.front().write(0, IoBuffer.allocate(4096), 0, 4096, 0, done)))
+                .isInstanceOf(BlockException.class);
+        source.mood = Mood.WELL;
+        engine.rate(id, 0);
+        engine.resume(id);
+        assertThat(assertDone(id).verified()).isTrue();
+        assertThat(Files.readAllBytes(world.path("vm1"))).isEqualTo(content);
     }
 
     @Test

@@ -24,6 +24,7 @@ final class Guest {
     private static final int BLOCK = 4096;
     private static final int WORKERS = 4;
     private static final long PACE_NANOS = 100_000;
+    private static final long HANGS_SECONDS = 100;
 
     private final OpenDisk disk;
     private final Loop loop;
@@ -54,7 +55,7 @@ final class Guest {
     /** Waits for so many more operations. */
     void goOn(long count) throws InterruptedException {
         long goal = operations.get() + count;
-        long deadline = System.nanoTime() + TimeUnit.SECONDS.toNanos(20);
+        long deadline = System.nanoTime() + TimeUnit.SECONDS.toNanos(HANGS_SECONDS);
         while (operations.get() < goal && flaw.get() == null) {
             if (System.nanoTime() > deadline) {
                 throw new AssertionError("the guest hangs");
@@ -69,7 +70,7 @@ final class Guest {
 
     void stop() throws InterruptedException {
         stop = true;
-        if (!stopped.await(20, TimeUnit.SECONDS)) {
+        if (!stopped.await(HANGS_SECONDS, TimeUnit.SECONDS)) {
             throw new AssertionError("the guest hangs");
         }
         if (flaw.get() != null) {

@@ -12,6 +12,7 @@ import java.util.List;
 import java.util.Objects;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.TimeUnit;
+import java.util.concurrent.atomic.AtomicReference;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.EnumSource;
@@ -52,6 +53,37 @@ class SteeringTest extends EngineRig {
         guest.stop();
         disk.flush();
         guest.check(world.path("vm1"));
+    }
+
+    @Test
+    void aMoveThatIsPausedAtTheLastMomentIsNotSwitched() throws Exception {
+        world.disk("vm1", SIZE, Provisioning.THIN, 37);
+        AtomicReference<Thread> pausing = new AtomicReference<>();
+        world.whenWritten = record -> {
+            if (record.phase() == Phase.SWITCH && pausing.get() == null) {
+                Thread thread = Thread.ofPlatform().start(this::pause);
+                pausing.set(thread);
+                // It waits for the answer of the thread that runs this: its command is in the mailbox.
+                while (thread.getState() != Thread.State.WAITING) {
+                    Thread.onSpinWait();
+                }
+            }
+        };
+        String id = engine.start(MigrationRequest.of("vm1", "fast")).id();
+        MigrationStatus paused = await(id, status -> status.state() == MigrationState.PAUSED);
+        Objects.requireNonNull(pausing.get()).join();
+        assertThat(paused.disks().getFirst().switched()).isFalse();
+        assertThat(engine.await(id, Duration.ofMillis(300)).state()).isEqualTo(MigrationState.PAUSED);
+        engine.resume(id);
+        assertDone(id);
+    }
+
+    private void pause() {
+        try {
+            engine.pause("m1");
+        } catch (BlockException refused) {
+            throw new AssertionError(refused);
+        }
     }
 
     @Test
@@ -191,7 +223,7 @@ class SteeringTest extends EngineRig {
         };
         String id = engine.start(MigrationRequest.of("vm1", "fast")).id();
         MigrationStatus end = ended(id);
-        String said = answer.get(20, TimeUnit.SECONDS);
+        String said = answer.get(100, TimeUnit.SECONDS);
         if (end.state() == MigrationState.CANCELLED) {
             assertThat(phase).isNotEqualTo(Phase.COMMIT);
             assertCancelled(end, guest, disk);

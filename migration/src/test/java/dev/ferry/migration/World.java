@@ -78,9 +78,11 @@ final class World implements Catalog, AutoCloseable {
     /** A target is given up after so long that no busy machine is taken for one that hangs. */
     MirrorSettings mirror = withStallMax(Duration.ofSeconds(30));
 
+    static final int REGION_BYTES = 64 << 10;
+
     /** Small regions, so that small disks have many. */
     static MirrorSettings withStallMax(Duration stallMax) {
-        return new MirrorSettings(64 << 10, stallMax.toNanos(), true);
+        return new MirrorSettings(REGION_BYTES, stallMax.toNanos(), true);
     }
 
     private EventLoops loops;
