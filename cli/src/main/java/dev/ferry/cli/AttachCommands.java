@@ -3,10 +3,8 @@ package dev.ferry.cli;
 import dev.ferry.server.api.AttachAnswer;
 import dev.ferry.server.api.AttachRequest;
 import dev.ferry.server.client.DaemonClient;
-import java.util.concurrent.Callable;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Command;
-import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Option;
 import picocli.CommandLine.Parameters;
 
@@ -30,12 +28,7 @@ final class AttachCommands {
                 "  -blockdev driver=nbd,node-name=d0,server.type=unix,server.path=DIR/nbd.sock,export=vm1,",
                 "            discard=unmap,cache.direct=on,reconnect-delay=3600"
             })
-    static final class Attach implements Callable<Integer> {
-        private final Screen screen;
-
-        @Mixin
-        private final DaemonOptions daemon = new DaemonOptions();
-
+    static final class Attach extends DaemonCommand.WithJson {
         @Parameters(paramLabel = "NAME", description = "The disk.")
         private String name = "";
 
@@ -46,51 +39,33 @@ final class AttachCommands {
                         "Listen there, for this disk alone (default: the daemon's unix socket). Nothing is encrypted.")
         private @Nullable String tcp;
 
-        @Option(names = "--json", description = "Tells the URI as JSON.")
-        private boolean json;
-
         Attach(Screen screen) {
-            this.screen = screen;
+            super(screen);
         }
 
         @Override
-        public Integer call() throws Exception {
+        void ask(DaemonClient client) throws Exception {
             String checked = Names.checked("disk", name);
-            try (DaemonClient client = daemon.client()) {
-                AttachAnswer answer =
-                        client.post(DiskCommands.path(checked) + "/attach", new AttachRequest(tcp), AttachAnswer.class);
-                if (json) {
-                    screen.json(answer);
-                } else {
-                    screen.print(answer.uri());
-                }
-            }
-            return Ferry.DONE;
+            AttachAnswer answer =
+                    client.post(DiskCommands.path(checked) + "/attach", new AttachRequest(tcp), AttachAnswer.class);
+            tell(answer, () -> screen.print(answer.uri()));
         }
     }
 
     @Command(name = "detach", description = "Sends a disk's clients away, makes it durable and closes it.")
-    static final class Detach implements Callable<Integer> {
-        private final Screen screen;
-
-        @Mixin
-        private final DaemonOptions daemon = new DaemonOptions();
-
+    static final class Detach extends DaemonCommand {
         @Parameters(paramLabel = "NAME", description = "The disk.")
         private String name = "";
 
         Detach(Screen screen) {
-            this.screen = screen;
+            super(screen);
         }
 
         @Override
-        public Integer call() throws Exception {
+        void ask(DaemonClient client) throws Exception {
             String checked = Names.checked("disk", name);
-            try (DaemonClient client = daemon.client()) {
-                client.send("POST", DiskCommands.path(checked) + "/detach", null);
-            }
+            client.send("POST", DiskCommands.path(checked) + "/detach", null);
             screen.print("disk " + checked + " is detached");
-            return Ferry.DONE;
         }
     }
 }

@@ -5,10 +5,8 @@ import dev.ferry.server.api.DatastoreView;
 import dev.ferry.server.client.DaemonClient;
 import java.nio.file.Path;
 import java.util.List;
-import java.util.concurrent.Callable;
 import picocli.CommandLine;
 import picocli.CommandLine.Command;
-import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Option;
 import picocli.CommandLine.Parameters;
 
@@ -33,12 +31,7 @@ final class DatastoreCommands {
             name = "add",
             description = "Makes a directory known as a datastore. It has to exist; what is in it is left alone.",
             footer = {"", "Example:  ferry datastore add fast --kind dir --path /srv/nvme"})
-    private static final class Add implements Callable<Integer> {
-        private final Screen screen;
-
-        @Mixin
-        private final DaemonOptions daemon = new DaemonOptions();
-
+    private static final class Add extends DaemonCommand {
         @Parameters(paramLabel = "NAME", description = "What to call it.")
         private String name = "";
 
@@ -53,122 +46,88 @@ final class DatastoreCommands {
         private Path path = Path.of("");
 
         Add(Screen screen) {
-            this.screen = screen;
+            super(screen);
         }
 
         @Override
-        public Integer call() throws Exception {
+        void ask(DaemonClient client) throws Exception {
             String checked = Names.checked("datastore", name);
             String absolute = path.toAbsolutePath().normalize().toString();
-            try (DaemonClient client = daemon.client()) {
-                DatastoreView view =
-                        client.post("/v1/datastores", new DatastoreAdd(checked, kind, absolute), DatastoreView.class);
-                screen.print("datastore " + view.name() + " at " + view.path() + ", "
-                        + Quantities.size(view.freeBytes()) + " free");
-            }
-            return Ferry.DONE;
+            DatastoreView view =
+                    client.post("/v1/datastores", new DatastoreAdd(checked, kind, absolute), DatastoreView.class);
+            screen.print("datastore " + view.name() + " at " + view.path() + ", " + Quantities.size(view.freeBytes())
+                    + " free");
         }
     }
 
     @Command(name = "ls", description = "Lists all datastores.")
-    private static final class Ls implements Callable<Integer> {
-        private final Screen screen;
-
-        @Mixin
-        private final DaemonOptions daemon = new DaemonOptions();
-
-        @Option(names = "--json", description = "As JSON: an array.")
-        private boolean json;
-
+    private static final class Ls extends DaemonCommand.WithJson {
         Ls(Screen screen) {
-            this.screen = screen;
+            super(screen);
         }
 
         @Override
-        public Integer call() throws Exception {
-            try (DaemonClient client = daemon.client()) {
-                List<DatastoreView> views = List.of(client.get("/v1/datastores", DatastoreView[].class));
-                if (json) {
-                    screen.json(views);
-                    return Ferry.DONE;
-                }
-                Table table = new Table("NAME", "KIND", "STATE", "FREE", "TOTAL", "DISKS", "PATH");
-                for (DatastoreView view : views) {
-                    table.row(
-                            view.name(),
-                            view.kind(),
-                            view.state(),
-                            Quantities.size(view.freeBytes()),
-                            Quantities.size(view.totalBytes()),
-                            Integer.toString(view.disks()),
-                            view.path());
-                }
-                table.print(screen);
+        void ask(DaemonClient client) throws Exception {
+            List<DatastoreView> views = List.of(client.get("/v1/datastores", DatastoreView[].class));
+            tell(views, () -> print(views));
+        }
+
+        private void print(List<DatastoreView> views) {
+            Table table = new Table("NAME", "KIND", "STATE", "FREE", "TOTAL", "DISKS", "PATH");
+            for (DatastoreView view : views) {
+                table.row(
+                        view.name(),
+                        view.kind(),
+                        view.state(),
+                        Quantities.size(view.freeBytes()),
+                        Quantities.size(view.totalBytes()),
+                        Integer.toString(view.disks()),
+                        view.path());
             }
-            return Ferry.DONE;
+            table.print(screen);
         }
     }
 
     @Command(name = "show", description = "Shows one datastore.")
-    private static final class Show implements Callable<Integer> {
-        private final Screen screen;
-
-        @Mixin
-        private final DaemonOptions daemon = new DaemonOptions();
-
+    private static final class Show extends DaemonCommand.WithJson {
         @Parameters(paramLabel = "NAME", description = "The datastore.")
         private String name = "";
 
-        @Option(names = "--json", description = "As JSON: an object.")
-        private boolean json;
-
         Show(Screen screen) {
-            this.screen = screen;
+            super(screen);
         }
 
         @Override
-        public Integer call() throws Exception {
+        void ask(DaemonClient client) throws Exception {
             String checked = Names.checked("datastore", name);
-            try (DaemonClient client = daemon.client()) {
-                DatastoreView view = client.get("/v1/datastores/" + DaemonClient.segment(checked), DatastoreView.class);
-                if (json) {
-                    screen.json(view);
-                    return Ferry.DONE;
-                }
-                screen.print("name   " + screen.bold(view.name()));
-                screen.print("kind   " + view.kind());
-                screen.print("state  " + view.state());
-                screen.print("path   " + view.path());
-                screen.print(
-                        "free   " + Quantities.size(view.freeBytes()) + " of " + Quantities.size(view.totalBytes()));
-                screen.print("disks  " + view.disks());
-            }
-            return Ferry.DONE;
+            DatastoreView view = client.get("/v1/datastores/" + DaemonClient.segment(checked), DatastoreView.class);
+            tell(view, () -> print(view));
+        }
+
+        private void print(DatastoreView view) {
+            screen.print("name   " + screen.bold(view.name()));
+            screen.print("kind   " + view.kind());
+            screen.print("state  " + view.state());
+            screen.print("path   " + view.path());
+            screen.print("free   " + Quantities.size(view.freeBytes()) + " of " + Quantities.size(view.totalBytes()));
+            screen.print("disks  " + view.disks());
         }
     }
 
     @Command(name = "rm", description = "Forgets a datastore without disks. Its directory is left alone.")
-    private static final class Rm implements Callable<Integer> {
-        private final Screen screen;
-
-        @Mixin
-        private final DaemonOptions daemon = new DaemonOptions();
-
+    private static final class Rm extends DaemonCommand {
         @Parameters(paramLabel = "NAME", description = "The datastore.")
         private String name = "";
 
         Rm(Screen screen) {
-            this.screen = screen;
+            super(screen);
         }
 
         @Override
-        public Integer call() throws Exception {
+        void ask(DaemonClient client) throws Exception {
             String checked = Names.checked("datastore", name);
-            try (DaemonClient client = daemon.client()) {
-                client.send("DELETE", "/v1/datastores/" + DaemonClient.segment(checked), null);
-            }
+            client.send("DELETE", "/v1/datastores/" + DaemonClient.segment(checked), null);
             screen.print("datastore " + checked + " is forgotten");
-            return Ferry.DONE;
         }
     }
 }

@@ -3,11 +3,8 @@ package dev.ferry.cli;
 import dev.ferry.server.api.DiskView;
 import dev.ferry.server.client.DaemonClient;
 import java.util.List;
-import java.util.concurrent.Callable;
 import picocli.CommandLine;
 import picocli.CommandLine.Command;
-import picocli.CommandLine.Mixin;
-import picocli.CommandLine.Option;
 import picocli.CommandLine.Parameters;
 
 /** {@code ferry disk}: virtual disks; those of its commands that look and remove. */
@@ -35,72 +32,46 @@ final class DiskCommands {
     }
 
     @Command(name = "ls", description = "Lists all disks.")
-    private static final class Ls implements Callable<Integer> {
-        private final Screen screen;
-
-        @Mixin
-        private final DaemonOptions daemon = new DaemonOptions();
-
-        @Option(names = "--json", description = "As JSON: an array.")
-        private boolean json;
-
+    private static final class Ls extends DaemonCommand.WithJson {
         Ls(Screen screen) {
-            this.screen = screen;
+            super(screen);
         }
 
         @Override
-        public Integer call() throws Exception {
-            try (DaemonClient client = daemon.client()) {
-                List<DiskView> views = List.of(client.get("/v1/disks", DiskView[].class));
-                if (json) {
-                    screen.json(views);
-                    return Ferry.DONE;
-                }
-                Table table = new Table("NAME", "DATASTORE", "FORMAT", "SIZE", "ALLOCATED", "STATE");
-                for (DiskView view : views) {
-                    table.row(
-                            view.name(),
-                            view.datastore(),
-                            view.format() + " " + view.provisioning(),
-                            Quantities.size(view.sizeBytes()),
-                            Quantities.size(view.allocatedBytes()),
-                            view.state());
-                }
-                table.print(screen);
+        void ask(DaemonClient client) throws Exception {
+            List<DiskView> views = List.of(client.get("/v1/disks", DiskView[].class));
+            tell(views, () -> print(views));
+        }
+
+        private void print(List<DiskView> views) {
+            Table table = new Table("NAME", "DATASTORE", "FORMAT", "SIZE", "ALLOCATED", "STATE");
+            for (DiskView view : views) {
+                table.row(
+                        view.name(),
+                        view.datastore(),
+                        view.format() + " " + view.provisioning(),
+                        Quantities.size(view.sizeBytes()),
+                        Quantities.size(view.allocatedBytes()),
+                        view.state());
             }
-            return Ferry.DONE;
+            table.print(screen);
         }
     }
 
     @Command(name = "show", description = "Shows one disk.")
-    private static final class Show implements Callable<Integer> {
-        private final Screen screen;
-
-        @Mixin
-        private final DaemonOptions daemon = new DaemonOptions();
-
+    private static final class Show extends DaemonCommand.WithJson {
         @Parameters(paramLabel = "NAME", description = "The disk.")
         private String name = "";
 
-        @Option(names = "--json", description = "As JSON: an object.")
-        private boolean json;
-
         Show(Screen screen) {
-            this.screen = screen;
+            super(screen);
         }
 
         @Override
-        public Integer call() throws Exception {
+        void ask(DaemonClient client) throws Exception {
             String checked = Names.checked("disk", name);
-            try (DaemonClient client = daemon.client()) {
-                DiskView view = client.get(path(checked), DiskView.class);
-                if (json) {
-                    screen.json(view);
-                } else {
-                    print(view);
-                }
-            }
-            return Ferry.DONE;
+            DiskView view = client.get(path(checked), DiskView.class);
+            tell(view, () -> print(view));
         }
 
         private void print(DiskView view) {
@@ -118,27 +89,19 @@ final class DiskCommands {
     }
 
     @Command(name = "rm", description = "Deletes a disk and its file. It must not be attached, nor on the move.")
-    private static final class Rm implements Callable<Integer> {
-        private final Screen screen;
-
-        @Mixin
-        private final DaemonOptions daemon = new DaemonOptions();
-
+    private static final class Rm extends DaemonCommand {
         @Parameters(paramLabel = "NAME", description = "The disk.")
         private String name = "";
 
         Rm(Screen screen) {
-            this.screen = screen;
+            super(screen);
         }
 
         @Override
-        public Integer call() throws Exception {
+        void ask(DaemonClient client) throws Exception {
             String checked = Names.checked("disk", name);
-            try (DaemonClient client = daemon.client()) {
-                client.send("DELETE", path(checked), null);
-            }
+            client.send("DELETE", path(checked), null);
             screen.print("disk " + checked + " is deleted");
-            return Ferry.DONE;
         }
     }
 }

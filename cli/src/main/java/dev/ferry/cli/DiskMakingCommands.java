@@ -7,9 +7,7 @@ import dev.ferry.server.api.DiskView;
 import dev.ferry.server.api.ProblemException;
 import dev.ferry.server.client.DaemonClient;
 import java.nio.file.Path;
-import java.util.concurrent.Callable;
 import picocli.CommandLine.Command;
-import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Option;
 import picocli.CommandLine.Parameters;
 
@@ -34,12 +32,42 @@ final class DiskMakingCommands {
         return provisioning;
     }
 
-    private static void tell(Screen screen, boolean json, DiskView view) {
-        if (json) {
-            screen.json(view);
-        } else {
-            screen.print("disk " + view.name() + " of " + Quantities.size(view.sizeBytes()) + " in datastore "
-                    + view.datastore() + ", at " + view.path());
+    /** What the two have in common: where the disk is to be, and what is told of it when it is made. */
+    abstract static class Making extends DaemonCommand.WithJson {
+        @Parameters(paramLabel = "NAME", description = "What to call it.")
+        private String name = "";
+
+        @Option(names = "--datastore", paramLabel = "D", required = true, description = "Where to keep it.")
+        private String datastore = "";
+
+        @Option(
+                names = "--provisioning",
+                paramLabel = "P",
+                defaultValue = "thin",
+                description = "thin (default), lazy or eager.")
+        private String provisioning = "";
+
+        Making(Screen screen) {
+            super(screen);
+        }
+
+        final String name() throws ProblemException {
+            return Names.checked("disk", name);
+        }
+
+        final String datastore() throws ProblemException {
+            return Names.checked("datastore", datastore);
+        }
+
+        final String provisioning() throws ProblemException {
+            return checkedProvisioning(provisioning);
+        }
+
+        final void tell(DiskView view) {
+            tell(
+                    view,
+                    () -> screen.print("disk " + view.name() + " of " + Quantities.size(view.sizeBytes())
+                            + " in datastore " + view.datastore() + ", at " + view.path()));
         }
     }
 
@@ -54,18 +82,7 @@ final class DiskMakingCommands {
                 "",
                 "Example:  ferry disk create vm1 --datastore fast --size 10G"
             })
-    static final class Create implements Callable<Integer> {
-        private final Screen screen;
-
-        @Mixin
-        private final DaemonOptions daemon = new DaemonOptions();
-
-        @Parameters(paramLabel = "NAME", description = "What to call it.")
-        private String name = "";
-
-        @Option(names = "--datastore", paramLabel = "D", required = true, description = "Where to keep it.")
-        private String datastore = "";
-
+    static final class Create extends Making {
         @Option(
                 names = "--size",
                 paramLabel = "S",
@@ -77,32 +94,14 @@ final class DiskMakingCommands {
         @Option(names = "--format", paramLabel = "F", defaultValue = "raw", description = "raw (default) or qcow2.")
         private String format = "";
 
-        @Option(
-                names = "--provisioning",
-                paramLabel = "P",
-                defaultValue = "thin",
-                description = "thin (default), lazy or eager.")
-        private String provisioning = "";
-
-        @Option(names = "--json", description = "Tells of the disk as JSON.")
-        private boolean json;
-
         Create(Screen screen) {
-            this.screen = screen;
+            super(screen);
         }
 
         @Override
-        public Integer call() throws Exception {
-            DiskCreate request = new DiskCreate(
-                    Names.checked("disk", name),
-                    Names.checked("datastore", datastore),
-                    sizeBytes,
-                    checkedFormat(format),
-                    checkedProvisioning(provisioning));
-            try (DaemonClient client = daemon.client()) {
-                tell(screen, json, client.post("/v1/disks", request, DiskView.class));
-            }
-            return Ferry.DONE;
+        void ask(DaemonClient client) throws Exception {
+            DiskCreate request = new DiskCreate(name(), datastore(), sizeBytes, checkedFormat(format), provisioning());
+            tell(client.post("/v1/disks", request, DiskView.class));
         }
     }
 
@@ -110,18 +109,7 @@ final class DiskMakingCommands {
             name = "import",
             description = "Makes a disk that is a copy of a file or block device. Holes and zeroes take no room.",
             footer = {"", "Example:  ferry disk import vm1 --datastore fast --from /tmp/debian.raw"})
-    static final class Import implements Callable<Integer> {
-        private final Screen screen;
-
-        @Mixin
-        private final DaemonOptions daemon = new DaemonOptions();
-
-        @Parameters(paramLabel = "NAME", description = "What to call it.")
-        private String name = "";
-
-        @Option(names = "--datastore", paramLabel = "D", required = true, description = "Where to keep it.")
-        private String datastore = "";
-
+    static final class Import extends Making {
         @Option(names = "--from", paramLabel = "FILE", required = true, description = "What to copy; it is left alone.")
         private Path from = Path.of("");
 
@@ -134,34 +122,21 @@ final class DiskMakingCommands {
                                 + " qcow2 if the file is, else raw.")
         private String format = "";
 
-        @Option(
-                names = "--provisioning",
-                paramLabel = "P",
-                defaultValue = "thin",
-                description = "thin (default), lazy or eager.")
-        private String provisioning = "";
-
-        @Option(names = "--json", description = "Tells of the disk as JSON.")
-        private boolean json;
-
         Import(Screen screen) {
-            this.screen = screen;
+            super(screen);
         }
 
         @Override
-        public Integer call() throws Exception {
+        void ask(DaemonClient client) throws Exception {
             DiskImport request = new DiskImport(
-                    Names.checked("disk", name),
-                    Names.checked("datastore", datastore),
+                    name(),
+                    datastore(),
                     from.toAbsolutePath().normalize().toString(),
                     format.equals("auto")
                             ? format
                             : ImageCommands.format(format).text(),
-                    checkedProvisioning(provisioning));
-            try (DaemonClient client = daemon.client()) {
-                tell(screen, json, client.post("/v1/disks/import", request, DiskView.class));
-            }
-            return Ferry.DONE;
+                    provisioning());
+            tell(client.post("/v1/disks/import", request, DiskView.class));
         }
     }
 }
