@@ -8,6 +8,6 @@ package dev.ferry.image.qcow2;
  * @param blockBytes what the file below takes without having to read around it, which requests should come in
  */
 public record Qcow2Settings(long mapBytes, boolean keepAllocated, int blockBytes) {
-    /** 8 MiB of tables, which describe 64 GiB in clusters of 64 KiB; thin. */
-    public static final Qcow2Settings DEFAULT = new Qcow2Settings(8 << 20, false, 1);
+    /** 2 MiB of tables, which describe 16 GiB in clusters of 64 KiB; thin. */
+    public static final Qcow2Settings DEFAULT = new Qcow2Settings(2 << 20, false, 1);
 }
