@@ -39,6 +39,14 @@ public final class Bench {
     }
 
     @Command(
+            name = "qcow2",
+            description = "NBD server, qcow2 image in the page cache, unix socket; beside qemu-nbd.",
+            mixinStandardHelpOptions = true)
+    int qcow2(@Mixin BenchOptions options) throws Exception {
+        return run(options, new ServerBench(options, ServerSuite.qcow2(options)));
+    }
+
+    @Command(
             name = "direct",
             description = "NBD server, O_DIRECT, unix socket; beside qemu-nbd --cache=none --aio=io_uring.",
             mixinStandardHelpOptions = true)

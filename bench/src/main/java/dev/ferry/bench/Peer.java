@@ -6,7 +6,7 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 
-/** An NBD server that serves a raw file: Ferry's, or one to compare with. */
+/** An NBD server that serves a file: Ferry's, or one to compare with. */
 enum Peer {
     FERRY("ferry"),
     NBDKIT("nbdkit"),
@@ -24,19 +24,22 @@ enum Peer {
     }
 
     /** Starts the server on {@code file}; its socket and its log are in {@code scratch}. */
-    ServerProcess serve(BenchFile file, Path scratch, BenchOptions options, boolean direct, boolean tcp) {
+    ServerProcess serve(Path file, Path scratch, BenchOptions options, ServerSuite suite) {
         Path log = scratch.resolve(label + ".log");
         Path socket = scratch.resolve(label + ".sock");
+        boolean tcp = suite.tcp();
         int port = tcp ? freePort() : 0;
-        List<String> command = command(file.path().toString(), socket.toString(), port, options, direct);
+        List<String> command = command(file.toString(), socket.toString(), port, options, suite);
         return tcp ? ServerProcess.onPort(command, port, log) : ServerProcess.onSocket(command, socket, log);
     }
 
-    private List<String> command(String file, String socket, int port, BenchOptions options, boolean direct) {
+    private List<String> command(String file, String socket, int port, BenchOptions options, ServerSuite suite) {
+        boolean direct = suite.direct();
+        String format = suite.qcow2() ? "qcow2" : "raw";
         List<String> command = new ArrayList<>();
         switch (this) {
             case FERRY -> {
-                command.addAll(List.of(options.ferry(), "nbd", "serve", file));
+                command.addAll(List.of(options.ferry(), "nbd", "serve", file, "--format", format));
                 command.addAll(port == 0 ? List.of("--socket", socket) : List.of("--port", Integer.toString(port)));
                 if (direct) {
                     command.add("--direct");
@@ -57,7 +60,7 @@ enum Peer {
                         port == 0 ? List.of("--socket=" + socket) : List.of("--bind=127.0.0.1", "--port=" + port));
                 // The servers take turns on one file, so none may lock it.
                 command.add("--image-opts");
-                command.add("driver=raw,file.driver=file,file.locking=off,file.filename=" + file);
+                command.add("driver=" + format + ",file.driver=file,file.locking=off,file.filename=" + file);
             }
         }
         return command;

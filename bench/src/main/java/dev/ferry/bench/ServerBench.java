@@ -48,7 +48,8 @@ final class ServerBench implements Callable<Report> {
         Map<Peer, ServerProcess> servers = new EnumMap<>(Peer.class);
         try {
             for (Peer peer : participants()) {
-                servers.put(peer, peer.serve(file, scratch, options, suite.direct(), suite.tcp()));
+                Path served = suite.qcow2() ? image(workspace, file, peer) : file.path();
+                servers.put(peer, peer.serve(served, scratch, options, suite));
             }
             for (Workload workload : suite.workloads()) {
                 if (options.chosen(workload.name())) {
@@ -58,6 +59,16 @@ final class ServerBench implements Callable<Report> {
         } finally {
             servers.values().forEach(ServerProcess::close);
         }
+    }
+
+    /** An image that nobody else serves, all of it allocated, made by the same program for all. */
+    private static Path image(Workspace workspace, BenchFile file, Peer peer) {
+        Path image = workspace.path(peer.label() + ".qcow2");
+        String source = file.path().toString();
+        Program.run(
+                workspace.directory(),
+                List.of("qemu-img", "convert", "-f", "raw", "-O", "qcow2", source, image.toString()));
+        return image;
     }
 
     private List<Peer> participants() {

@@ -9,10 +9,12 @@ import java.util.List;
  * @param directories on whose file systems to measure
  * @param direct whether servers bypass the page cache
  * @param tcp through TCP on loopback, not a unix socket
+ * @param qcow2 each serves an image of its own in that format, and not all the one raw file
  * @param peers the others
  * @param targets what is measured and what is to be reached
  */
-record ServerSuite(List<Path> directories, boolean direct, boolean tcp, List<Peer> peers, List<Target> targets) {
+record ServerSuite(
+        List<Path> directories, boolean direct, boolean tcp, boolean qcow2, List<Peer> peers, List<Target> targets) {
     private static final Workload READ = new Workload("randread", 4096, 32);
     private static final Workload WRITE = new Workload("randwrite", 4096, 32);
     private static final Workload READ_ALONE = new Workload("randread", 4096, 1);
@@ -70,7 +72,8 @@ record ServerSuite(List<Path> directories, boolean direct, boolean tcp, List<Pee
                 atLeast(STREAM_READ, Peer.NBDKIT, 1.4),
                 atMost(STREAM_READ, Figure.CPU, Peer.NBDKIT, 0.25),
                 atLeast(STREAM_WRITE, Peer.NBDKIT, 1.1));
-        return new ServerSuite(options.directories(), false, false, List.of(Peer.NBDKIT, Peer.QEMU_NBD), targets);
+        return new ServerSuite(
+                options.directories(), false, false, false, List.of(Peer.NBDKIT, Peer.QEMU_NBD), targets);
     }
 
     static ServerSuite direct(BenchOptions options) {
@@ -79,7 +82,18 @@ record ServerSuite(List<Path> directories, boolean direct, boolean tcp, List<Pee
                 atMost(READ, Figure.CPU, Peer.QEMU_NBD, 0.5),
                 atLeast(WRITE, Peer.QEMU_NBD, 2.2),
                 atMost(WRITE, Figure.CPU, Peer.QEMU_NBD, 0.5));
-        return new ServerSuite(options.directories(), true, false, List.of(Peer.QEMU_NBD), targets);
+        return new ServerSuite(options.directories(), true, false, false, List.of(Peer.QEMU_NBD), targets);
+    }
+
+    static ServerSuite qcow2(BenchOptions options) {
+        List<Target> targets = List.of(
+                atLeast(READ, Peer.QEMU_NBD, 2),
+                shown(READ, Figure.CPU, Peer.QEMU_NBD),
+                atLeast(WRITE, Peer.QEMU_NBD, 2),
+                shown(WRITE, Figure.CPU, Peer.QEMU_NBD),
+                atLeast(STREAM_READ, Peer.QEMU_NBD, 1.2),
+                atLeast(STREAM_WRITE, Peer.QEMU_NBD, 1.2));
+        return new ServerSuite(options.directories(), false, false, true, List.of(Peer.QEMU_NBD), targets);
     }
 
     static ServerSuite cachedTcp(BenchOptions options) {
@@ -88,7 +102,7 @@ record ServerSuite(List<Path> directories, boolean direct, boolean tcp, List<Pee
                 shown(READ, Figure.CPU, Peer.NBDKIT),
                 atLeast(WRITE, Peer.NBDKIT, 1.3),
                 shown(WRITE, Figure.CPU, Peer.NBDKIT));
-        return new ServerSuite(options.directories(), false, true, List.of(Peer.NBDKIT), targets);
+        return new ServerSuite(options.directories(), false, true, false, List.of(Peer.NBDKIT), targets);
     }
 
     static ServerSuite directTcp(BenchOptions options) {
@@ -97,7 +111,7 @@ record ServerSuite(List<Path> directories, boolean direct, boolean tcp, List<Pee
                 shown(READ, Figure.CPU, Peer.QEMU_NBD),
                 atLeast(WRITE, Peer.QEMU_NBD, 1.4),
                 shown(WRITE, Figure.CPU, Peer.QEMU_NBD));
-        return new ServerSuite(options.directories(), true, true, List.of(Peer.QEMU_NBD), targets);
+        return new ServerSuite(options.directories(), true, true, false, List.of(Peer.QEMU_NBD), targets);
     }
 
     /** The workloads of all targets, each once, in their order. */
@@ -107,7 +121,7 @@ record ServerSuite(List<Path> directories, boolean direct, boolean tcp, List<Pee
 
     /** What is measured, for a report. */
     String label() {
-        return (tcp ? "tcp" : "unix") + (direct ? " O_DIRECT" : " cached");
+        return (qcow2 ? "qcow2 " : "") + (tcp ? "tcp" : "unix") + (direct ? " O_DIRECT" : " cached");
     }
 
     private static Target atLeast(Workload workload, Peer peer, double bound) {

@@ -37,8 +37,12 @@ class AllocationTest {
                 loop,
                 Qcow2Settings.DEFAULT);
         IoBuffer buffer = IoBuffer.allocate(SIZE);
-        assertThat(OnLoop.await(loop, end -> disk.write(0, buffer, 0, SIZE, 0, end))).isNull();
-        long[] offsets = new SplittableRandom(1).longs(OPERATIONS, 0, (SIZE - 8192) / 512).map(sector -> sector * 512).toArray();
+        assertThat(OnLoop.await(loop, end -> disk.write(0, buffer, 0, SIZE, 0, end)))
+                .isNull();
+        long[] offsets = new SplittableRandom(1)
+                .longs(OPERATIONS, 0, (SIZE - 8192) / 512)
+                .map(sector -> sector * 512)
+                .toArray();
         run(disk, buffer, offsets);
         ThreadMXBean threads = (ThreadMXBean) ManagementFactory.getThreadMXBean();
         long before = threads.getCurrentThreadAllocatedBytes();
