@@ -11,6 +11,7 @@ import dev.ferry.block.IoBuffer;
 import dev.ferry.block.Loop;
 import dev.ferry.block.RequestFlags;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.List;
 import java.util.SplittableRandom;
 import org.jspecify.annotations.Nullable;
@@ -20,14 +21,16 @@ import org.jspecify.annotations.Nullable;
  *
  * <p>The fault model. Requests end after a random time, in any order, some of them inline. A write takes its bytes in two
  * halves, at two instants before it ends; a read likewise, so that both see what others do meanwhile. A request may fail:
- * a change that fails has been made in part. A request may stall for ever, or until it is let go. When power is lost,
- * each change that was not flushed is kept or lost, one independently of the other; so is a change of length. Bytes do
- * not rot.
+ * a change that fails has been made in part, and a flush that fails loses, if asked to, what loss of power may lose. A
+ * request may stall for ever, or until it is let go. When power is lost, each change that was not flushed, or had not
+ * ended, is kept, lost or torn, one independently of the other; so is a change of length; what is in flight never ends.
+ * Bytes do not rot.
  */
 public final class SimDisk implements BlockDevice {
     private static final int INLINE_ONE_IN = 6;
     private static final int SLOW_ONE_IN = 50;
     private static final int SLOW_FACTOR = 30;
+    private static final int SECTOR_BYTES = 512;
 
     private final String name;
     private final Loop loop;
@@ -44,6 +47,12 @@ public final class SimDisk implements BlockDevice {
     private int errorsPerMillion;
     private int stallsPerMillion;
     private int inFlight;
+    /** Changes that were begun and have not ended. */
+    private final List<Unflushed> begun = new ArrayList<>();
+    /** How often power was lost: what was in flight before has no effect after. */
+    private int life;
+
+    private boolean failedFlushesLose;
 
     /** @param latencyNanos how long a request takes, in the mean; some take thirty times as long */
     public SimDisk(String name, Loop loop, long seed, Geometry geometry, long latencyNanos) {
@@ -98,6 +107,22 @@ public final class SimDisk implements BlockDevice {
                 to.zero(offset, length, hole);
             }
         }
+
+        /** Some of its sectors have made it. */
+        void tearInto(SparseBytes to, SplittableRandom random) {
+            settled = true;
+            for (long from = offset; from < offset + length; ) {
+                long end = Math.min(offset + length, (from / SECTOR_BYTES + 1) * SECTOR_BYTES);
+                if (random.nextBoolean()) {
+                    if (bytes != null) {
+                        to.write(from, Arrays.copyOfRange(bytes, (int) (from - offset), (int) (end - offset)));
+                    } else {
+                        to.zero(from, end - from, false);
+                    }
+                }
+                from = end;
+            }
+        }
     }
 
     // ---- what tests do to it
@@ -105,6 +130,11 @@ public final class SimDisk implements BlockDevice {
     /** How many of a million requests fail from now on. */
     public void errorsPerMillion(int count) {
         errorsPerMillion = count;
+    }
+
+    /** From now on a flush that fails loses some of what was not flushed. */
+    public void failedFlushesLose() {
+        failedFlushesLose = true;
     }
 
     /** How many of a million requests never end from now on. */
@@ -139,11 +169,22 @@ public final class SimDisk implements BlockDevice {
         return content.allocatedBytes();
     }
 
-    /** What is left is what was flushed, and by chance more. */
+    /** What is left is what was flushed, and by chance more; what is in flight never ends. */
     public void losePower() {
+        life++;
+        inFlight = 0;
+        stalled.clear();
+        unflushed.addAll(begun);
+        begun.clear();
+        loseUnflushed();
+    }
+
+    private void loseUnflushed() {
         for (Unflushed change : unflushed) {
-            if (random.nextBoolean()) {
-                change.applyTo(durable);
+            switch (random.nextInt(3)) {
+                case 0 -> change.applyTo(durable);
+                case 1 -> change.tearInto(durable, random);
+                default -> change.settled = true;
             }
         }
         unflushed.clear();
@@ -188,17 +229,19 @@ public final class SimDisk implements BlockDevice {
     @Override
     public void write(long offset, IoBuffer buffer, int at, int length, int flags, Completion completion) {
         int half = random.nextInt(length + 1);
+        byte[] bytes = new byte[length];
+        buffer.copyTo(at, bytes, 0, length);
+        Unflushed change = new Unflushed(offset, length, bytes, false);
+        begun.add(change);
         submit(
                 "write",
                 offset,
                 length,
                 () -> content.write(offset, buffer, at, half),
                 () -> {
-                    content.write(offset + half, buffer, at + half, length - half);
-                    byte[] bytes = new byte[length];
-                    buffer.copyTo(at, bytes, 0, length);
+                    content.write(offset, buffer, at, length);
                     lengthBytes = Math.max(lengthBytes, offset + length);
-                    changed(new Unflushed(offset, length, bytes, false), flags);
+                    changed(change, flags);
                 },
                 completion);
     }
@@ -215,6 +258,8 @@ public final class SimDisk implements BlockDevice {
 
     private void zero(String operation, long offset, long length, boolean hole, int flags, Completion completion) {
         long half = random.nextLong(length + 1);
+        Unflushed change = new Unflushed(offset, length, null, hole);
+        begun.add(change);
         submit(
                 operation,
                 offset,
@@ -222,12 +267,13 @@ public final class SimDisk implements BlockDevice {
                 () -> content.zero(offset, half, hole),
                 () -> {
                     content.zero(offset, length, hole);
-                    changed(new Unflushed(offset, length, null, hole), flags);
+                    changed(change, flags);
                 },
                 completion);
     }
 
     private void changed(Unflushed change, int flags) {
+        begun.remove(change);
         if ((flags & RequestFlags.FUA) != 0) {
             // What was changed before at the same place must not come back over it: it goes first, with all before it.
             int end = unflushed.size();
@@ -244,8 +290,13 @@ public final class SimDisk implements BlockDevice {
     }
 
     /** What a request that failed has left there, once for all. */
-    private void torn(long offset, long length) {
-        if (length > 0) {
+    private void torn(String operation, long offset, long length) {
+        begun.removeIf(change -> change.offset == offset && change.length == length);
+        if (operation.equals("flush")) {
+            if (failedFlushesLose) {
+                loseUnflushed();
+            }
+        } else if (length > 0) {
             unflushed.add(new Unflushed(offset, length, content.read(offset, (int) length), false));
         }
     }
@@ -307,11 +358,15 @@ public final class SimDisk implements BlockDevice {
     private void submit(
             String operation, long offset, long length, Runnable firstHalf, Runnable rest, Completion completion) {
         inFlight++;
+        int begunIn = life;
         boolean fails = random.nextInt(1_000_000) < errorsPerMillion;
         Runnable end = () -> {
+            if (life != begunIn) {
+                return;
+            }
             inFlight--;
             if (fails) {
-                torn(offset, length);
+                torn(operation, offset, length);
                 completion.complete(
                         BlockError.of(ErrorKind.IO, name, operation, offset, length, "the simulated disk says so"));
             } else {
@@ -332,7 +387,11 @@ public final class SimDisk implements BlockDevice {
             if (random.nextInt(SLOW_ONE_IN) == 0) {
                 time *= SLOW_FACTOR;
             }
-            loop.schedule(random.nextLong(time), firstHalf);
+            loop.schedule(random.nextLong(time), () -> {
+                if (life == begunIn) {
+                    firstHalf.run();
+                }
+            });
             loop.schedule(time, end);
         }
     }

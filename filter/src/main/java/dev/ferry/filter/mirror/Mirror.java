@@ -2,12 +2,9 @@ package dev.ferry.filter.mirror;
 
 import dev.ferry.block.BlockDevice;
 import dev.ferry.block.BlockError;
-import dev.ferry.block.Capabilities;
 import dev.ferry.block.Completion;
 import dev.ferry.block.ErrorKind;
 import dev.ferry.block.ExtentSink;
-import dev.ferry.block.FileRange;
-import dev.ferry.block.Geometry;
 import dev.ferry.block.Invariant;
 import dev.ferry.block.IoBuffer;
 import dev.ferry.block.Loop;
@@ -39,20 +36,21 @@ import org.jspecify.annotations.Nullable;
  * blocks no larger than the source's (an {@code Aligner} in front of it sees to that) and has zeroes and FUA (a {@code
  * CheckedDevice} in front of it sees to that). In the steady state a request allocates nothing.
  */
-public class Mirror implements BlockDevice {
+public class Mirror extends SourceFront {
     private final Loop loop;
-    private final BlockDevice source;
     private final TargetSide target;
     private final MirrorSettings settings;
     private final MirrorListener listener;
-    private final Geometry geometry;
     private final int shift;
     private final ChangeList changes;
     private final RegionTable table;
+    private final Holds holds;
     private final StallWatch watch;
+    private final @Nullable StepMap steps;
     private @Nullable Joint freeJoints;
-    private boolean attached = true;
+    private boolean attached;
     private boolean targetForgets;
+    private @Nullable BlockError owedToFlush;
     private long sequence;
     private long bytesMirrored;
 
@@ -61,17 +59,39 @@ public class Mirror implements BlockDevice {
      * @param target a device that nobody else uses
      */
     public Mirror(Loop loop, BlockDevice source, BlockDevice target, MirrorSettings settings, MirrorListener listener) {
+        this(loop, source, target, settings, listener, null);
+    }
+
+    /**
+     * A mirror that keeps a record of what is in step, for after a crash.
+     *
+     * @param target the target; or null: there is none yet, the guest goes on on the source, what it changes is recorded,
+     *     and {@link #reattach} brings one
+     */
+    public Mirror(
+            Loop loop,
+            BlockDevice source,
+            @Nullable BlockDevice target,
+            MirrorSettings settings,
+            MirrorListener listener,
+            @Nullable StepMap steps) {
+        super(source);
         this.loop = loop;
-        this.source = source;
         this.settings = settings;
         this.listener = listener;
-        this.geometry = source.geometry();
         this.shift = Integer.numberOfTrailingZeros(settings.regionBytes());
-        checkTarget(target);
-        this.target = new TargetSide(loop, target, this::letGo);
+        BlockDevice device = target == null ? new AbsentDevice(geometry) : target;
+        checkTarget(device);
+        this.attached = target != null;
+        this.target = new TargetSide(loop, device, this::letGo);
         this.changes = new ChangeList(this);
-        this.table = new RegionTable(geometry.sizeBytes(), shift);
+        this.steps = steps;
+        this.table = new RegionTable(geometry.sizeBytes(), shift, steps);
+        this.holds = new Holds(this, table);
         this.watch = new StallWatch(loop, settings.targetStallNanos(), this::checkStall);
+        if (steps != null) {
+            steps.bind(this);
+        }
     }
 
     private void checkTarget(BlockDevice device) {
@@ -83,21 +103,6 @@ public class Mirror implements BlockDevice {
     }
 
     // ---- the device that the guest sees
-
-    @Override
-    public Geometry geometry() {
-        return geometry;
-    }
-
-    @Override
-    public Capabilities capabilities() {
-        return source.capabilities();
-    }
-
-    @Override
-    public void read(long offset, IoBuffer buffer, int at, int length, Completion completion) {
-        source.read(offset, buffer, at, length, completion);
-    }
 
     @Override
     public void write(long offset, IoBuffer buffer, int at, int length, int flags, Completion completion) {
@@ -123,6 +128,12 @@ public class Mirror implements BlockDevice {
     /** Both sides: what the guest has been told is durable must be so on the target too when it takes over. */
     @Override
     public void flush(Completion completion) {
+        BlockError owed = owedToFlush;
+        if (owed != null) {
+            owedToFlush = null;
+            completion.complete(owed);
+            return;
+        }
         if (!attached) {
             source.flush(completion);
             return;
@@ -139,32 +150,28 @@ public class Mirror implements BlockDevice {
         }
     }
 
-    @Override
-    public void extents(long offset, long length, ExtentSink sink, Completion completion) {
-        source.extents(offset, length, sink, completion);
-    }
-
-    @Override
-    public boolean locate(long offset, int length, FileRange range) {
-        return source.locate(offset, length, range);
-    }
-
-    @Override
-    public void located(long offset, int length, long nanos) {
-        source.located(offset, length, nanos);
-    }
-
-    /** Closes the source alone: a mirror is taken out of a stack before the stack is closed. */
-    @Override
-    public void close(Completion completion) {
-        source.close(completion);
+    /**
+     * Flushes both sides on the mirror's own account. An error of the source is the guest's: the next flush that it asks for
+     * ends with it, as the source tells of it only once.
+     *
+     * @param whenDurable completes when both have ended, with an error if either failed
+     */
+    void flushSides(Completion whenDurable) {
+        target.flush(targetError -> {
+            if (targetError != null) {
+                targetFlushFailed();
+            }
+            source.flush(sourceError -> {
+                if (sourceError != null) {
+                    owedToFlush = sourceError;
+                }
+                whenDurable.complete(targetError != null ? targetError : sourceError);
+            });
+        });
+        watch.arm();
     }
 
     // ---- the two sides
-
-    public BlockDevice source() {
-        return source;
-    }
 
     public BlockDevice target() {
         return target.device();
@@ -201,6 +208,9 @@ public class Mirror implements BlockDevice {
      */
     public void detach(Completion targetIdle) {
         release(BlockError.of(ErrorKind.CANCELLED, "mirror", "detach", "the mirror was detached"));
+        if (steps != null) {
+            steps.close();
+        }
         target.whenIdle(targetIdle);
     }
 
@@ -208,20 +218,33 @@ public class Mirror implements BlockDevice {
      * Takes up a target again after it was let go. Only what is pending has to be copied then.
      *
      * @param device the same content as the target that was let go, on which nothing is in flight any more
-     * @param keepsUnflushed false if it may have lost what was not flushed: then everything is pending
+     * @param keepsUnflushed false if it may have lost what was not flushed: then all is pending that is not known to have
+     *     been flushed, which without a record is everything
      */
     public void reattach(BlockDevice device, boolean keepsUnflushed) {
         Invariant.that(!attached && target.inFlight() == 0, "target taken up while the old one is in use");
         checkTarget(device);
         target.device(device);
         if (!keepsUnflushed || targetForgets) {
-            table.markAllPending();
+            forgetUnflushed();
         }
         targetForgets = false;
         attached = true;
     }
 
+    private void forgetUnflushed() {
+        if (steps == null) {
+            table.markAllPending();
+        } else {
+            steps.forgetUnflushed();
+        }
+    }
+
     // ---- the copier's side
+
+    long regionAt(long offset) {
+        return offset >>> shift;
+    }
 
     public int regionBytes() {
         return 1 << shift;
@@ -257,6 +280,19 @@ public class Mirror implements BlockDevice {
         return settings.targetIsZero() && !table.written(region);
     }
 
+    /** True if a region was in step already when a move went on that had been interrupted. */
+    public boolean kept(long region) {
+        return table.kept(region);
+    }
+
+    /**
+     * For a move that goes on: the target has a hole there. Said before a copier begins, of a target on which nothing was in
+     * flight when it was asked; it saves the zeroing of what is zero.
+     */
+    public void targetHole(long offset, long length) {
+        table.markHole(offset, length);
+    }
+
     /** From here on, notes which regions of a range are changed, so that a map of the source can be trusted elsewhere. */
     public void watchChanges(long fromRegion, long endRegion) {
         table.watch(fromRegion, endRegion);
@@ -275,38 +311,24 @@ public class Mirror implements BlockDevice {
         Invariant.that(
                 attached && !table.changed(region) && targetIsZero(region) && table.isFree(region),
                 "region skipped that may hold data");
-        table.markCopied(region);
+        copiedNow(region);
     }
 
     /** Takes a pending region for copying: changes in it follow rule 4 from now on. */
     public void copy(long region, RegionHold hold) {
         Invariant.that(attached && !table.copied(region), "copy of a region that is not pending");
-        hold(region, hold, false);
+        holds.begin(region, hold, false, ++sequence);
     }
 
     /** Takes a region so that nothing changes on either side of it: changes wait for the end of the hold. */
     public void lock(long region, RegionHold hold) {
-        hold(region, hold, true);
-    }
-
-    private void hold(long region, RegionHold hold, boolean locks) {
-        hold.begin(region, locks, ++sequence);
-        table.add(hold);
-        hold.changesBefore = changesBefore(hold);
-        announce(hold);
+        holds.begin(region, hold, true, ++sequence);
     }
 
     /** Rule 5: what the copy of a region has to wait for. */
     int changesBefore(RegionHold hold) {
         long from = regionOffset(hold.region);
         return changes.countOverlapping(from, from + regionLength(hold.region));
-    }
-
-    private void announce(RegionHold hold) {
-        if (hold.changesBefore == 0 && !hold.announced) {
-            hold.announced = true;
-            hold.held(hold.broken);
-        }
     }
 
     /** Writes part of a copy to the target. */
@@ -361,19 +383,7 @@ public class Mirror implements BlockDevice {
      * @return true if the hold held until now, so that the work counts
      */
     public boolean end(RegionHold hold, boolean done) {
-        if (!done) {
-            breakHold(hold, BlockError.of(ErrorKind.CANCELLED, "mirror", "copy", "given up"));
-        }
-        long region = hold.region;
-        table.remove(hold);
-        if (hold.broken != null) {
-            return false;
-        }
-        if (!hold.locks) {
-            table.markCopied(region);
-        }
-        releaseWaiting(hold);
-        return true;
+        return holds.end(hold, done);
     }
 
     // ---- rules
@@ -381,6 +391,15 @@ public class Mirror implements BlockDevice {
     private void change(
             int kind, long offset, long length, @Nullable IoBuffer buffer, int at, int flags, Completion completion) {
         long end = offset + length;
+        StepMap record = steps;
+        if (record != null) {
+            long first = offset >>> shift;
+            if (!record.admits(first, table.endRegion(end))) {
+                record.park(changes.take(kind, offset, length, buffer, at, flags, completion));
+                return;
+            }
+            record.begin(first, table.endRegion(end));
+        }
         long runEnd = runEnd(offset, end);
         if (runEnd == end) {
             issue(changes.take(kind, offset, length, buffer, at, flags, completion));
@@ -396,6 +415,39 @@ public class Mirror implements BlockDevice {
             issue(changes.take(kind, from, runEnd - from, buffer, partAt, flags, joint));
         }
         joint.complete(null);
+    }
+
+    /** A change that has waited, and reached neither side: begins again from the front. */
+    final void again(Change change) {
+        int kind = change.kind;
+        long offset = change.offset;
+        long length = change.length;
+        IoBuffer buffer = change.buffer;
+        int at = change.at;
+        int flags = change.flags;
+        Completion completion = Objects.requireNonNull(change.completion);
+        changes.recycle(change);
+        change(kind, offset, length, buffer, at, flags, completion);
+    }
+
+    final @Nullable Change firstChange() {
+        return changes.first();
+    }
+
+    /** The record of what is in step is not kept any more. */
+    final void recordLost(BlockError why) {
+        listener.recordLost(why);
+    }
+
+    final void copiedNow(long region) {
+        table.markCopied(region);
+        if (steps != null) {
+            steps.copiedNow();
+        }
+    }
+
+    final long nanoTime() {
+        return loop.nanoTime();
     }
 
     private long runEnd(long from, long end) {
@@ -464,7 +516,7 @@ public class Mirror implements BlockDevice {
         table.noteChange(change);
         RegionHold hold = table.holdOf(change.offset >>> shift);
         if (hold != null && hold.copies()) {
-            breakHold(hold, error);
+            holds.breakOff(hold, error);
         }
     }
 
@@ -475,12 +527,8 @@ public class Mirror implements BlockDevice {
         BlockError error = change.error;
         changes.recycle(change);
         completion.complete(error);
-        while (ready) {
-            RegionHold hold = table.nextReady();
-            ready = hold != null;
-            if (hold != null) {
-                announce(hold);
-            }
+        if (ready) {
+            holds.announceReady();
         }
     }
 
@@ -489,12 +537,28 @@ public class Mirror implements BlockDevice {
     /** Rule 9, first half. */
     private void letGo(BlockError why) {
         if (release(why)) {
+            if (!keepsUnflushed(why)) {
+                forgetOnRecord();
+            }
             listener.targetLost(why);
         }
     }
 
+    /** A target that ran out of room or was only slow has what it was given; of one that failed otherwise nobody knows. */
+    public static boolean keepsUnflushed(BlockError lostBy) {
+        return lostBy.kind() == ErrorKind.NO_SPACE || lostBy.kind() == ErrorKind.TIMED_OUT;
+    }
+
     final void targetFlushFailed() {
         targetForgets = true;
+        forgetOnRecord();
+    }
+
+    /** At once, and not only when it is taken up again: a crash may come before that. */
+    private void forgetOnRecord() {
+        if (steps != null) {
+            steps.forgetUnflushed();
+        }
     }
 
     private boolean release(BlockError why) {
@@ -507,44 +571,9 @@ public class Mirror implements BlockDevice {
                 table.markPending(change);
             }
         }
-        for (RegionHold hold = table.nextUnbroken(); hold != null; hold = table.nextUnbroken()) {
-            breakHold(hold, why);
-        }
+        holds.breakAll(why);
         target.abandon(why);
         return true;
-    }
-
-    private void breakHold(RegionHold hold, BlockError why) {
-        if (hold.broken != null) {
-            return;
-        }
-        hold.broken = why;
-        hold.changesBefore = 0;
-        releaseWaiting(hold);
-        announce(hold);
-    }
-
-    /** Lets those go on that waited for a hold, which is over or broken. */
-    private void releaseWaiting(RegionHold hold) {
-        // A hold used again within this cycle has a new list; this one is taken as a whole.
-        Change waiting = hold.firstWaiting;
-        hold.firstWaiting = null;
-        hold.lastWaiting = null;
-        boolean broken = hold.broken != null;
-        boolean locks = hold.locks;
-        while (waiting != null) {
-            Change change = waiting;
-            waiting = change.nextWaiting;
-            change.nextWaiting = null;
-            if (locks) {
-                issue(change);
-            } else if (broken) {
-                table.markPending(change);
-                change.targetEnded();
-            } else {
-                change.beginTarget();
-            }
-        }
     }
 
     /** Called by the watch. Gives the instant from which the oldest thing that is waited for has been waiting. */
@@ -553,13 +582,7 @@ public class Mirror implements BlockDevice {
         if (attached && target.oldestNanos() <= bound) {
             letGo(BlockError.of(ErrorKind.TIMED_OUT, "target", "write", "no answer within the bound"));
         }
-        for (RegionHold hold = table.oldestWaiting(); hold != null; hold = table.oldestWaiting()) {
-            if (hold.waitingSinceNanos > bound) {
-                return Math.min(hold.waitingSinceNanos, target.oldestNanos());
-            }
-            breakHold(hold, BlockError.of(ErrorKind.TIMED_OUT, "mirror", "copy", "a guest waited for too long"));
-        }
-        return target.oldestNanos();
+        return Math.min(holds.breakOlderThan(bound), target.oldestNanos());
     }
 
     private Joint joint() {

@@ -2,7 +2,7 @@ package dev.ferry.filter.mirror;
 
 import dev.ferry.block.BlockError;
 
-/** Hears of the one thing about a mirror that nobody asked for. */
+/** Hears of what nobody asked for. On the loop. */
 @FunctionalInterface
 public interface MirrorListener {
     /**
@@ -10,4 +10,7 @@ public interface MirrorListener {
      * for each time that a target was attached, on the loop.
      */
     void targetLost(BlockError why);
+
+    /** The record of what is in step could not be kept and is void: after a crash, all would have to be copied again. */
+    default void recordLost(BlockError why) {}
 }

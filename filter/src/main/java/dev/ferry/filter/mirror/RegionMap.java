@@ -4,13 +4,63 @@ import dev.ferry.block.Invariant;
 
 /** One bit for each region of a disk. Ranges are from, inclusive, to end, exclusive. */
 final class RegionMap {
+    /** Is told of every word that changes, before the change is acted on. */
+    @FunctionalInterface
+    interface Words {
+        void store(int word, long bits);
+    }
+
+    private static final Words NOWHERE = (word, bits) -> {};
+
     private final long regions;
     private final long[] words;
+    private final Words kept;
     private long count;
 
     RegionMap(long regions) {
+        this(regions, new long[wordsFor(regions)], NOWHERE);
+    }
+
+    /**
+     * A map that begins as it was kept, and is kept on.
+     *
+     * @param words becomes this map's own
+     * @param kept told of what changes from now on
+     */
+    RegionMap(long regions, long[] words, Words kept) {
+        Invariant.that(words.length == wordsFor(regions), "words of a map");
         this.regions = regions;
-        this.words = new long[Math.toIntExact((regions + 63) >>> 6)];
+        this.words = words;
+        this.kept = kept;
+        for (long word : words) {
+            count += Long.bitCount(word);
+        }
+    }
+
+    RegionMap copy() {
+        return new RegionMap(regions, words.clone(), NOWHERE);
+    }
+
+    static int wordsFor(long regions) {
+        return Math.toIntExact((regions + 63) >>> 6);
+    }
+
+    int words() {
+        return words.length;
+    }
+
+    long word(int word) {
+        return words[word];
+    }
+
+    /** Replaces 64 bits at once. */
+    void word(int word, long bits) {
+        long before = words[word];
+        if (before != bits) {
+            words[word] = bits;
+            count += Long.bitCount(bits) - Long.bitCount(before);
+            kept.store(word, bits);
+        }
     }
 
     boolean has(long region) {
@@ -75,8 +125,6 @@ final class RegionMap {
 
     private void change(int word, long bits, boolean value) {
         long before = words[word];
-        long after = value ? before | bits : before & ~bits;
-        words[word] = after;
-        count += Long.bitCount(after) - Long.bitCount(before);
+        word(word, value ? before | bits : before & ~bits);
     }
 }

@@ -13,16 +13,22 @@ final class RegionTable {
     private final RegionMap copied;
     private final RegionMap changed;
     private final RegionMap written;
+    /** What was in step when a move went on that had been interrupted; null if it began afresh. */
+    private final @Nullable RegionMap kept;
     /** As many as a copier and a verifier work on at once: a few. */
     private final List<RegionHold> holds = new ArrayList<>();
 
-    RegionTable(long sizeBytes, int shift) {
+    RegionTable(long sizeBytes, int shift, @Nullable StepMap steps) {
         this.sizeBytes = sizeBytes;
         this.shift = shift;
         this.regions = (sizeBytes + (1L << shift) - 1) >>> shift;
-        this.copied = new RegionMap(regions);
+        this.copied = steps == null ? new RegionMap(regions) : steps.copied();
+        this.kept = steps != null && steps.goesOn() ? copied.copy() : null;
         this.changed = new RegionMap(regions);
         this.written = new RegionMap(regions);
+        if (kept != null) {
+            written.set(0, regions);
+        }
     }
 
     long regions() {
@@ -68,6 +74,20 @@ final class RegionTable {
         written.set(region, end);
     }
 
+    boolean kept(long region) {
+        return kept != null && kept.has(region);
+    }
+
+    /** A range of a target that was taken up again is a hole, and nothing has been copied there since. */
+    void markHole(long offset, long length) {
+        long end = offset + length == sizeBytes ? regions : (offset + length) >>> shift;
+        for (long region = endRegion(offset); region < end; region++) {
+            if (!copied.has(region) && !kept(region)) {
+                written.clear(region, region + 1);
+            }
+        }
+    }
+
     void watch(long from, long end) {
         changed.clear(from, end);
     }
@@ -76,7 +96,7 @@ final class RegionTable {
         changed.set(change.offset >>> shift, endRegion(change.end()));
     }
 
-    private long endRegion(long endBytes) {
+    long endRegion(long endBytes) {
         return (endBytes + (1L << shift) - 1) >>> shift;
     }
 

@@ -4,8 +4,8 @@ import dev.ferry.block.BlockDevice;
 import dev.ferry.block.BlockError;
 import dev.ferry.block.BufferPool;
 import dev.ferry.block.IoBuffer;
+import dev.ferry.block.Loop;
 import dev.ferry.block.RequestFlags;
-import dev.ferry.testkit.SimLoop;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
@@ -23,7 +23,7 @@ import org.jspecify.annotations.Nullable;
 final class SimulatedGuest {
     private static final long THINK_NANOS = 400_000;
 
-    private final SimLoop loop;
+    private final Loop loop;
     private final BlockDevice disk;
     private final SplittableRandom random;
     private final BufferPool buffers;
@@ -40,7 +40,7 @@ final class SimulatedGuest {
     private long longestNanos;
     private long requests;
 
-    SimulatedGuest(SimLoop loop, BlockDevice disk, BufferPool buffers, byte[] content, long seed) {
+    SimulatedGuest(Loop loop, BlockDevice disk, BufferPool buffers, byte[] content, long seed) {
         this.loop = loop;
         this.disk = disk;
         this.random = new SplittableRandom(seed);
@@ -86,6 +86,18 @@ final class SimulatedGuest {
 
     void stop() {
         stopped = true;
+    }
+
+    /** The world ends: what a change in flight has left is not known. */
+    void died() {
+        stopped = true;
+        changes.forEach(change -> Arrays.fill(unknown, change.offset, change.end, true));
+    }
+
+    /** Whether a change of a region is in flight. */
+    boolean changing(int region, int regionBytes) {
+        int from = region * regionBytes;
+        return changes.stream().anyMatch(change -> change.offset < from + regionBytes && from < change.end);
     }
 
     boolean idle() {

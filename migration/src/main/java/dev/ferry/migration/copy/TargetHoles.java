@@ -1,0 +1,56 @@
+package dev.ferry.migration.copy;
+
+import dev.ferry.block.BlockError;
+import dev.ferry.block.Completion;
+import dev.ferry.block.ExtentSink;
+import dev.ferry.block.Loop;
+import dev.ferry.filter.mirror.Mirror;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * Tells the mirror of a move that goes on where its target has holes, so that what is zero on both sides needs no work.
+ * Runs before the copier. A target that cannot tell is taken for data. Thread: the loop's.
+ */
+public final class TargetHoles implements ExtentSink, Completion {
+    private static final long STEP_BYTES = 1L << 30;
+
+    private final Loop loop;
+    private final Mirror mirror;
+    private final Completion whenDone;
+    private final long sizeBytes;
+    private final Runnable ask = this::ask;
+    private long position;
+
+    /** @param whenDone completes when all is told; without error */
+    public TargetHoles(Loop loop, Mirror mirror, Completion whenDone) {
+        this.loop = loop;
+        this.mirror = mirror;
+        this.whenDone = whenDone;
+        this.sizeBytes = mirror.geometry().sizeBytes();
+    }
+
+    public void start() {
+        loop.execute(ask);
+    }
+
+    private void ask() {
+        mirror.targetExtents(position, Math.min(STEP_BYTES, sizeBytes - position), this, this);
+    }
+
+    @Override
+    public void extent(long offset, long length, int state) {
+        if (state != 0) {
+            mirror.targetHole(offset, length);
+        }
+        position = offset + length;
+    }
+
+    @Override
+    public void complete(@Nullable BlockError error) {
+        if (error != null || position >= sizeBytes) {
+            whenDone.complete(null);
+        } else {
+            loop.execute(ask);
+        }
+    }
+}
