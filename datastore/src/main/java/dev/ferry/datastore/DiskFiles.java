@@ -86,16 +86,37 @@ public final class DiskFiles {
         }
     }
 
-    private static void link(Path partial, Path file) throws IOException {
+    /**
+     * Gives a published file its hidden name back; does nothing where it has only that.
+     *
+     * @throws BlockException of kind {@link ErrorKind#BUSY} if another file has the hidden name
+     */
+    public static void hide(Path file, String identity) throws BlockException {
+        Path partial = partialOf(file);
         try {
-            Files.createLink(file, partial);
+            if (is(file, identity)) {
+                if (!is(partial, identity)) {
+                    link(file, partial);
+                    sync(file);
+                }
+                Files.deleteIfExists(file);
+                sync(file);
+            }
+        } catch (IOException e) {
+            throw failure(file.toString(), "hide", e);
+        }
+    }
+
+    private static void link(Path from, Path to) throws IOException {
+        try {
+            Files.createLink(to, from);
         } catch (FileAlreadyExistsException e) {
             throw e;
         } catch (UnsupportedOperationException | FileSystemException noHardLinks) {
-            if (Files.exists(file, LinkOption.NOFOLLOW_LINKS)) {
-                throw new FileAlreadyExistsException(file.toString());
+            if (Files.exists(to, LinkOption.NOFOLLOW_LINKS)) {
+                throw new FileAlreadyExistsException(to.toString());
             }
-            Files.move(partial, file, StandardCopyOption.ATOMIC_MOVE);
+            Files.move(from, to, StandardCopyOption.ATOMIC_MOVE);
         }
     }
 

@@ -3,22 +3,23 @@ package dev.ferry.stack;
 import dev.ferry.block.BlockDevice;
 import dev.ferry.block.BlockError;
 import dev.ferry.block.BlockException;
-import dev.ferry.block.Completion;
 import dev.ferry.block.ErrorKind;
-import dev.ferry.block.Loop;
 import dev.ferry.filter.Gate;
 import dev.ferry.filter.mirror.Mirror;
 import dev.ferry.filter.mirror.MirrorListener;
 import dev.ferry.filter.mirror.MirrorSettings;
+import dev.ferry.filter.mirror.StepMap;
 import java.nio.file.Path;
+import java.util.Objects;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.TimeoutException;
-import java.util.concurrent.atomic.AtomicLong;
+import org.jspecify.annotations.Nullable;
 
 /**
- * A mirror in the stack of a disk that is in use: put in, taken out, or gone through to the other side, live.
+ * A mirror in the stack of a disk that is in use: put in, taken out, or gone through to the other side ({@link Crossing}),
+ * live.
  *
  * <p>Each of these holds the guest's requests back at the gate for as long as those in flight take to end. One that does
  * not come to rest in time is left as it was.
@@ -26,39 +27,42 @@ import java.util.concurrent.atomic.AtomicLong;
  * <p>Thread: one of the control plane; calls block.
  */
 public final class LiveMirror {
-    /** How long a guest's requests are held back at most, for what has to be done while nothing moves. */
-    private static final long REST_NANOS_MAX = 1_000_000_000L;
-
     private final OpenDisk disk;
     private final DiskSide source;
-    private final DiskSide target;
     private final Mirror mirror;
+    private @Nullable DiskSide target;
 
-    private LiveMirror(OpenDisk disk, DiskSide target, Mirror mirror) {
+    private LiveMirror(OpenDisk disk, @Nullable DiskSide target, Mirror mirror) {
         this.disk = disk;
         this.source = disk.side();
         this.target = target;
         this.mirror = mirror;
     }
 
-    /** What makes a switch a fact. */
-    @FunctionalInterface
-    public interface Decision {
-        /** Returns when it is durable that the target is the disk. */
-        void record() throws BlockException;
+    /** A mirror without a record. */
+    public static LiveMirror insert(OpenDisk disk, DiskSide target, MirrorSettings settings, MirrorListener listener)
+            throws BlockException {
+        return insert(disk, target, settings, listener, null);
     }
 
     /**
      * Puts a mirror into the stack.
      *
-     * @param target on the disk's loop, of the disk's size; stays the property of the caller until the switch
+     * @param target on the disk's loop, of the disk's size; stays the property of the caller until the switch. Null: there
+     *     is none yet, and what the guest changes is recorded until {@link #attach}
+     * @param steps the record of what is in step, if one is kept
      */
-    public static LiveMirror insert(OpenDisk disk, DiskSide target, MirrorSettings settings, MirrorListener listener)
+    public static LiveMirror insert(
+            OpenDisk disk,
+            @Nullable DiskSide target,
+            MirrorSettings settings,
+            MirrorListener listener,
+            @Nullable StepMap steps)
             throws BlockException {
-        DiskSide source = disk.side();
+        BlockDevice source = disk.side().device();
+        BlockDevice other = target == null ? null : target.device();
         Mirror mirror = OnLoop.get(
-                disk.loop().loop(),
-                () -> new Mirror(disk.loop().loop(), source.device(), target.device(), settings, listener));
+                disk.loop().loop(), () -> new Mirror(disk.loop().loop(), source, other, settings, listener, steps));
         LiveMirror live = new LiveMirror(disk, target, mirror);
         live.exchange(mirror);
         return live;
@@ -69,8 +73,42 @@ public final class LiveMirror {
         return mirror;
     }
 
+    OpenDisk disk() {
+        return disk;
+    }
+
+    /** The target, once there is one. */
     public DiskSide target() {
-        return target;
+        return Objects.requireNonNull(target);
+    }
+
+    /** True if there is a target, attached or let go. */
+    public boolean hasTarget() {
+        return target != null;
+    }
+
+    /**
+     * Takes up a target, the first or one in place of another, which has been closed.
+     *
+     * @param keepsUnflushed as {@link Mirror#reattach} has it
+     */
+    public void attach(DiskSide side, boolean keepsUnflushed) throws BlockException {
+        target = side;
+        OnLoop.run(disk.loop().loop(), () -> mirror.reattach(side.device(), keepsUnflushed));
+    }
+
+    /** Closes a target that was let go and has nothing in flight, in order that another can be attached. */
+    public void closeTarget() throws BlockException {
+        DiskSide side = target;
+        target = null;
+        if (side != null) {
+            side.close();
+        }
+    }
+
+    /** Begins to put the guest on the target. */
+    public Crossing cross() throws BlockException {
+        return Crossing.begin(this);
     }
 
     /**
@@ -81,66 +119,21 @@ public final class LiveMirror {
      * @throws BlockException of kind {@link ErrorKind#TIMED_OUT} if the disk did not come to rest; {@link
      *     ErrorKind#UNAVAILABLE} if the target is not in step; else what the flush or the decision failed with
      */
-    public Pause switchOver(Decision decision) throws BlockException {
-        Gate gate = disk.gate();
-        Loop loop = disk.loop().loop();
-        CompletableFuture<Boolean> flushed = new CompletableFuture<>();
-        AtomicLong drained = new AtomicLong();
-        AtomicLong durable = new AtomicLong();
-        long before = OnLoop.get(loop, () -> {
-            long now = loop.nanoTime();
-            gate.quiesce(() -> flushBoth(drained, error -> {
-                durable.set(loop.nanoTime());
-                if (error != null) {
-                    flushed.completeExceptionally(error.toException());
-                } else {
-                    flushed.complete(mirror.attached() && mirror.pendingBytes() == 0);
-                }
-            }));
-            return now;
-        });
+    public Crossing.Pause switchOver(Crossing.Decision decision) throws BlockException {
+        Crossing crossing = cross();
         try {
-            if (!inTime(flushed)) {
-                throw failure(ErrorKind.UNAVAILABLE, "the target is not in step");
-            }
+            crossing.awaitRest();
             decision.record();
         } catch (BlockException | RuntimeException e) {
-            OnLoop.run(loop, gate::resume);
+            crossing.giveUp();
             throw e;
         }
-        long decided = loop.nanoTime();
-        return OnLoop.get(loop, () -> {
-            gate.replace(target.device());
-            gate.resume();
-            Pause pause = new Pause(
-                    drained.get() - before,
-                    durable.get() - drained.get(),
-                    decided - durable.get(),
-                    loop.nanoTime() - before);
-            disk.movedTo(target);
-            mirror.detach(idle -> {});
-            return pause;
-        });
+        return OnLoop.join(crossing.pass());
     }
-
-    private void flushBoth(AtomicLong drained, Completion completion) {
-        drained.set(disk.loop().loop().nanoTime());
-        mirror.flush(completion);
-    }
-
-    /**
-     * How long a guest's requests were held back at the switch, in nanoseconds, and what for.
-     *
-     * @param drainNanos until what was in flight had ended
-     * @param flushNanos until both sides were durable
-     * @param decisionNanos until the decision was
-     * @param totalNanos until requests went on, on the target
-     */
-    public record Pause(long drainNanos, long flushNanos, long decisionNanos, long totalNanos) {}
 
     /** After the switch: says what name the target's file has now, and closes the source. */
     public void finish(Path published) throws BlockException {
-        target.published(published);
+        target().published(published);
         source.close();
     }
 
@@ -151,8 +144,14 @@ public final class LiveMirror {
 
     /** Lets go of the target and closes it as soon as it has nothing in flight any more, which may be never. */
     public void dropTarget() throws BlockException {
+        DiskSide side = target;
         OnLoop.run(
-                disk.loop().loop(), () -> mirror.detach(idle -> target.device().close(closed -> {})));
+                disk.loop().loop(),
+                () -> mirror.detach(idle -> {
+                    if (side != null) {
+                        side.device().close(closed -> {});
+                    }
+                }));
     }
 
     private void exchange(BlockDevice other) throws BlockException {
@@ -180,9 +179,9 @@ public final class LiveMirror {
         }
     }
 
-    private boolean inTime(CompletableFuture<Boolean> rest) throws BlockException {
+    boolean inTime(CompletableFuture<Boolean> rest) throws BlockException {
         try {
-            return rest.get(REST_NANOS_MAX, TimeUnit.NANOSECONDS);
+            return rest.get(Crossing.REST_NANOS_MAX, TimeUnit.NANOSECONDS);
         } catch (TimeoutException e) {
             throw failure(ErrorKind.TIMED_OUT, "requests in flight did not end within a second");
         } catch (InterruptedException e) {
@@ -196,7 +195,7 @@ public final class LiveMirror {
         }
     }
 
-    private BlockException failure(ErrorKind kind, String detail) {
+    BlockException failure(ErrorKind kind, String detail) {
         return BlockError.of(kind, "disk " + disk.name(), "switch", detail).toException();
     }
 }

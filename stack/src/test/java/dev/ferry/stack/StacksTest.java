@@ -127,7 +127,7 @@ class StacksTest {
                 .hasMessageContaining("journal");
         write(disk, 0, (byte) 1);
         assertThat(disk.path()).isEqualTo(directory.toRealPath().resolve("a.raw"));
-        LiveMirror.Pause pause = mirror.switchOver(() -> {});
+        Crossing.Pause pause = mirror.switchOver(() -> {});
         assertThat(pause.totalNanos()).isGreaterThanOrEqualTo(pause.drainNanos() + pause.flushNanos());
         assertThat(disk.path()).isEqualTo(directory.toRealPath().resolve("b.raw"));
         write(disk, 4096, (byte) 2);
