@@ -153,6 +153,9 @@ final class MigrationCommands {
                     + (s.rateBytesPerSecond() == 0 ? "no bound" : Quantities.rate(s.rateBytesPerSecond())));
             screen.print("mover     " + s.mover());
             screen.print("verified  " + (s.verified() ? "yes" : "no"));
+            if (s.resumed() != null) {
+                screen.print("history   " + s.resumed().told());
+            }
             screen.print("started   " + s.startedAt() + (s.endedAt() == null ? "" : ", ended " + s.endedAt()));
             for (MigrationStatus.DiskStatus disk : s.disks()) {
                 Double pauseMillis = disk.switchoverPauseMillis();

@@ -3,8 +3,8 @@ package dev.ferry.cli;
 import dev.ferry.server.api.DaemonView;
 import dev.ferry.server.api.ProblemException;
 import dev.ferry.server.api.ProblemKind;
-import dev.ferry.server.api.RestartRequest;
 import dev.ferry.server.client.DaemonClient;
+import java.util.Map;
 import java.util.concurrent.Callable;
 import java.util.concurrent.TimeUnit;
 import picocli.CommandLine.Command;
@@ -17,7 +17,7 @@ import picocli.CommandLine.Option;
         description = {
             "Puts a new daemon in place of the one that runs.",
             "For an upgrade. The new one starts first; guests wait only while disks change hands, and this",
-            "tells how long that was."
+            "tells how long that was. Moves go on where they were."
         })
 final class RestartCommand implements Callable<Integer> {
     private static final long WAIT_NANOS_MAX = TimeUnit.SECONDS.toNanos(60);
@@ -27,9 +27,6 @@ final class RestartCommand implements Callable<Integer> {
 
     @Mixin
     private final DaemonOptions daemon = new DaemonOptions();
-
-    @Option(names = "--force", description = "Even while a move is under way; it is called off.")
-    private boolean force;
 
     @Option(names = "--json", description = "Tells of the new daemon as JSON.")
     private boolean json;
@@ -42,7 +39,7 @@ final class RestartCommand implements Callable<Integer> {
     public Integer call() throws Exception {
         try (DaemonClient client = daemon.client()) {
             long old = client.get("/v1/daemon", DaemonView.class).pid();
-            client.send("POST", "/v1/daemon/restart", new RestartRequest(force));
+            client.send("POST", "/v1/daemon/restart", Map.of());
             DaemonView now = await(client, old);
             if (json) {
                 screen.json(now);

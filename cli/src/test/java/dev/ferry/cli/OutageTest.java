@@ -127,37 +127,54 @@ final class OutageTest {
     }
 
     @Test
-    void aHangUpWhileADiskMovesIsRefusedInTheLog() throws IOException {
-        try (FerryHost host = FerryHost.started()) {
-            disk(host);
-            String id = host.run("migrate", "vm", "--to", "slow", "--rate", "16K", "--detach")
-                    .done()
-                    .out()
-                    .strip();
-            long before = host.daemonPid();
-            host.hangUp();
-            FerryHost.until(() -> host.said("no restart: a migration is under way"));
-            assertThat(host.daemonPid()).isEqualTo(before);
-            host.run("migration", "cancel", id).done();
-        }
+    void aMoveGoesOnAfterAPlannedRestart() throws IOException {
+        goesOn("a restart of the daemon", host -> host.run("restart").done());
     }
 
     @Test
-    void aRestartIsRefusedWhileADiskMoves() throws IOException {
+    void aMoveGoesOnAfterAStopAndAStart() throws IOException {
+        goesOn("a restart of the daemon", host -> {
+            host.stop();
+            host.start();
+        });
+    }
+
+    @Test
+    void aMoveGoesOnAfterAKill() throws IOException {
+        goesOn("a restart of the daemon", FerryHost::killDaemon);
+    }
+
+    private interface Outage {
+        void happens(FerryHost host) throws IOException;
+    }
+
+    private static void goesOn(String why, Outage outage) throws IOException {
         try (FerryHost host = FerryHost.started()) {
             String uri = disk(host);
-            host.run("migrate", "vm", "--to", "slow", "--rate", "16K", "--detach")
+            host.run("migrate", "vm", "--to", "slow", "--rate", "1M", "--detach")
                     .done();
-            host.run("restart").failed(1, "migration is under way", "--force");
-            host.run("restart", "--force").done();
+            FerryHost.until(() -> show(host).path("doneBytes").asLong() > DATA_BYTES / 3);
+            outage.happens(host);
+            FerryHost.until(() -> show(host).path("resumed").isObject());
+            JsonNode resumed = show(host).path("resumed");
+            assertThat(resumed.path("told").asString()).contains("resumed after " + why);
+            assertThat(resumed.path("keptBytes").asLong()).isPositive().isLessThan(DATA_BYTES);
+            assertThat(host.run("migration", "show", "m1").done().out()).contains("resumed after");
+            // It may be past its copying by now, and say so.
+            host.run("migration", "rate", "m1", "0");
+            host.run("migration", "watch", "m1").done();
             assertHolds(host, uri, image(host, 1));
             assertThat(host.run("disk", "show", "vm", "--json")
                             .json()
                             .path("datastore")
                             .asString())
-                    .isEqualTo("fast");
-            assertThat(host.directory.resolve("slow")).isEmptyDirectory();
+                    .isEqualTo("slow");
+            assertThat(host.directory.resolve("fast")).isEmptyDirectory();
         }
+    }
+
+    private static JsonNode show(FerryHost host) {
+        return host.run("migration", "show", "m1", "--json").done().json();
     }
 
     @Test

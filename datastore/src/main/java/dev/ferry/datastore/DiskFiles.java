@@ -35,6 +35,16 @@ public final class DiskFiles {
         }
     }
 
+    /** Whether a file's directory is there, and on the file system that the file of that identity is, or was, on. */
+    public static boolean sameFileSystem(Path file, String identity) {
+        try {
+            Object device = Files.getAttribute(file.resolveSibling("."), "unix:dev");
+            return identity.startsWith(device + ":");
+        } catch (IOException e) {
+            return false;
+        }
+    }
+
     private static String identity(Path path) throws IOException {
         Object device = Files.getAttribute(path, "unix:dev", LinkOption.NOFOLLOW_LINKS);
         Object inode = Files.getAttribute(path, "unix:ino", LinkOption.NOFOLLOW_LINKS);

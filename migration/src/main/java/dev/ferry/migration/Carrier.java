@@ -3,6 +3,9 @@ package dev.ferry.migration;
 import dev.ferry.block.BlockError;
 import dev.ferry.block.BlockException;
 import dev.ferry.migration.copy.PaceSettings;
+import dev.ferry.migration.journal.StepFiles;
+import dev.ferry.stack.DiskSide;
+import dev.ferry.stack.OpenDisk;
 import java.util.concurrent.CompletableFuture;
 import org.jspecify.annotations.Nullable;
 
@@ -14,7 +17,30 @@ import org.jspecify.annotations.Nullable;
  */
 interface Carrier {
     /** Begins: from now on what the guest writes finds its way to the target. */
-    void start() throws BlockException;
+    void start(DiskSide target, DiskSteps steps) throws BlockException;
+
+    /**
+     * Begins again after a crash, without the target: from now on what the guest writes is recorded, until {@link #attach}.
+     *
+     * @return what had been kept
+     */
+    StepFiles.Found guard(DiskSteps steps) throws BlockException;
+
+    /** Takes up a target after {@link #guard}, or the same one, opened anew, after {@link Events#targetLost}. */
+    void attach(DiskSide target) throws BlockException;
+
+    /**
+     * Closes a target that was lost, so that it can be opened anew.
+     *
+     * @throws BlockException of kind UNAVAILABLE as long as it has not answered what it was asked
+     */
+    void closeTarget() throws BlockException;
+
+    /** True while the target is kept up; false before {@link #attach} and after {@link Events#targetLost}. */
+    boolean attached() throws BlockException;
+
+    /** Begins to copy again what is not at the target, where the target was not lost. */
+    void copyAgain() throws BlockException;
 
     void pause() throws BlockException;
 
@@ -29,8 +55,8 @@ interface Carrier {
     /** Begins to read and compare both sides, after {@link Events#copied}. */
     void verify() throws BlockException;
 
-    /** Takes up again with the target after {@link Events#targetLost}. */
-    void reconnect() throws BlockException;
+    /** What the record of what is in step counts in. */
+    int regionBytes();
 
     /** How far it is. */
     Figures figures() throws BlockException;
@@ -39,26 +65,35 @@ interface Carrier {
     CompletableFuture<Boolean> flush();
 
     /**
-     * Puts the guest on the target: at a moment when nothing is in flight and both sides are durable and equal, {@code
-     * decision} is asked, and if it returns, the target is the disk. Whatever fails before, the source is the disk as if
-     * nothing had been.
-     *
-     * @return how long no request of the guest went through, in nanoseconds
-     * @throws BlockException if the switch did not happen
+     * Begins to bring the disk to rest: nothing in flight, both sides durable and equal. Until {@link Passage#pass} or
+     * {@link Passage#giveUp}, the guest's requests are held back.
      */
-    long switchOver(Decision decision) throws BlockException;
+    Passage rest() throws BlockException;
+
+    /** A disk at rest, or on the way there. */
+    interface Passage {
+        /** @throws BlockException if it does not come to rest in time, or the target is not in step */
+        void await() throws BlockException;
+
+        /** The guest goes on on the source as if nothing had been. */
+        void giveUp() throws BlockException;
+
+        /**
+         * After the decision: the guest goes on on the target.
+         *
+         * @return how long no request of the guest went through, in nanoseconds; not waited for
+         */
+        CompletableFuture<Long> pass();
+    }
 
     /** Cleans up after the switch: the source is closed when this returns. */
     void finish();
 
+    /** The process is about to end, and its guests are gone: stops, so that the next one finds all in step that is. */
+    void suspend();
+
     /** Undoes all: when this returns the guest is on the source alone, and the target has been left alone. */
     void abandon();
-
-    /** Makes the decision durable. */
-    @FunctionalInterface
-    interface Decision {
-        void record() throws BlockException;
-    }
 
     /** What a carrier tells, from any thread. */
     interface Events {
@@ -75,6 +110,9 @@ interface Carrier {
         void sourceFailed(BlockError why);
 
         void verified(Verdict verdict);
+
+        /** After a crash all would have to be copied again, since what is copied cannot be recorded any more. */
+        void recordLost(BlockError why);
     }
 
     /**
@@ -107,6 +145,6 @@ interface Carrier {
     /** Makes a carrier for a disk. */
     @FunctionalInterface
     interface Factory {
-        Carrier of(dev.ferry.stack.OpenDisk disk, dev.ferry.stack.DiskSide target, Events events);
+        Carrier of(OpenDisk disk, Events events);
     }
 }

@@ -7,6 +7,7 @@ import dev.ferry.migration.journal.DiskRecord;
 import dev.ferry.migration.journal.Journal;
 import dev.ferry.migration.journal.Journals;
 import dev.ferry.migration.journal.MoveRecord;
+import dev.ferry.migration.journal.Resumption;
 import java.io.IOException;
 import java.time.InstantSource;
 import java.util.ArrayList;
@@ -47,27 +48,41 @@ final class Ledger {
         write(record.phase(), record.state(), record.error(), disks);
     }
 
+    /** Writes what has become of all disks, in one step. */
+    void disks(List<DiskRecord> changed) throws BlockException {
+        write(record.phase(), record.state(), record.error(), changed);
+    }
+
     void write(Phase phase, MigrationState state, @Nullable String error, List<DiskRecord> disks)
             throws BlockException {
+        append(record.next(clock.millis(), phase, state, error, disks));
+    }
+
+    /** Writes a bound on the copying. */
+    void rate(long bytesPerSecond) throws BlockException {
+        append(again().withRate(bytesPerSecond));
+    }
+
+    /** Writes what a start found. */
+    void resumed(Resumption found) throws BlockException {
+        append(again().withResumed(found));
+    }
+
+    private MoveRecord again() {
         MoveRecord now = record;
-        MoveRecord next = new MoveRecord(
-                now.sequence() + 1,
-                clock.millis(),
-                now.id(),
-                phase,
-                state,
-                error,
-                now.startedMillis(),
-                now.targetDatastore(),
-                now.verify(),
-                now.keepSource(),
-                now.mover(),
-                disks);
+        return now.next(clock.millis(), now.phase(), now.state(), now.error(), now.disks());
+    }
+
+    long nowMillis() {
+        return clock.millis();
+    }
+
+    private void append(MoveRecord next) throws BlockException {
         try {
             journal.append(next);
         } catch (IOException e) {
             throw new BlockError(
-                            ErrorKind.IO, "journal of " + now.id(), "write", -1, -1, String.valueOf(e.getMessage()), e)
+                            ErrorKind.IO, "journal of " + next.id(), "write", -1, -1, String.valueOf(e.getMessage()), e)
                     .toException();
         }
         record = next;

@@ -4,6 +4,7 @@ import dev.ferry.block.BlockException;
 import dev.ferry.block.ErrorKind;
 import dev.ferry.datastore.DiskFiles;
 import dev.ferry.filter.mirror.MirrorSettings;
+import dev.ferry.filter.mirror.StepSettings;
 import dev.ferry.migration.MigrationPlan.DiskPlan;
 import dev.ferry.migration.copy.CopierSettings;
 import dev.ferry.migration.journal.Authority;
@@ -12,6 +13,7 @@ import dev.ferry.migration.journal.FileJournals;
 import dev.ferry.migration.journal.Journal;
 import dev.ferry.migration.journal.Journals;
 import dev.ferry.migration.journal.MoveRecord;
+import dev.ferry.migration.journal.StepFiles;
 import dev.ferry.stack.Stacks;
 import java.io.IOException;
 import java.nio.file.Path;
@@ -48,11 +50,15 @@ public final class MigrationEngine {
     private final Stacks stacks;
     private final Catalog catalog;
     private final MoveWork.Surroundings around;
+    private final String host;
     private final InstantSource clock;
     private final ThreadFactory threads;
     private final Planner planner;
     private final Map<String, Move> moves = new LinkedHashMap<>();
     private final Map<String, MoveRecord> past = new LinkedHashMap<>();
+    /** Those that were found interrupted and have no thread yet. */
+    private final List<Move> interrupted = new ArrayList<>();
+
     private long nextNumber = 1;
 
     /**
@@ -68,50 +74,61 @@ public final class MigrationEngine {
         // Comparing keeps off half of the cores, however many moves there are: the loops, and the guests, need theirs.
         int comparing = Math.max(1, Runtime.getRuntime().availableProcessors() / 2);
         Executor workers = Executors.newFixedThreadPool(comparing, threads);
-        Carrier.Factory mirrors = (disk, target, events) ->
-                new MirrorCarrier(disk, target, events, MirrorSettings.DEFAULT, CopierSettings.DEFAULT, workers);
+        Carrier.Factory mirrors = (disk, events) -> new MirrorCarrier(
+                disk, events, MirrorSettings.DEFAULT, StepSettings::forRegions, CopierSettings.DEFAULT, workers);
+        // A record that waits for its disk waits for nothing else: guests wait for it.
+        Executor records = Executors.newCachedThreadPool(threads);
+        StepFiles steps = new StepFiles(journals, StepFiles.bootOfThisSystem());
         try {
-            return new MigrationEngine(new FileJournals(journals), stacks, catalog, mirrors, clock, threads);
+            FileJournals files = new FileJournals(journals);
+            MoveWork.Surroundings around = new MoveWork.Surroundings(
+                    stacks, catalog, mirrors, steps, records, System::nanoTime, Probing.DEFAULT);
+            return new MigrationEngine(files, around, Host.name(), clock, threads);
         } catch (IOException e) {
             throw Planner.refusal(ErrorKind.IO, "journals", "no directory can be made: " + e.getMessage());
         }
     }
 
     MigrationEngine(
-            Journals journals,
-            Stacks stacks,
-            Catalog catalog,
-            Carrier.Factory carriers,
-            InstantSource clock,
-            ThreadFactory threads) {
+            Journals journals, MoveWork.Surroundings around, String host, InstantSource clock, ThreadFactory threads) {
         this.journals = journals;
-        this.stacks = stacks;
-        this.catalog = catalog;
-        this.around = new MoveWork.Surroundings(stacks, catalog, carriers);
+        this.stacks = around.stacks();
+        this.catalog = around.catalog();
+        this.around = around;
+        this.host = host;
         this.clock = clock;
         this.threads = threads;
         this.planner = new Planner(catalog, stacks);
     }
 
     /**
-     * Reads the journals and brings what was under way to an end; called once, before any disk is opened.
+     * Reads the journals; called once, before any disk is opened. What had been decided is brought to its end. What had not
+     * goes on: from when this returns, guests may write, for it will be known what they wrote; {@link #goOn} begins the
+     * work.
      *
      * @return migrations that were not over, as they are now
      * @throws BlockException if the journals cannot be read at all
      */
     public synchronized List<MigrationStatus> recover() throws BlockException {
         List<MigrationStatus> recovered = new ArrayList<>();
-        Recovery recovery = new Recovery(journals, catalog, clock);
+        Recovery recovery = recovery();
         try {
             for (Journals.Found found : journals.all()) {
                 nextNumber = Math.max(nextNumber, FileJournals.numberOf(found.id()) + 1);
-                MoveRecord last = recovery.recover(found);
-                if (last == null) {
+                MoveRecord last = found.last();
+                boolean foreign = last != null && isForeign(last);
+                if (last != null && found.damage() == null && !foreign && Recovery.goesOn(last)) {
+                    recovered.add(takeUp(found, last).status());
                     continue;
                 }
-                past.put(found.id(), last);
-                if (found.last() == null || !found.last().state().over()) {
-                    recovered.add(StatusView.of(last));
+                MoveRecord now =
+                        foreign ? recovery.damaged(found.id(), last, "it is of another host") : recovery.recover(found);
+                if (now == null) {
+                    continue;
+                }
+                past.put(found.id(), now);
+                if (last == null || !last.state().over()) {
+                    recovered.add(StatusView.of(now));
                 }
             }
         } catch (IOException e) {
@@ -119,6 +136,48 @@ public final class MigrationEngine {
         }
         prune();
         return recovered;
+    }
+
+    private boolean isForeign(MoveRecord last) {
+        String other = last.host();
+        return other != null && !other.equals(host) && !last.state().over();
+    }
+
+    private Recovery recovery() {
+        return new Recovery(journals, catalog, around.steps(), clock);
+    }
+
+    private Move takeUp(Journals.Found found, MoveRecord last) throws IOException {
+        Ledger ledger = new Ledger(journals, journals.reopen(found), last, clock);
+        Move move = new Move(ledger, 0, around, clock, this::retire);
+        moves.put(found.id(), move);
+        interrupted.add(move);
+        move.guardAll();
+        return move;
+    }
+
+    /** Goes on with the migrations that {@link #recover} found interrupted. */
+    public synchronized void goOn() {
+        interrupted.forEach(move -> threads.newThread(move).start());
+        interrupted.clear();
+    }
+
+    /**
+     * To be called before a disk is opened: if a migration of it goes on after a crash, what is written is recorded from then
+     * on. Does nothing for a disk that is guarded already, or not moving.
+     *
+     * @throws BlockException if that is not possible; the disk must not be opened then
+     */
+    public void beforeOpen(String disk) throws BlockException {
+        List<Move> live;
+        synchronized (this) {
+            live = new ArrayList<>(moves.values());
+        }
+        for (Move move : live) {
+            if (move.moves(disk)) {
+                move.guard(disk);
+            }
+        }
     }
 
     /** Looks whether a move could be made, and says what it would do; changes nothing. */
@@ -140,8 +199,8 @@ public final class MigrationEngine {
             throw Planner.refusal(ErrorKind.IO, "journal", "it cannot be written: " + e.getMessage());
         }
         nextNumber++;
-        Move move = new Move(
-                new Ledger(journals, journal, first, clock), request, plan.neededBytes(), around, clock, this::retire);
+        Move move =
+                new Move(new Ledger(journals, journal, first, clock), plan.neededBytes(), around, clock, this::retire);
         moves.put(first.id(), move);
         threads.newThread(move).start();
         return move.status();
@@ -178,6 +237,7 @@ public final class MigrationEngine {
                 0,
                 now,
                 id,
+                host,
                 Phase.PREPARE,
                 MigrationState.RUNNING,
                 null,
@@ -186,6 +246,9 @@ public final class MigrationEngine {
                 request.verify(),
                 request.keepSource(),
                 mover,
+                request.rateBytesPerSecond() == 0 ? null : Long.valueOf(request.rateBytesPerSecond()),
+                request.pace(),
+                null,
                 disks);
     }
 
@@ -303,7 +366,7 @@ public final class MigrationEngine {
                     "migration " + id,
                     "it is " + status.state().text() + ", there is nothing to commit");
         }
-        MoveRecord after = new Recovery(journals, catalog, clock).commit(record);
+        MoveRecord after = recovery().commit(record);
         past.put(id, after);
         return StatusView.of(after);
     }
@@ -319,17 +382,23 @@ public final class MigrationEngine {
     }
 
     /**
-     * Ends what is under way, before the daemon ends: moves without decision are undone and failed, the others finished.
+     * Stops what is under way, before the daemon ends, so that the next start goes on with all of it. Guests are gone.
      *
-     * @param limit how long it may take for each; what has not ended then is brought to an end by {@link #recover}
+     * @param limit how long it may take for each; what has not stopped then goes on as after a crash
      */
-    public void shutDown(Duration limit) {
+    public void suspend(Duration limit) {
+        goOn();
         List<Move> live;
         synchronized (this) {
             live = new ArrayList<>(moves.values());
         }
-        live.forEach(move -> move.stop("the daemon was stopped while it ran; run it again"));
+        live.forEach(Move::suspend);
         live.forEach(move -> move.awaitEnd(limit));
+    }
+
+    /** True while no move has a thread at work. */
+    public synchronized boolean isIdle() {
+        return moves.values().stream().allMatch(Move::over);
     }
 
     private synchronized Move live(String id, String what) throws BlockException {

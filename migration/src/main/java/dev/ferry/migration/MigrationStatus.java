@@ -1,5 +1,6 @@
 package dev.ferry.migration;
 
+import dev.ferry.migration.journal.Resumption;
 import java.util.List;
 import org.jspecify.annotations.Nullable;
 
@@ -22,6 +23,7 @@ import org.jspecify.annotations.Nullable;
  * @param verified both sides were read and found equal, disk for disk, before the switch
  * @param keepSource sources stay
  * @param error why it failed, is parked or is not over; null if all is well
+ * @param resumed what was kept when it last went on after a crash or a restart; null if there was none
  * @param startedAt ISO-8601
  * @param endedAt ISO-8601; null while it is not over
  * @param seconds from start to end, or until now
@@ -44,6 +46,7 @@ public record MigrationStatus(
         boolean verified,
         boolean keepSource,
         @Nullable String error,
+        @Nullable Resumption resumed,
         String startedAt,
         @Nullable String endedAt,
         double seconds,

@@ -8,17 +8,25 @@ import dev.ferry.block.Loop;
 import dev.ferry.datastore.DiskFiles;
 import dev.ferry.filter.LatencyWatch;
 import dev.ferry.filter.mirror.Mirror;
+import dev.ferry.filter.mirror.MirrorListener;
 import dev.ferry.filter.mirror.MirrorSettings;
+import dev.ferry.filter.mirror.StepMap;
+import dev.ferry.filter.mirror.StepSettings;
+import dev.ferry.filter.mirror.TargetLoss;
 import dev.ferry.migration.copy.Copier;
 import dev.ferry.migration.copy.CopierSettings;
 import dev.ferry.migration.copy.CopyProgress;
 import dev.ferry.migration.copy.DifferingRange;
 import dev.ferry.migration.copy.PaceController;
 import dev.ferry.migration.copy.PaceSettings;
+import dev.ferry.migration.copy.TargetHoles;
 import dev.ferry.migration.copy.Verifier;
 import dev.ferry.migration.copy.VerifierSettings;
 import dev.ferry.migration.copy.VerifyListener;
 import dev.ferry.migration.copy.VerifyResult;
+import dev.ferry.migration.journal.StepFile;
+import dev.ferry.migration.journal.StepFiles;
+import dev.ferry.stack.Crossing;
 import dev.ferry.stack.DiskSide;
 import dev.ferry.stack.LiveMirror;
 import dev.ferry.stack.OnLoop;
@@ -26,6 +34,7 @@ import dev.ferry.stack.OpenDisk;
 import java.util.Objects;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.Executor;
+import java.util.function.LongFunction;
 import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
@@ -42,37 +51,45 @@ final class MirrorCarrier implements Carrier {
     private static final long STOP_NANOS_MAX = 2_000_000_000L;
 
     private final OpenDisk disk;
-    private final DiskSide target;
     private final Events events;
     private final MirrorSettings mirrorSettings;
+    private final LongFunction<StepSettings> stepSettings;
     private final CopierSettings copierSettings;
     private final Executor workers;
     private final Loop loop;
     private @Nullable LiveMirror live;
+    private @Nullable StepFile steps;
+    private @Nullable StepMap map;
     private @Nullable Copier copier;
     private @Nullable PaceController controller;
     private PaceSettings pace = PaceSettings.DEFAULT;
     private @Nullable Verifier verifier;
     private @Nullable Completion whenVerifierEnded;
     private @Nullable BlockError lost;
+    /** The target has been asked for its holes, if there is a use in that. */
+    private boolean asked;
+
     private boolean paused;
     /** Wanted again while an earlier one that was stopped comes to its end. */
     private boolean verifyAgain;
 
     private long rateBytesPerSecond;
 
-    /** @param workers where bytes are compared and digested */
+    /**
+     * @param stepSettings for so many regions
+     * @param workers where bytes are compared and digested
+     */
     MirrorCarrier(
             OpenDisk disk,
-            DiskSide target,
             Events events,
             MirrorSettings mirrorSettings,
+            LongFunction<StepSettings> stepSettings,
             CopierSettings copierSettings,
             Executor workers) {
         this.disk = disk;
-        this.target = target;
         this.events = events;
         this.mirrorSettings = mirrorSettings;
+        this.stepSettings = stepSettings;
         this.copierSettings = copierSettings;
         this.workers = workers;
         this.loop = disk.loop().loop();
@@ -87,9 +104,57 @@ final class MirrorCarrier implements Carrier {
     }
 
     @Override
-    public void start() throws BlockException {
-        live = LiveMirror.insert(disk, target, mirrorSettings, this::targetLost);
-        OnLoop.run(loop, () -> {
+    public void start(DiskSide target, DiskSteps record) throws BlockException {
+        StepFile file = record.open(null, mirrorSettings.regionBytes(), loop);
+        steps = file;
+        asked = true;
+        map = file == null ? null : new StepMap(loop, file, stepSettings.apply(regions()), regions());
+        live = LiveMirror.insert(disk, target, mirrorSettings, listener(), map);
+        OnLoop.run(loop, this::makeCopier);
+    }
+
+    @Override
+    public StepFiles.Found guard(DiskSteps record) throws BlockException {
+        StepFiles.Found found = record.read(
+                mirrorSettings.regionBytes(), disk.side().spec().format());
+        StepFile file = record.open(found, mirrorSettings.regionBytes(), loop);
+        steps = file;
+        map = file == null
+                ? null
+                : new StepMap(loop, file, stepSettings.apply(regions()), regions(), found.inStep(), found.firm());
+        live = LiveMirror.insert(disk, null, withoutZeroTarget(file), listener(), map);
+        return found;
+    }
+
+    /** Without a record nobody knows where the target has been written, so that none of it is taken for zeroes. */
+    private MirrorSettings withoutZeroTarget(@Nullable StepFile file) {
+        return file != null
+                ? mirrorSettings
+                : new MirrorSettings(mirrorSettings.regionBytes(), mirrorSettings.targetStallNanos(), false);
+    }
+
+    private long regions() {
+        return (disk.sizeBytes() + mirrorSettings.regionBytes() - 1) / mirrorSettings.regionBytes();
+    }
+
+    private MirrorListener listener() {
+        return new MirrorListener() {
+            @Override
+            public void targetLost(BlockError why) {
+                lost = why;
+                events.targetLost(why);
+            }
+
+            @Override
+            public void recordLost(BlockError why) {
+                events.recordLost(why);
+            }
+        };
+    }
+
+    /** On the loop. */
+    private void makeCopier() {
+        if (copier == null) {
             Copier made = new Copier(loop, mirror(), disk.loop().buffers(), copierSettings);
             copier = made;
             LatencyWatch watch = new LatencyWatch();
@@ -99,8 +164,13 @@ final class MirrorCarrier implements Carrier {
             if (paused) {
                 made.pause();
             }
+        }
+        if (asked) {
             startCopier();
-        });
+        } else {
+            asked = true;
+            new TargetHoles(loop, mirror(), done -> startCopier()).start();
+        }
     }
 
     /** On the loop. */
@@ -118,12 +188,6 @@ final class MirrorCarrier implements Carrier {
         } else if (error.kind() != ErrorKind.CANCELLED && mirror().attached()) {
             events.sourceFailed(error);
         }
-    }
-
-    /** On the loop. */
-    private void targetLost(BlockError why) {
-        lost = why;
-        events.targetLost(why);
     }
 
     @Override
@@ -204,14 +268,14 @@ final class MirrorCarrier implements Carrier {
     /** On the loop. What is not copied any more, because a write of the guest failed on the source, is copied again. */
     private void verificationFailed(BlockError why) {
         if (why.kind() == ErrorKind.BUSY) {
-            copyAgain();
+            behind();
         } else if (why.kind() != ErrorKind.CANCELLED && mirror().attached()) {
             events.sourceFailed(why);
         }
     }
 
     /** On the loop. */
-    private void copyAgain() {
+    private void behind() {
         if (mirror().attached()) {
             events.behind();
             startCopier();
@@ -239,42 +303,65 @@ final class MirrorCarrier implements Carrier {
         return "byte " + first.offset() + " and the " + first.length() + " from there on";
     }
 
-    /**
-     * A target that ran out of room, or was only slow, has kept what it was given. Of one that failed otherwise nobody
-     * knows what it lost, so all is copied again.
-     */
     @Override
-    public void reconnect() throws BlockException {
-        if (!OnLoop.await(loop, STOP_NANOS_MAX, Objects.requireNonNull(copier)::stop)) {
-            throw BlockError.of(ErrorKind.UNAVAILABLE, "disk " + disk.name(), "resume", "a copy is still in flight")
+    public void closeTarget() throws BlockException {
+        stopCopier();
+        if (!live().hasTarget()) {
+            return;
+        }
+        int inFlight = OnLoop.get(loop, () -> mirror().attached() ? 0 : mirror().targetInFlight());
+        if (inFlight > 0) {
+            throw BlockError.of(
+                            ErrorKind.UNAVAILABLE,
+                            live().target().spec().path().toString(),
+                            "resume",
+                            "it has not answered " + inFlight + " requests yet")
                     .toException();
         }
-        BlockError refusal =
-                OnLoop.<Answer>get(loop, () -> new Answer(takeUp())).refusal();
-        if (refusal != null) {
-            throw refusal.toException();
+        if (!OnLoop.get(loop, () -> mirror().attached())) {
+            live().closeTarget();
         }
     }
 
-    private record Answer(@Nullable BlockError refusal) {}
-
-    /** On the loop. */
-    private @Nullable BlockError takeUp() {
-        Mirror mirror = mirror();
-        if (!mirror.attached()) {
-            if (mirror.targetInFlight() > 0) {
-                return BlockError.of(
-                        ErrorKind.UNAVAILABLE,
-                        target.spec().path().toString(),
-                        "resume",
-                        "it has not answered " + mirror.targetInFlight() + " requests yet");
+    private void stopCopier() throws BlockException {
+        boolean rests = OnLoop.await(loop, STOP_NANOS_MAX, whenIdle -> {
+            if (copier == null) {
+                whenIdle.complete(null);
+            } else {
+                copier.stop(whenIdle);
             }
-            BlockError why = lost;
-            boolean keeps = why != null && (why.kind() == ErrorKind.NO_SPACE || why.kind() == ErrorKind.TIMED_OUT);
-            mirror.reattach(target.device(), keeps);
+        });
+        if (!rests) {
+            throw BlockError.of(ErrorKind.UNAVAILABLE, "disk " + disk.name(), "resume", "a copy is still in flight")
+                    .toException();
         }
-        startCopier();
-        return null;
+    }
+
+    /**
+     * A target that ran out of room, or was only slow, has kept what it was given. Of one that failed otherwise, what was
+     * flushed is believed, by the record, and the rest is copied again.
+     */
+    @Override
+    public void attach(DiskSide target) throws BlockException {
+        BlockError why = lost;
+        live().attach(target, why == null || TargetLoss.keepsUnflushed(why));
+        OnLoop.run(loop, this::makeCopier);
+    }
+
+    @Override
+    public boolean attached() throws BlockException {
+        return OnLoop.get(loop, () -> mirror().attached());
+    }
+
+    @Override
+    public void copyAgain() throws BlockException {
+        stopCopier();
+        OnLoop.run(loop, this::startCopier);
+    }
+
+    @Override
+    public int regionBytes() {
+        return mirrorSettings.regionBytes();
     }
 
     @Override
@@ -299,33 +386,71 @@ final class MirrorCarrier implements Carrier {
     }
 
     @Override
-    public long switchOver(Decision decision) throws BlockException {
-        try {
-            LiveMirror.Pause pause = live().switchOver(decision::record);
-            LOG.info("disk {}: switched, {}", disk.name(), pause);
-            return pause.totalNanos();
-        } catch (BlockException e) {
-            if (e.kind() == ErrorKind.UNAVAILABLE) {
-                OnLoop.run(loop, this::copyAgain);
+    public Passage rest() throws BlockException {
+        Crossing crossing = live().cross();
+        return new Passage() {
+            @Override
+            public void await() throws BlockException {
+                try {
+                    crossing.awaitRest();
+                } catch (BlockException e) {
+                    if (e.kind() == ErrorKind.UNAVAILABLE) {
+                        OnLoop.run(loop, MirrorCarrier.this::behind);
+                    }
+                    throw e;
+                }
             }
-            throw e;
-        }
+
+            @Override
+            public void giveUp() throws BlockException {
+                crossing.giveUp();
+            }
+
+            @Override
+            public CompletableFuture<Long> pass() {
+                return crossing.pass().thenApply(pause -> {
+                    LOG.info("disk {}: switched, {}", disk.name(), pause);
+                    return pause.totalNanos();
+                });
+            }
+        };
     }
 
     @Override
     public void finish() {
         try {
             OnLoop.run(loop, () -> disk.watch(null));
-            live().finish(DiskFiles.publishedOf(target.spec().path()));
+            live().finish(DiskFiles.publishedOf(live().target().spec().path()));
         } catch (BlockException e) {
             LOG.warn("the source of disk {} did not close well", disk.name(), e);
+        }
+        closeSteps();
+    }
+
+    private void closeSteps() {
+        StepFile file = steps;
+        if (file != null) {
+            file.close();
+        }
+    }
+
+    @Override
+    public void suspend() {
+        try {
+            stop();
+            live().setTargetAside();
+            StepMap record = map;
+            if (record != null) {
+                OnLoop.run(loop, record::settle);
+            }
+        } catch (BlockException e) {
+            LOG.warn("disk {} could not be left in good order: {}", disk.name(), e.getMessage());
         }
     }
 
     @Override
     public void abandon() {
         if (live == null) {
-            closeTarget();
             return;
         }
         try {
@@ -339,6 +464,7 @@ final class MirrorCarrier implements Carrier {
         } catch (BlockException e) {
             LOG.warn("the mirror of disk {} could only be switched off, not taken out", disk.name(), e);
         }
+        closeSteps();
     }
 
     private void stop() throws BlockException {
@@ -360,14 +486,6 @@ final class MirrorCarrier implements Carrier {
         });
         if (!rests || !ends) {
             LOG.warn("disk {}: a copy in flight does not end; it is left to itself", disk.name());
-        }
-    }
-
-    private void closeTarget() {
-        try {
-            target.close();
-        } catch (BlockException e) {
-            LOG.warn("the target of disk {} did not close well", disk.name(), e);
         }
     }
 }

@@ -47,7 +47,7 @@ final class Move implements Runnable {
     private SpeedMeter verifySpeed = new SpeedMeter();
     private boolean closed;
     private boolean cancelled;
-    private @Nullable String stoppedFor;
+    private boolean suspended;
 
     private volatile boolean paused;
     private volatile long rateBytesPerSecond;
@@ -59,23 +59,20 @@ final class Move implements Runnable {
      * @param neededBytes room at the target, all disks together
      * @param whenOver told by the move's thread when its last word is spoken, before anybody who waits for it
      */
-    Move(
-            Ledger ledger,
-            MigrationRequest request,
-            long neededBytes,
-            MoveWork.Surroundings around,
-            InstantSource clock,
-            Consumer<Move> whenOver) {
+    Move(Ledger ledger, long neededBytes, MoveWork.Surroundings around, InstantSource clock, Consumer<Move> whenOver) {
         this.whenOver = whenOver;
         this.neededBytes = neededBytes;
         this.ledger = ledger;
         this.clock = clock;
-        this.rateBytesPerSecond = request.rateBytesPerSecond();
-        this.pace = request.pace();
+        Long rate = ledger.record().rateBytesPerSecond();
+        this.rateBytesPerSecond = rate == null ? 0 : rate;
+        this.paused = ledger.record().state() == MigrationState.PAUSED;
+        PaceSettings kept = ledger.record().pace();
+        this.pace = kept == null ? PaceSettings.DEFAULT : kept;
         this.work = new MoveWork(this, ledger, around);
     }
 
-    /** Somebody called the move off. */
+    /** Somebody called the move off, or the process is about to end. */
     static final class CalledOff extends Exception {
         private static final long serialVersionUID = 1L;
     }
@@ -88,8 +85,12 @@ final class Move implements Runnable {
             work.carry();
             work.commit();
         } catch (CalledOff e) {
-            String why = stoppedFor;
-            end(why == null ? MigrationState.CANCELLED : MigrationState.FAILED, why);
+            if (suspended) {
+                work.suspend();
+                LOG.info("migration {}: suspended, the next start goes on with it", id());
+            } else {
+                end(MigrationState.CANCELLED, null);
+            }
         } catch (BlockException e) {
             end(MigrationState.FAILED, e.getMessage());
         } catch (RuntimeException e) {
@@ -105,21 +106,8 @@ final class Move implements Runnable {
             work.undo(state, why);
         } catch (BlockException | RuntimeException e) {
             LOG.error("migration {} cannot be undone in full; the next start does the rest", id(), e);
-            MoveRecord last = ledger.record();
             String both = (why == null ? "" : why + "; ") + "not undone in full: " + e.getMessage();
-            unwritten = new MoveRecord(
-                    last.sequence(),
-                    clock.millis(),
-                    last.id(),
-                    last.phase(),
-                    state,
-                    both,
-                    last.startedMillis(),
-                    last.targetDatastore(),
-                    last.verify(),
-                    last.keepSource(),
-                    last.mover(),
-                    last.disks());
+            unwritten = ledger.record().told(clock.millis(), state, both);
         }
     }
 
@@ -149,6 +137,9 @@ final class Move implements Runnable {
             }
             handleMail();
             sample();
+            if (parkedFor != null && !paused) {
+                work.probe();
+            }
         }
     }
 
@@ -167,7 +158,7 @@ final class Move implements Runnable {
             letter.run();
         }
         work.check();
-        if (cancelled) {
+        if (cancelled || suspended) {
             throw new CalledOff();
         }
     }
@@ -253,6 +244,11 @@ final class Move implements Runnable {
             public void verified(Verdict verdict) {
                 mailbox.add(() -> work.verified(disk, verdict));
             }
+
+            @Override
+            public void recordLost(BlockError why) {
+                mailbox.add(() -> work.recordLost(why));
+            }
         };
     }
 
@@ -294,6 +290,7 @@ final class Move implements Runnable {
             if (!paused) {
                 work.pause();
                 paused = true;
+                ledger.phase(ledger.record().phase(), MigrationState.PAUSED, null);
             }
         });
     }
@@ -307,6 +304,7 @@ final class Move implements Runnable {
             if (paused) {
                 paused = false;
                 work.resume();
+                ledger.phase(ledger.record().phase(), MigrationState.RUNNING, null);
             }
         });
     }
@@ -316,6 +314,7 @@ final class Move implements Runnable {
             refuseAfterSwitch("change the rate of");
             rateBytesPerSecond = bytesPerSecond;
             work.spreadRate();
+            ledger.rate(bytesPerSecond);
         });
     }
 
@@ -327,16 +326,22 @@ final class Move implements Runnable {
         });
     }
 
-    /** Ends the move because the daemon ends; one whose guests are all on their targets is finished instead. */
-    void stop(String why) {
+    /** Stops because the daemon ends, so that the next one goes on; one whose decision has been made is finished instead. */
+    void suspend() {
         synchronized (this) {
             if (!closed) {
-                mailbox.add(() -> {
-                    stoppedFor = why;
-                    cancelled = true;
-                });
+                mailbox.add(() -> suspended = true);
             }
         }
+    }
+
+    /** Sees to it that what a guest writes to this disk is recorded, before it is opened; if the move goes on after a crash. */
+    void guard(String disk) throws BlockException {
+        work.revival().guard(disk);
+    }
+
+    void guardAll() {
+        work.revival().guardAll();
     }
 
     private void refuseAfterSwitch(String what) throws BlockException {
@@ -437,7 +442,7 @@ final class Move implements Runnable {
         }
         String reason = parkedFor;
         MigrationState state = record.state();
-        if (state == MigrationState.RUNNING) {
+        if (state == MigrationState.RUNNING || state == MigrationState.PAUSED) {
             state = reason != null ? MigrationState.PARKED : paused ? MigrationState.PAUSED : MigrationState.RUNNING;
         }
         return StatusView.of(

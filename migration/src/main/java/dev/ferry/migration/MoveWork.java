@@ -3,22 +3,21 @@ package dev.ferry.migration;
 import dev.ferry.block.BlockError;
 import dev.ferry.block.BlockException;
 import dev.ferry.block.ErrorKind;
-import dev.ferry.datastore.DiskFiles;
 import dev.ferry.migration.Carrier.Verdict;
 import dev.ferry.migration.Move.CalledOff;
 import dev.ferry.migration.MovingDisk.Stage;
 import dev.ferry.migration.journal.Authority;
 import dev.ferry.migration.journal.DiskRecord;
 import dev.ferry.migration.journal.MoveRecord;
-import dev.ferry.stack.DiskSpec;
-import dev.ferry.stack.OnLoop;
+import dev.ferry.migration.journal.StepFiles;
+import dev.ferry.stack.DiskSide;
 import dev.ferry.stack.OpenDisk;
 import dev.ferry.stack.Stacks;
 import java.util.ArrayList;
 import java.util.List;
-import java.util.Objects;
-import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.CopyOnWriteArrayList;
+import java.util.concurrent.Executor;
+import java.util.function.LongSupplier;
 import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
@@ -28,35 +27,49 @@ import org.slf4j.LoggerFactory;
  *
  * <p>Every disk has a stage of its own, and what is done next follows from the stages of all: as long as one has lost its
  * target the move is parked; as long as one is not copied it copies; when all are copied they are verified, one after the
- * other, and when all are verified they are switched, one after the other. A disk that loses its target on the way goes
- * back to copying what is missing.
+ * other, and when all are verified they are switched, all at once ({@link Switching}). A disk that loses its target on the
+ * way goes back to copying what is missing. A move that was interrupted begins with {@link Revival}.
  *
  * <p>Thread: that of the move.
  */
 final class MoveWork {
     private static final Logger LOG = LoggerFactory.getLogger(MoveWork.class);
-    private static final long SETTLED_NANOS = 4_000_000;
-    private static final int SETTLE_ROUNDS_MAX = 12;
-    private static final int SWITCH_ATTEMPTS_MAX = 5;
-    private static final long SWITCH_AGAIN_NANOS = 2_000_000_000L;
 
-    /** What a move works with. */
-    record Surroundings(Stacks stacks, Catalog catalog, Carrier.Factory carriers) {}
+    /**
+     * What a move works with.
+     *
+     * @param steps where it is recorded what is in step
+     * @param workers where those records are written, and waited for
+     * @param nanoTime nanoseconds since some fixed instant
+     * @param probing how a parked move looks whether it can go on
+     */
+    record Surroundings(
+            Stacks stacks,
+            Catalog catalog,
+            Carrier.Factory carriers,
+            StepFiles steps,
+            Executor workers,
+            LongSupplier nanoTime,
+            Probing probing) {}
 
     private final Move move;
     private final Ledger ledger;
     private final Surroundings around;
     private final TargetMaker targets;
+    private final Switching switching;
+    private final Revival revival;
     private final List<MovingDisk> disks = new CopyOnWriteArrayList<>();
+    private final Prober prober;
     private @Nullable BlockException failure;
-    private boolean doubtful;
-    private int switchAttempts;
 
     MoveWork(Move move, Ledger ledger, Surroundings around) {
         this.move = move;
         this.ledger = ledger;
         this.around = around;
         this.targets = new TargetMaker(move, ledger, around);
+        this.switching = new Switching(move, this, ledger);
+        this.revival = new Revival(move, ledger, around);
+        this.prober = new Prober(around.probing());
     }
 
     /** Any thread. */
@@ -64,46 +77,87 @@ final class MoveWork {
         return disks;
     }
 
-    long nanoTime() {
-        return disks.getFirst().disk.loop().loop().nanoTime();
+    Revival revival() {
+        return revival;
     }
 
-    private DiskRecord recordOf(MovingDisk disk) {
-        return ledger.record().disks().get(disk.index);
+    long nanoTime() {
+        return around.nanoTime().getAsLong();
     }
 
     // ---- until every guest is on its target
 
     void carry() throws BlockException, CalledOff {
         move.handleMail();
-        ledger.phase(Phase.CREATE, MigrationState.RUNNING, null);
-        MoveRecord begun = ledger.record();
-        for (int i = 0; i < begun.disks().size(); i++) {
-            DiskSpec spec = around.catalog().disk(begun.disks().get(i).name()).spec();
-            MovingDisk disk = new MovingDisk(i, around.stacks().acquire(spec));
-            disks.add(disk);
-            targets.make(disk);
-        }
-        ledger.phase(Phase.COPY, MigrationState.RUNNING, null);
-        for (MovingDisk disk : disks) {
-            Carrier carrier = around.carriers().of(disk.disk, Objects.requireNonNull(disk.target), move.eventsOf(disk));
-            disk.carrier = carrier;
-            carrier.pace(move.pace());
-            spreadRate();
-            if (move.paused()) {
-                carrier.pause();
-            }
-            carrier.start();
+        switch (ledger.record().phase()) {
+            case PREPARE, CREATE -> make();
+            case COPY, VERIFY, SWITCH -> takeUp();
+            case COMMIT, UNDO, END -> throw new IllegalStateException("a move that is decided goes on");
         }
         while (!all(Stage.SWITCHED)) {
             step();
         }
     }
 
+    private void make() throws BlockException, CalledOff {
+        boolean again = ledger.record().phase() == Phase.CREATE;
+        ledger.phase(Phase.CREATE, MigrationState.RUNNING, null);
+        MoveRecord begun = ledger.record();
+        List<DiskSide> made = new ArrayList<>();
+        try {
+            for (int i = 0; i < begun.disks().size(); i++) {
+                if (again) {
+                    targets.discard(i);
+                }
+                MovingDisk disk = new MovingDisk(i, around.stacks().acquire(revival.specOf(i)));
+                disks.add(disk);
+                made.add(targets.make(disk));
+            }
+            ledger.phase(Phase.COPY, MigrationState.RUNNING, null);
+            for (MovingDisk disk : disks) {
+                disk.carrier = around.carriers().of(disk.disk, move.eventsOf(disk));
+                start(disk, made.get(disk.index));
+                made.set(disk.index, null);
+            }
+        } finally {
+            for (DiskSide left : made) {
+                if (left != null) {
+                    left.close();
+                }
+            }
+        }
+    }
+
+    private void start(MovingDisk disk, DiskSide target) throws BlockException {
+        disk.carrier().pace(move.pace());
+        spreadRate();
+        if (move.paused()) {
+            disk.carrier().pause();
+        }
+        disk.carrier().start(target, revival.stepsOf(disk.index));
+    }
+
+    /** Goes on where an earlier process was. */
+    private void takeUp() throws BlockException, CalledOff {
+        disks.addAll(revival.disks());
+        for (MovingDisk disk : disks) {
+            disk.stage = Stage.LOST;
+            disk.carrier().pace(move.pace());
+            if (move.paused()) {
+                disk.carrier().pause();
+            }
+        }
+        try {
+            unpark();
+        } catch (BlockException e) {
+            park("the target is away: " + e.getMessage());
+        }
+    }
+
     /** One thing out of what is to be done next. */
     private void step() throws BlockException, CalledOff {
-        if (any(Stage.LOST) || doubtful) {
-            move.until(() -> !any(Stage.LOST) && !doubtful);
+        if (any(Stage.LOST) || switching.doubtful()) {
+            move.until(() -> !any(Stage.LOST) && !switching.doubtful());
         } else if (any(Stage.COPYING)) {
             enter(Phase.COPY);
             spreadRate();
@@ -113,11 +167,10 @@ final class MoveWork {
             enter(Phase.VERIFY);
             verifyNext();
         } else {
-            move.until(() -> any(Stage.LOST) || !move.paused());
-            MovingDisk next = firstToSwitch();
-            if (next != null && !any(Stage.LOST)) {
+            move.until(() -> any(Stage.LOST) || any(Stage.COPYING) || !move.paused());
+            if (!any(Stage.LOST) && !any(Stage.COPYING)) {
                 enter(Phase.SWITCH);
-                switchOver(next);
+                switching.attempt();
             }
         }
     }
@@ -128,7 +181,8 @@ final class MoveWork {
             for (MovingDisk disk : disks) {
                 records.set(disk.index, disk.withFigures(records.get(disk.index)));
             }
-            ledger.write(phase, MigrationState.RUNNING, null, records);
+            MigrationState state = move.paused() ? MigrationState.PAUSED : MigrationState.RUNNING;
+            ledger.write(phase, state, null, records);
         }
     }
 
@@ -145,131 +199,8 @@ final class MoveWork {
         move.until(() -> any(Stage.LOST) || !any(Stage.VERIFYING));
     }
 
-    private @Nullable MovingDisk firstToSwitch() {
-        for (MovingDisk disk : disks) {
-            if (disk.stage == Stage.COPIED || disk.stage == Stage.VERIFIED) {
-                return disk;
-            }
-        }
-        return null;
-    }
-
-    private void switchOver(MovingDisk disk) throws BlockException, CalledOff {
-        DiskRecord record = recordOf(disk);
-        DiskFiles.publish(record.targetFile(), Objects.requireNonNull(record.targetIdentity()));
-        long pauseNanos;
-        try {
-            settle(disk);
-            move.handleMail();
-            if (disk.stage == Stage.LOST || move.paused()) {
-                return;
-            }
-            disk.figures = disk.carrier().figures();
-            pauseNanos = disk.carrier().switchOver(() -> decide(disk));
-        } catch (BlockException e) {
-            notSwitched(disk, e);
-            return;
-        }
-        switchAttempts = 0;
-        disk.stage = Stage.SWITCHED;
-        DiskRecord.Outcome outcome = recordOf(disk).outcome();
-        DiskRecord switched = recordOf(disk)
-                .withOutcome(new DiskRecord.Outcome(
-                        outcome.doneBytes(),
-                        outcome.totalBytes(),
-                        outcome.bytesCopied(),
-                        outcome.bytesMirrored(),
-                        Math.round(pauseNanos / 1e4) / 1e2,
-                        outcome.verified(),
-                        outcome.sourceDigest(),
-                        outcome.targetDigest()));
-        disk.carrier().finish();
-        LOG.info("migration {}: disk {} is at {} now", move.id(), record.name(), record.targetPath());
-        tell(disk, switched);
-    }
-
-    /**
-     * Flushes both sides again and again until there is so little left that the flush of the switch will be quick. A flush
-     * takes as long as it takes; the move can be called off meanwhile.
-     */
-    private void settle(MovingDisk disk) throws BlockException, CalledOff {
-        for (int round = 0; round < SETTLE_ROUNDS_MAX; round++) {
-            long before = nanoTime();
-            CompletableFuture<Boolean> flushed =
-                    disk.carrier().flush().whenComplete((done, failure) -> move.post(() -> {}));
-            move.until(flushed::isDone);
-            OnLoop.join(flushed);
-            if (nanoTime() - before < SETTLED_NANOS) {
-                return;
-            }
-        }
-    }
-
-    /** The decision. From the moment that the record is durable the target is the disk. */
-    private void decide(MovingDisk disk) throws BlockException {
-        Verdict verdict = disk.verdict;
-        DiskRecord record = disk.withFigures(recordOf(disk));
-        DiskRecord.Outcome outcome = record.outcome();
-        DiskRecord decided = record.withAuthority(Authority.TARGET)
-                .withOutcome(new DiskRecord.Outcome(
-                        outcome.doneBytes(),
-                        outcome.totalBytes(),
-                        outcome.bytesCopied(),
-                        outcome.bytesMirrored(),
-                        null,
-                        verdict != null && verdict.equal(),
-                        verdict == null ? null : verdict.sourceDigest(),
-                        verdict == null ? null : verdict.targetDigest()));
-        try {
-            ledger.disk(disk.index, decided);
-        } catch (BlockException e) {
-            doubtful = true;
-            throw e;
-        }
-    }
-
-    /**
-     * A journal that failed may or may not hold the decision. As long as that is not known both sides are kept in step, so
-     * that either answer is right. Else the target may have been lost, or be behind, which its events say; the disk may not
-     * have come to rest, and gets another chance; or the source has failed, which ends the move.
-     */
-    private void notSwitched(MovingDisk disk, BlockException e) throws BlockException, CalledOff {
-        if (doubtful) {
-            disk.stage = Stage.LOST;
-            move.parked(e.getMessage() + "; the guest runs on on the source; make sure that the journal can be written,"
-                    + " and resume");
-            endDoubt();
-            return;
-        }
-        move.handleMail();
-        if (disk.stage == Stage.LOST || e.kind() == ErrorKind.UNAVAILABLE) {
-            return;
-        }
-        if (e.kind() != ErrorKind.TIMED_OUT) {
-            throw e;
-        }
-        if (++switchAttempts == SWITCH_ATTEMPTS_MAX) {
-            disk.stage = Stage.LOST;
-            move.parked(e.getMessage() + "; the guest runs on on the source; resume to try again");
-            return;
-        }
-        LOG.info("migration {}: another attempt follows, since {}", move.id(), e.getMessage());
-        long next = nanoTime() + SWITCH_AGAIN_NANOS;
-        move.until(() -> disk.stage == Stage.LOST || nanoTime() - next >= 0);
-    }
-
-    /** Tries to; if the journal still fails, a resume or a cancel tries again. */
-    private void endDoubt() {
-        try {
-            settleDoubt();
-        } catch (BlockException e) {
-            LOG.error("migration {}: whether the disk was switched is not known on disk", move.id(), e);
-        }
-    }
-
     /** The inventory follows at once if it can; else with the commit. */
-    private void tell(MovingDisk disk, DiskRecord switched) throws BlockException {
-        ledger.disk(disk.index, switched);
+    void tell(MovingDisk disk, DiskRecord switched) throws BlockException {
         try {
             around.catalog()
                     .moved(
@@ -290,6 +221,7 @@ final class MoveWork {
         release();
         try {
             ledger.phase(Phase.COMMIT, MigrationState.SWITCHED, null);
+            revival.forgetSteps();
             Recovery.settleDisks(ledger, around.catalog());
             ledger.phase(Phase.END, MigrationState.DONE, null);
         } catch (BlockException e) {
@@ -303,25 +235,31 @@ final class MoveWork {
 
     /** Undoes what has no decision, and commits what has one. */
     void undo(MigrationState meant, @Nullable String why) throws BlockException {
+        takeOver();
         for (MovingDisk disk : disks) {
-            if (disk.stage == Stage.SWITCHED) {
-                continue;
-            }
-            if (disk.carrier != null) {
+            if (disk.stage != Stage.SWITCHED && disk.carrier != null) {
                 disk.carrier().abandon();
-            } else if (disk.target != null) {
-                Objects.requireNonNull(disk.target).close();
             }
         }
         release();
         boolean none = ledger.record().disks().stream().noneMatch(disk -> disk.authority() == Authority.TARGET);
         String error = none ? why : Recovery.switchedInPart(ledger.record(), why);
         ledger.phase(Phase.UNDO, meant, error);
+        revival.forgetSteps();
         Recovery.discardTargets(ledger);
         if (!none) {
             Recovery.settleDisks(ledger, around.catalog());
         }
         ledger.phase(Phase.END, meant, error);
+    }
+
+    /** Disks that were guarded for a move that has not got as far as to take them up. */
+    private void takeOver() {
+        for (MovingDisk disk : revival.guarded()) {
+            if (!disks.contains(disk)) {
+                disks.add(disk);
+            }
+        }
     }
 
     private void release() {
@@ -333,6 +271,17 @@ final class MoveWork {
                 LOG.warn("disk {} did not close well", open.name(), e);
             }
         }
+    }
+
+    /** The process ends, and the next one goes on. */
+    void suspend() {
+        takeOver();
+        for (MovingDisk disk : disks) {
+            if (disk.carrier != null) {
+                disk.carrier().suspend();
+            }
+        }
+        release();
     }
 
     // ---- what happened, out of the mailbox
@@ -354,15 +303,24 @@ final class MoveWork {
         if (disk.stage == Stage.SWITCHED) {
             return;
         }
-        if (doubtful) {
+        if (switching.doubtful()) {
             // Both sides were right until now. From here on only the source is, and the journal has to say so.
-            endDoubt();
+            switching.endDoubt();
         }
         disk.stage = Stage.LOST;
         disk.verdict = null;
         String remedy = why.kind() == ErrorKind.NO_SPACE ? "make room there and resume" : "resume when it is back";
-        move.parked("the target is lost: " + why.message() + "; the guest runs on on the source; " + remedy);
-        LOG.warn("migration {} is parked: {}", move.id(), why.message());
+        park("the target is lost: " + why.message() + "; the guest runs on on the source; " + remedy);
+    }
+
+    private void park(String why) {
+        move.parked(why);
+        prober.parked(nanoTime());
+        LOG.warn("migration {} is parked: {}", move.id(), why);
+    }
+
+    void recordLost(BlockError why) {
+        LOG.error("migration {}: a crash would make all to be copied again: {}", move.id(), why.message());
     }
 
     void sourceFailed(BlockError why) {
@@ -397,6 +355,20 @@ final class MoveWork {
         }
     }
 
+    /** Now and then, while the move is parked: tries whether what parked it has passed. */
+    void probe() throws CalledOff {
+        if (!prober.due(nanoTime()) || !any(Stage.LOST)) {
+            return;
+        }
+        try {
+            unpark();
+            LOG.info("migration {} goes on by itself", move.id());
+        } catch (BlockException e) {
+            LOG.debug("migration {} stays parked", move.id(), e);
+            prober.parked(nanoTime());
+        }
+    }
+
     // ---- commands
 
     /** A comparison that is under way is given up, and done anew later. */
@@ -421,23 +393,56 @@ final class MoveWork {
 
     /** Tries again what parked the move. */
     void unpark() throws BlockException {
-        settleDoubt();
-        switchAttempts = 0;
+        revival.wake();
+        switching.settleDoubt();
+        switching.tryAgain();
         for (MovingDisk disk : disks) {
             if (disk.stage == Stage.LOST) {
-                disk.carrier().reconnect();
+                if (disk.carrier().attached()) {
+                    disk.carrier().copyAgain();
+                } else {
+                    disk.carrier().closeTarget();
+                    attach(disk);
+                }
                 disk.stage = Stage.COPYING;
             }
         }
         move.parked(null);
     }
 
-    /** After this the journal says for certain that the source is the disk. */
-    void settleDoubt() throws BlockException {
-        if (doubtful) {
-            ledger.rewrite();
-            doubtful = false;
+    /** To the target that there was; or, if that is no more, to a new one, from the beginning. */
+    private void attach(MovingDisk disk) throws BlockException {
+        DiskSide target;
+        try {
+            target = targets.reopen(disk);
+        } catch (BlockException e) {
+            if (e.kind() != ErrorKind.NOT_FOUND) {
+                throw e;
+            }
+            LOG.warn("migration {}: {}; a new target is made, and all is copied again", move.id(), e.getMessage());
+            disk.carrier().abandon();
+            revival.stepsOf(disk.index).delete();
+            targets.discard(disk.index);
+            try {
+                target = targets.make(disk);
+            } catch (CalledOff calledOff) {
+                throw Planner.refusal(ErrorKind.CANCELLED, "migration " + move.id(), "it has been called off");
+            }
+            disk.carrier = around.carriers().of(disk.disk, move.eventsOf(disk));
+            start(disk, target);
+            return;
         }
+        spreadRate();
+        try {
+            disk.carrier().attach(target);
+        } catch (BlockException | RuntimeException e) {
+            target.close();
+            throw e;
+        }
+    }
+
+    void settleDoubt() throws BlockException {
+        switching.settleDoubt();
     }
 
     /** The rate is that of the whole move, so disks that copy share it; they are compared one after the other. */
@@ -459,7 +464,7 @@ final class MoveWork {
         return copying;
     }
 
-    private boolean any(Stage stage) {
+    boolean any(Stage stage) {
         for (MovingDisk disk : disks) {
             if (disk.stage == stage) {
                 return true;

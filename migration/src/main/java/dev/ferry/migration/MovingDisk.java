@@ -3,7 +3,7 @@ package dev.ferry.migration;
 import dev.ferry.migration.Carrier.Figures;
 import dev.ferry.migration.Carrier.Verdict;
 import dev.ferry.migration.journal.DiskRecord;
-import dev.ferry.stack.DiskSide;
+import dev.ferry.migration.journal.StepFiles;
 import dev.ferry.stack.OpenDisk;
 import org.jspecify.annotations.Nullable;
 
@@ -23,11 +23,12 @@ final class MovingDisk {
     final OpenDisk disk;
     Stage stage = Stage.COPYING;
 
-    @Nullable
-    DiskSide target;
-
+    /** Null until it is known how the bytes get to the target. */
     @Nullable
     Carrier carrier;
+
+    /** What had been kept, if the move goes on after a crash. */
+    StepFiles.@Nullable Found found;
 
     /** Any thread. */
     volatile Figures figures = Figures.NONE;

@@ -7,6 +7,7 @@ import dev.ferry.migration.journal.Authority;
 import dev.ferry.migration.journal.DiskRecord;
 import dev.ferry.migration.journal.Journals;
 import dev.ferry.migration.journal.MoveRecord;
+import dev.ferry.migration.journal.StepFiles;
 import java.io.IOException;
 import java.time.InstantSource;
 import java.util.ArrayList;
@@ -16,39 +17,35 @@ import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
 /**
- * What the start after a crash does with a migration, by the phase of its last record:
- *
- * <pre>
- *   phase     what there may be                       what is done                                     ends as
- *   prepare   nothing                                 nothing                                          failed
- *   create    a hidden file at the target             the hidden file is deleted                       failed
- *   copy      a hidden file, incomplete               the hidden file is deleted                       failed
- *   verify    a hidden file, complete                 the hidden file is deleted                       failed
- *   switch    a disk without decision: a file at      that very file is deleted, hidden or not         failed
- *               the target, hidden or published
- *             a disk with decision: the target is     published if need be, inventory told, source     done, or switched
- *               the disk                                deleted unless kept
- *   commit    the target is the disk                  the same                                         done, or switched
- *   undo      a target that nobody wants              it is deleted; disks with decision as above      as was meant
- *   end       nothing                                 nothing                                          as it was
- *   damaged   nobody knows                            nothing is touched                               failed
- * </pre>
+ * What the start after a crash does with a migration that does not go on: one that had decided is brought to its end, and
+ * one that was being undone is undone. The table of all phases is in the README of this module.
  *
  * <p>Every step can be done twice, so a crash in here is one more crash. What cannot be deleted or told now leaves the
  * migration {@code switched}, with the reason; {@code commit} tries again. Thread: that of the start; calls block.
  */
 final class Recovery {
-    static final String RESTARTED = "the daemon was restarted while it ran; run it again";
+    private static final String RESTARTED = "the daemon was restarted while it switched";
     private static final Logger LOG = LoggerFactory.getLogger(Recovery.class);
 
     private final Journals journals;
     private final Catalog catalog;
+    private final StepFiles steps;
     private final InstantSource clock;
 
-    Recovery(Journals journals, Catalog catalog, InstantSource clock) {
+    Recovery(Journals journals, Catalog catalog, StepFiles steps, InstantSource clock) {
         this.journals = journals;
         this.catalog = catalog;
+        this.steps = steps;
         this.clock = clock;
+    }
+
+    /** True if a migration goes on where it was: nothing has been decided, nothing has been given up. */
+    static boolean goesOn(MoveRecord last) {
+        boolean undecided = last.disks().stream().allMatch(disk -> disk.authority() == Authority.SOURCE);
+        return switch (last.phase()) {
+            case PREPARE, CREATE, COPY, VERIFY, SWITCH -> undecided;
+            case COMMIT, UNDO, END -> false;
+        };
     }
 
     /** @return the migration's last record, now; null if nothing was ever done by it and it is forgotten */
@@ -70,32 +67,39 @@ final class Recovery {
         };
     }
 
-    private MoveRecord damaged(String id, @Nullable MoveRecord last, String damage) {
-        String error = "its journal is damaged: " + damage + "; no file was touched, look at both sides";
+    /** One that is not to be touched. */
+    MoveRecord damaged(String id, @Nullable MoveRecord last, String damage) {
+        String error = "its journal cannot be used: " + damage + "; no file was touched, look at both sides";
         LOG.error("migration {}: {}", id, error);
         long now = clock.millis();
         return last == null
                 ? new MoveRecord(
-                        0, now, id, Phase.END, MigrationState.FAILED, error, now, "", false, true, "", List.of())
-                : new MoveRecord(
-                        last.sequence(),
-                        last.atMillis(),
+                        0,
+                        now,
                         id,
-                        last.phase(),
+                        null,
+                        Phase.END,
                         MigrationState.FAILED,
                         error,
-                        last.startedMillis(),
-                        last.targetDatastore(),
-                        last.verify(),
-                        last.keepSource(),
-                        last.mover(),
-                        last.disks());
+                        now,
+                        "",
+                        false,
+                        true,
+                        "",
+                        null,
+                        null,
+                        null,
+                        List.of())
+                : last.told(last.atMillis(), MigrationState.FAILED, error);
     }
 
     private MoveRecord bringToEnd(Journals.Found found, MigrationState meant, @Nullable String why) throws IOException {
         MoveRecord last = java.util.Objects.requireNonNull(found.last());
         Ledger ledger = new Ledger(journals, journals.reopen(found), last, clock);
         try {
+            for (int i = 0; i < last.disks().size(); i++) {
+                DiskSteps.delete(steps, last.id(), i);
+            }
             long switched = last.disks().stream()
                     .filter(disk -> disk.authority() == Authority.TARGET)
                     .count();
@@ -205,18 +209,6 @@ final class Recovery {
 
     private static MoveRecord withError(MoveRecord record, @Nullable String error) {
         boolean switched = record.disks().stream().anyMatch(disk -> disk.authority() == Authority.TARGET);
-        return new MoveRecord(
-                record.sequence(),
-                record.atMillis(),
-                record.id(),
-                record.phase(),
-                switched ? MigrationState.SWITCHED : MigrationState.FAILED,
-                error,
-                record.startedMillis(),
-                record.targetDatastore(),
-                record.verify(),
-                record.keepSource(),
-                record.mover(),
-                record.disks());
+        return record.told(record.atMillis(), switched ? MigrationState.SWITCHED : MigrationState.FAILED, error);
     }
 }

@@ -75,6 +75,7 @@ final class StatusView {
                 verified && !disks.isEmpty(),
                 record.keepSource(),
                 error,
+                record.resumed(),
                 Instant.ofEpochMilli(record.startedMillis()).toString(),
                 over ? Instant.ofEpochMilli(record.atMillis()).toString() : null,
                 Math.max(0, nowMillis - record.startedMillis()) / 1000.0,

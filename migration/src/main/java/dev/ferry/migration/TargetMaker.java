@@ -2,6 +2,7 @@ package dev.ferry.migration;
 
 import dev.ferry.block.BlockException;
 import dev.ferry.block.ErrorKind;
+import dev.ferry.datastore.DiskFiles;
 import dev.ferry.datastore.NewDisk;
 import dev.ferry.image.ImageFormat;
 import dev.ferry.image.Provisioner;
@@ -12,8 +13,13 @@ import dev.ferry.stack.DiskSide;
 import dev.ferry.stack.DiskSpec;
 import dev.ferry.stack.OnLoop;
 import dev.ferry.stack.OpenDisk;
+import java.nio.file.Path;
+import java.util.Objects;
 
-/** Makes the target of a disk: its hidden file, written down as soon as it is there, open, with its room provisioned. */
+/**
+ * Makes the target of a disk: its hidden file, written down as soon as it is there, open, with its room provisioned; and
+ * opens it again after a crash, or when it was away.
+ */
 final class TargetMaker {
     private final Move move;
     private final Ledger ledger;
@@ -25,14 +31,13 @@ final class TargetMaker {
         this.around = around;
     }
 
-    void make(MovingDisk disk) throws BlockException, CalledOff {
+    /** @return the target, open */
+    DiskSide make(MovingDisk disk) throws BlockException, CalledOff {
         DiskRecord record = ledger.record().disks().get(disk.index);
         if (disk.disk.sizeBytes() != record.sizeBytes()) {
             throw Planner.refusal(ErrorKind.INVALID, "disk " + record.name(), "its size changed");
         }
-        ImageFormat format = ImageFormat.of(record.format())
-                .orElseThrow(() -> Planner.refusal(
-                        ErrorKind.UNSUPPORTED, "disk " + record.name(), "no format " + record.format()));
+        ImageFormat format = formatOf(record);
         NewDisk made = around.catalog()
                 .datastore(ledger.record().targetDatastore())
                 .create(record.name(), record.format(), format.grows() ? 0 : record.sizeBytes());
@@ -42,10 +47,58 @@ final class TargetMaker {
                 record.name(), made.partial(), record.targetProvisioning(), false, source.direct(), format);
         around.stacks().format(disk.disk, spec, record.sizeBytes());
         DiskSide target = open(disk.disk, spec);
-        disk.target = target;
         if (record.targetProvisioning() != Provisioning.THIN) {
-            provision(target);
+            try {
+                provision(target);
+            } catch (BlockException | CalledOff e) {
+                target.close();
+                throw e;
+            }
         }
+        return target;
+    }
+
+    static ImageFormat formatOf(DiskRecord record) throws BlockException {
+        return ImageFormat.of(record.format())
+                .orElseThrow(() -> Planner.refusal(
+                        ErrorKind.UNSUPPORTED, "disk " + record.name(), "no format " + record.format()));
+    }
+
+    /** Takes away what was made for a disk before, whole or not. */
+    void discard(int index) throws BlockException {
+        DiskRecord record = ledger.record().disks().get(index);
+        String identity = record.targetIdentity();
+        if (identity != null) {
+            DiskFiles.discard(record.targetFile(), identity);
+        }
+        DiskFiles.discardPartial(record.targetFile());
+    }
+
+    /**
+     * Opens the target that there was, under its hidden name.
+     *
+     * @throws BlockException of kind {@link ErrorKind#NOT_FOUND} if it is no more; of any other kind if it is away
+     */
+    DiskSide reopen(MovingDisk disk) throws BlockException {
+        DiskRecord record = ledger.record().disks().get(disk.index);
+        String identity = Objects.requireNonNull(record.targetIdentity());
+        Path file = record.targetFile();
+        if (!DiskFiles.sameFileSystem(file, identity)) {
+            throw Planner.refusal(
+                    ErrorKind.UNAVAILABLE,
+                    "datastore " + ledger.record().targetDatastore(),
+                    "it is not there, or another file system is mounted in its place");
+        }
+        around.catalog().datastore(ledger.record().targetDatastore()).check();
+        DiskFiles.hide(file, identity);
+        Path partial = DiskFiles.partialOf(file);
+        if (!DiskFiles.identityOf(partial).equals(identity)) {
+            throw Planner.refusal(ErrorKind.NOT_FOUND, "target " + partial, "another file has its name");
+        }
+        boolean direct = disk.disk.side().spec().direct();
+        return open(
+                disk.disk,
+                new DiskSpec(record.name(), partial, record.targetProvisioning(), false, direct, formatOf(record)));
     }
 
     /** Past the page cache if the source is, and if the target's file system can do that. */

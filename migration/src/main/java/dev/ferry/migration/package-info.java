@@ -9,8 +9,9 @@
  *
  * <p>Which side is the disk, at any instant, is said by the journal ({@link dev.ferry.migration.journal}), which the
  * {@code Ledger} of a move writes before anything is acted on; the inventory ({@link dev.ferry.migration.Catalog}) follows
- * it. {@code Recovery} is what the next start does with a journal that did not come to its end: a table that names every
- * {@link dev.ferry.migration.Phase}.
+ * it. A move that was interrupted goes on: {@code Revival} puts what records the guest's writes back in place before the
+ * first of them. {@code Recovery} brings to an end what had been decided. The README of this module says what survives
+ * which crash, and why.
  */
 @NullMarked
 package dev.ferry.migration;

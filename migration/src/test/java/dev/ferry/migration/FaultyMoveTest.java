@@ -6,13 +6,13 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 import dev.ferry.block.BlockException;
 import dev.ferry.block.ErrorKind;
 import dev.ferry.block.IoBuffer;
+import dev.ferry.filter.mirror.StepSettings;
 import dev.ferry.image.Provisioning;
 import dev.ferry.migration.FlakyDevice.Mood;
 import dev.ferry.stack.OnLoop;
 import dev.ferry.stack.OpenDisk;
 import dev.ferry.testkit.Requires;
 import java.io.IOException;
-import java.io.RandomAccessFile;
 import java.io.UncheckedIOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -91,7 +91,8 @@ class FaultyMoveTest extends EngineRig {
     }
 
     @Test
-    void ofATargetThatFailedNothingIsTrusted() throws Exception {
+    void ofATargetThatFailedNothingIsTrustedThatWasNotFlushed() throws Exception {
+        world.steps = new StepSettings(20_000_000L, LONG.toNanos(), 1);
         assertThat(copiedAfter(Mood.NO_CHANGES)).isGreaterThan(SIZE / 2 + SIZE / 8);
     }
 
@@ -109,39 +110,6 @@ class FaultyMoveTest extends EngineRig {
         long copied = assertDone(id).disks().getFirst().bytesCopied();
         assertThat(Files.readAllBytes(world.path("vm1"))).isEqualTo(content);
         return copied;
-    }
-
-    @Test
-    void aCopyThatDiffersIsNotSwitchedTo() throws Exception {
-        byte[] content = world.disk("vm1", SIZE, Provisioning.THIN, 35);
-        Path source = world.path("vm1");
-        OpenDisk disk = world.openDisk("vm1");
-        world.whenWritten = record -> {
-            if (record.phase() == Phase.VERIFY) {
-                spoil(directory.resolve("fast/.vm1.raw.partial"));
-            }
-        };
-        MigrationStatus failed =
-                ended(engine.start(MigrationRequest.of("vm1", "fast")).id());
-        assertThat(failed.state()).as(failed.toString()).isEqualTo(MigrationState.FAILED);
-        assertThat(failed.error())
-                .contains("source and target differ at byte 4096")
-                .doesNotContain("\n");
-        assertThat(failed.verified()).isFalse();
-        assertThat(disk.path()).isEqualTo(source);
-        assertThat(Files.readAllBytes(source)).isEqualTo(content);
-        assertThat(world.names("fast")).isEmpty();
-    }
-
-    private static void spoil(Path file) {
-        try (RandomAccessFile written = new RandomAccessFile(file.toFile(), "rw")) {
-            written.seek(5000);
-            int before = written.read();
-            written.seek(5000);
-            written.write(before ^ 1);
-        } catch (IOException failed) {
-            throw new UncheckedIOException(failed);
-        }
     }
 
     @Test

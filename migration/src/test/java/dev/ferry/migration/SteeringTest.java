@@ -87,24 +87,6 @@ class SteeringTest extends EngineRig {
     }
 
     @Test
-    void aDaemonThatStopsUndoesWhatIsNotDecided() throws Exception {
-        byte[] content = world.disk("vm1", SIZE, Provisioning.THIN, 25);
-        OpenDisk disk = world.openDisk("vm1");
-        Guest guest = new Guest(disk, content, 25).start();
-        String id = engine.start(slowly("vm1", "fast", SLOW)).id();
-        await(id, status -> status.doneBytes() > 0);
-        engine.shutDown(LONG);
-        MigrationStatus stopped = engine.find(id);
-        assertThat(stopped.state()).isEqualTo(MigrationState.FAILED);
-        assertThat(stopped.error()).contains("the daemon was stopped");
-        assertThat(world.names("fast")).isEmpty();
-        guest.goOn(20);
-        guest.stop();
-        disk.flush();
-        guest.check(world.path("vm1"));
-    }
-
-    @Test
     void theRateIsThatOfTheWholeMove() throws Exception {
         for (String name : List.of("vm1", "vm2")) {
             world.disk(name, SIZE, Provisioning.THIN, 26);

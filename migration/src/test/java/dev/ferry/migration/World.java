@@ -11,12 +11,14 @@ import dev.ferry.device.FileDevice;
 import dev.ferry.device.FileOptions;
 import dev.ferry.device.ReactorLoop;
 import dev.ferry.filter.mirror.MirrorSettings;
+import dev.ferry.filter.mirror.StepSettings;
 import dev.ferry.image.Provisioning;
 import dev.ferry.migration.copy.CopierSettings;
 import dev.ferry.migration.journal.FileJournals;
 import dev.ferry.migration.journal.Journal;
 import dev.ferry.migration.journal.Journals;
 import dev.ferry.migration.journal.MoveRecord;
+import dev.ferry.migration.journal.StepFiles;
 import dev.ferry.reactor.EventLoop;
 import dev.ferry.reactor.EventLoops;
 import dev.ferry.stack.DiskLoop;
@@ -43,6 +45,7 @@ import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.CopyOnWriteArrayList;
 import java.util.concurrent.atomic.AtomicInteger;
 import java.util.function.Consumer;
+import org.jspecify.annotations.Nullable;
 
 /**
  * Two datastores, an inventory and a journal on a real file system, which outlive the process; and a process, with
@@ -85,6 +88,16 @@ final class World implements Catalog, AutoCloseable {
         return new MirrorSettings(REGION_BYTES, stallMax.toNanos(), true);
     }
 
+    /** Another one, and what was in memory is not believed any more. */
+    String boot = "boot 1";
+
+    String host = "this host";
+    StepSettings steps = new StepSettings(20_000_000L, 100_000_000L, 1);
+
+    /** By default a test resumes by hand. */
+    Probing probing = new Probing(3_600_000_000_000L, 3_600_000_000_000L);
+
+    private @Nullable CutJournals alive;
     private EventLoops loops;
     Stacks stacks;
     MigrationEngine engine;
@@ -108,6 +121,7 @@ final class World implements Catalog, AutoCloseable {
     }
 
     private void die() {
+        Objects.requireNonNull(alive).dead = true;
         loops.close();
         synchronized (open) {
             open.forEach(file -> file.close(error -> {}));
@@ -139,16 +153,24 @@ final class World implements Catalog, AutoCloseable {
     }
 
     private MigrationEngine engineOf(Stacks on) throws IOException {
-        Carrier.Factory mirrors = (disk, target, events) -> writingDownRates(
+        Carrier.Factory mirrors = (disk, events) -> writingDownRates(
                 disk.name(),
                 new MirrorCarrier(
-                        disk, target, events, mirror, new CopierSettings(4, 64 << 10, 0), Thread::startVirtualThread));
-        Journals journals = new CutJournals(new FileJournals(directory.resolve("journal")));
+                        disk,
+                        events,
+                        mirror,
+                        regions -> steps,
+                        new CopierSettings(4, 64 << 10, 0),
+                        Thread::startVirtualThread));
+        CutJournals journals = new CutJournals(new FileJournals(directory.resolve("journal")));
+        alive = journals;
+        StepFiles records = new StepFiles(directory.resolve("journal"), boot);
+        MoveWork.Surroundings around = new MoveWork.Surroundings(
+                on, this, mirrors, records, Thread::startVirtualThread, System::nanoTime, probing);
         return new MigrationEngine(
                 journals,
-                on,
-                this,
-                mirrors,
+                around,
+                host,
                 InstantSource.system(),
                 Thread.ofVirtual().factory());
     }
@@ -253,13 +275,15 @@ final class World implements Catalog, AutoCloseable {
     /** Journals that write so many records, and then nothing happens any more. */
     private final class CutJournals implements Journals {
         private final Journals real;
+        /** Its process is gone: no thread of it that is left over does anything any more. */
+        volatile boolean dead;
 
         CutJournals(Journals real) {
             this.real = real;
         }
 
         private void spend() {
-            if (recordsUntilPowerCut.get() <= 0) {
+            if (dead || recordsUntilPowerCut.get() <= 0) {
                 throw new PowerCut();
             }
         }

@@ -11,6 +11,7 @@ import dev.ferry.server.supervise.Keeper;
 import dev.ferry.stack.Stacks;
 import java.io.IOException;
 import java.nio.file.Files;
+import java.time.Duration;
 import java.time.Instant;
 import java.time.InstantSource;
 import java.time.temporal.ChronoUnit;
@@ -24,8 +25,8 @@ import org.slf4j.LoggerFactory;
  * A daemon, from start to end. Started and stopped once, by one thread each.
  *
  * <p><b>Start</b>: all that needs nobody's leave comes first (threads, libraries); then the data directory is taken, which
- * a daemon that takes over waits for; then the inventory is opened, interrupted migrations are brought to an end, disks are
- * attached again, and only then are clients and commands let in.
+ * a daemon that takes over waits for; then the inventory is opened, the disks of interrupted migrations are guarded,
+ * disks are attached again, and only then are clients and commands let in, and migrations go on.
  *
  * <p><b>End</b>: clients are sent away when their requests are answered, disks are made durable and closed. When it hands
  * over to another daemon it makes nothing durable, as nothing is lost with a process that the kernel outlives, and lets go
@@ -34,6 +35,7 @@ import org.slf4j.LoggerFactory;
  */
 public final class Daemon implements Routes.Self {
     private static final Logger LOG = LoggerFactory.getLogger(Daemon.class);
+    private static final Duration SUSPEND_LIMIT = Duration.ofSeconds(5);
     private static final long RESTART_NANOS_MAX = TimeUnit.SECONDS.toNanos(60);
 
     private final DaemonSettings settings;
@@ -43,7 +45,7 @@ public final class Daemon implements Routes.Self {
     private final Inventory inventory;
     private final Exports exports;
     private final Disks disks;
-    private final Moves moves;
+    private final MigrationEngine engine;
     private final RestServer rest;
     private final String startedAt =
             Instant.now().truncatedTo(ChronoUnit.MILLIS).toString();
@@ -79,7 +81,7 @@ public final class Daemon implements Routes.Self {
         InventoryCatalog catalog = new InventoryCatalog(inventory, datastores, settings.direct());
         Stacks stacks = new Stacks(plane.loops(), DataPlane.FILES);
         exports = new Exports(data.nbdSocket(), plane.listening(), keeper);
-        MigrationEngine engine = MigrationEngine.open(
+        engine = MigrationEngine.open(
                 data.journal(),
                 stacks,
                 catalog,
@@ -87,14 +89,15 @@ public final class Daemon implements Routes.Self {
                 Thread.ofPlatform().daemon().name("ferry-move-", 0).factory());
         for (MigrationStatus status : engine.recover()) {
             LOG.info(
-                    "migration {} was under way when the daemon ended; it is {} now",
+                    "migration {} was under way when the daemon ended; {}",
                     status.id(),
-                    status.state().text());
+                    status.state().over() ? "it is " + status.state().text() + " now" : "it goes on");
         }
         disks = new Disks(inventory, datastores, catalog, plane, stacks, exports, engine);
-        moves = new Moves(engine);
+        Moves moves = new Moves(engine);
         disks.attachAgain(keeper.standby());
         exports.listen();
+        engine.goOn();
         outageMillis = Handover.outageMillis(data.handover());
         rest = new RestServer(data.restSocket(), Routes.of(this, datastores, disks, moves, engine));
         rest.start();
@@ -139,17 +142,13 @@ public final class Daemon implements Routes.Self {
     }
 
     @Override
-    public void restart(boolean force) throws ProblemException {
+    public void restart() throws ProblemException {
         if (keeper.kind() != Keeper.Kind.FERRY) {
             throw new ProblemException(
                     ProblemKind.CONFLICT,
                     keeper.kind() == Keeper.Kind.SYSTEMD
                             ? "this daemon belongs to systemd; restart it with systemctl"
                             : "this daemon has no supervisor that could start another; stop it, and start it again");
-        }
-        if (moves.any() && !force) {
-            throw Problems.conflict(
-                    "a migration is under way, and a restart would end it; wait for it, or use --force");
         }
         try {
             restartAskedNanos = System.nanoTime();
@@ -163,7 +162,7 @@ public final class Daemon implements Routes.Self {
     /** Asks to be replaced, as {@code ferry restart} does. For whoever cannot be told why not: the log is. */
     public void renew() {
         try {
-            restart(false);
+            restart();
         } catch (ProblemException refused) {
             LOG.warn("no restart: {}", refused.line());
         }
@@ -185,11 +184,13 @@ public final class Daemon implements Routes.Self {
         try {
             Handover.leave(settings.data().handover());
             exports.shutdown();
-            if (!moves.any()) {
+            engine.suspend(SUSPEND_LIMIT);
+            if (engine.isIdle()) {
                 disks.letGoAll();
                 hold.close();
             }
-            // With a move under way the lock goes with the process: its thread may be in the middle of a step.
+            // With a move that has not stopped the lock goes with the process: its thread may be in the middle of a
+            // step.
         } catch (IOException | ProblemException failed) {
             LOG.error("the hand-over was not clean: {}", failed.getMessage());
         }
@@ -201,7 +202,8 @@ public final class Daemon implements Routes.Self {
             Files.deleteIfExists(settings.data().restSocket());
             rest.close();
             exports.shutdown();
-            if (!moves.any()) {
+            engine.suspend(SUSPEND_LIMIT);
+            if (engine.isIdle()) {
                 disks.closeAll();
             }
             inventory.close();

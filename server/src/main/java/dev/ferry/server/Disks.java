@@ -287,6 +287,7 @@ final class Disks {
     }
 
     private Attached open(DiskRow row, @Nullable String tcp) throws ProblemException, BlockException {
+        engine.beforeOpen(row.name());
         OpenDisk disk = stacks.acquire(catalog.disk(row.name()).spec());
         try {
             Attached now = new Attached(disk, exports.add(disk, tcp));

@@ -31,14 +31,6 @@ final class Moves {
         return engine.rehearse(checked(request));
     }
 
-    /** True while some move is under way. */
-    boolean any() {
-        return engine.list().stream().anyMatch(status -> switch (status.state()) {
-            case RUNNING, PAUSED, PARKED -> true;
-            case SWITCHED, DONE, FAILED, CANCELLED, ROLLED_BACK -> false;
-        });
-    }
-
     private static MigrationRequest checked(MigrateRequest request) throws ProblemException {
         if (!request.mode().equals("mirror")) {
             throw Problems.wrongUsage("mode '" + request.mode() + "' is not in this version of Ferry; mirror is");

@@ -9,7 +9,6 @@ import dev.ferry.server.api.DiskImport;
 import dev.ferry.server.api.MigrateRequest;
 import dev.ferry.server.api.ProblemException;
 import dev.ferry.server.api.RateRequest;
-import dev.ferry.server.api.RestartRequest;
 import dev.ferry.server.rest.Router;
 import org.jspecify.annotations.Nullable;
 
@@ -21,14 +20,14 @@ final class Routes {
     interface Self {
         DaemonView view();
 
-        void restart(boolean force) throws ProblemException;
+        void restart() throws ProblemException;
     }
 
     static Router of(Self daemon, Datastores datastores, Disks disks, Moves moves, MigrationEngine engine) {
         Router r = new Router();
         r.add("GET", "/v1/daemon", "the daemon itself", _ -> daemon.view());
-        r.add("POST", "/v1/daemon/restart", "hand over to a new daemon", request -> {
-            daemon.restart(request.body(RestartRequest.class).force());
+        r.add("POST", "/v1/daemon/restart", "hand over to a new daemon", _ -> {
+            daemon.restart();
             return daemon.view();
         });
 

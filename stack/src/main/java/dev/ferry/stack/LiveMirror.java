@@ -154,6 +154,22 @@ public final class LiveMirror {
                 }));
     }
 
+    /**
+     * Lets go of the target for now and closes it as soon as it has nothing in flight any more; what the guest changes from
+     * then on is recorded.
+     */
+    public void setTargetAside() throws BlockException {
+        DiskSide side = target;
+        target = null;
+        OnLoop.run(
+                disk.loop().loop(),
+                () -> mirror.setAside(idle -> {
+                    if (side != null) {
+                        side.device().close(closed -> {});
+                    }
+                }));
+    }
+
     private void exchange(BlockDevice other) throws BlockException {
         Gate gate = disk.gate();
         CompletableFuture<Boolean> done = new CompletableFuture<>();

@@ -177,10 +177,6 @@ public class Mirror extends SourceFront {
         return target.device();
     }
 
-    public MirrorSettings settings() {
-        return settings;
-    }
-
     /** True while changes go to the target. */
     public boolean attached() {
         return attached;
@@ -211,6 +207,17 @@ public class Mirror extends SourceFront {
         if (steps != null) {
             steps.close();
         }
+        target.whenIdle(targetIdle);
+    }
+
+    /**
+     * Lets go of the target for now, without an error: what is changed from here on is recorded, and the listener is not
+     * told.
+     *
+     * @param targetIdle as {@link #detach} has it
+     */
+    public void setAside(Completion targetIdle) {
+        release(BlockError.of(ErrorKind.CANCELLED, "mirror", "set aside", "the target was let go for now"));
         target.whenIdle(targetIdle);
     }
 
@@ -370,8 +377,7 @@ public class Mirror extends SourceFront {
 
     private boolean refuse(Completion completion) {
         if (!attached) {
-            completion.complete(
-                    BlockError.of(ErrorKind.CANCELLED, "mirror", "copy", "the mirror has let go of its target"));
+            completion.complete(TargetLoss.notAttached());
         }
         return !attached;
     }
@@ -444,10 +450,6 @@ public class Mirror extends SourceFront {
         if (steps != null) {
             steps.copiedNow();
         }
-    }
-
-    final long nanoTime() {
-        return loop.nanoTime();
     }
 
     private long runEnd(long from, long end) {
@@ -537,16 +539,11 @@ public class Mirror extends SourceFront {
     /** Rule 9, first half. */
     private void letGo(BlockError why) {
         if (release(why)) {
-            if (!keepsUnflushed(why)) {
+            if (!TargetLoss.keepsUnflushed(why)) {
                 forgetOnRecord();
             }
             listener.targetLost(why);
         }
-    }
-
-    /** A target that ran out of room or was only slow has what it was given; of one that failed otherwise nobody knows. */
-    public static boolean keepsUnflushed(BlockError lostBy) {
-        return lostBy.kind() == ErrorKind.NO_SPACE || lostBy.kind() == ErrorKind.TIMED_OUT;
     }
 
     final void targetFlushFailed() {

@@ -211,9 +211,13 @@ public class StepMap {
         }
     }
 
-    /** With nothing in flight: closes every region, so that the next process finds all in step that is. */
+    /** Closes every region in which nothing is in flight, so that the next process finds all in step that is. */
     public void settle() {
-        open.clear(0, regions);
+        touched.clear(0, regions);
+        touchInFlight(touched);
+        for (int word = 0; word < open.words(); word++) {
+            open.word(word, open.word(word) & touched.word(word));
+        }
     }
 
     /** Why the record is not kept any more, or null. */

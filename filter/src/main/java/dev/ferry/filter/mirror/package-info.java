@@ -6,7 +6,8 @@
  * or the part of one that lies in regions of one state. {@code TargetSide} holds what is in flight on the target, so
  * that the mirror can let go of it at any instant: whoever waits is answered, and what the target still does with the
  * request harms nobody. {@link dev.ferry.filter.mirror.RegionHold} is how a copier or a verifier gets a region to
- * itself, and {@code RegionMap} says which regions are copied, at one bit each.
+ * itself, and {@code RegionMap} says which regions are copied, at one bit each. {@link dev.ferry.filter.mirror.StepMap} is
+ * the part of that which outlives the daemon, and {@link dev.ferry.filter.mirror.StepStore} is where it is kept.
  */
 @NullMarked
 package dev.ferry.filter.mirror;

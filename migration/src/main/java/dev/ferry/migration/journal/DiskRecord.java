@@ -59,6 +59,18 @@ public record DiskRecord(
             @Nullable String sourceDigest,
             @Nullable String targetDigest) {
         public static final Outcome NONE = new Outcome(0, 0, 0, 0, null, false, null, null);
+
+        /** The same, with how long the guest waited at the switch. */
+        public Outcome withPause(double millis) {
+            return new Outcome(
+                    doneBytes, totalBytes, bytesCopied, bytesMirrored, millis, verified, sourceDigest, targetDigest);
+        }
+
+        /** The same, with what the comparison of both sides has found. */
+        public Outcome withVerdict(boolean equal, String source, String target) {
+            return new Outcome(
+                    doneBytes, totalBytes, bytesCopied, bytesMirrored, switchoverPauseMillis, equal, source, target);
+        }
     }
 
     public Path sourceFile() {

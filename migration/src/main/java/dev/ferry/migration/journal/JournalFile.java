@@ -40,6 +40,7 @@ import tools.jackson.databind.json.JsonMapper;
  */
 final class JournalFile implements Journal {
     static final byte[] MAGIC = "FERRYMJ1".getBytes(StandardCharsets.US_ASCII);
+    private static final byte[] KIND = "FERRYMJ".getBytes(StandardCharsets.US_ASCII);
     static final int GROWTH_BYTES = 64 << 10;
     static final int BODY_BYTES_MAX = 1 << 20;
     private static final int FRONT_BYTES = 8;
@@ -171,6 +172,10 @@ final class JournalFile implements Journal {
 
     static Journals.Found parse(String id, byte[] file) {
         if (!beginsWithMagic(file)) {
+            if (beginsWith(file, KIND)) {
+                String version = new String(file, KIND.length, MAGIC.length - KIND.length, StandardCharsets.US_ASCII);
+                return new Journals.Found(id, null, 0, "it is of another version of Ferry, " + version);
+            }
             int stray = findRecord(file, 0, 0);
             return new Journals.Found(id, null, 0, stray < 0 ? null : "it does not begin as a journal does");
         }
@@ -193,8 +198,12 @@ final class JournalFile implements Journal {
     }
 
     private static boolean beginsWithMagic(byte[] file) {
+        return beginsWith(file, MAGIC);
+    }
+
+    private static boolean beginsWith(byte[] file, byte[] magic) {
         return file.length >= MAGIC.length
-                && ByteBuffer.wrap(file, 0, MAGIC.length).equals(ByteBuffer.wrap(MAGIC));
+                && ByteBuffer.wrap(file, 0, magic.length).equals(ByteBuffer.wrap(magic));
     }
 
     /** Where a whole record lies at or behind {@code from}, or -1. */

@@ -2,6 +2,7 @@ package dev.ferry.migration.journal;
 
 import dev.ferry.migration.MigrationState;
 import dev.ferry.migration.Phase;
+import dev.ferry.migration.copy.PaceSettings;
 import java.util.List;
 import org.jspecify.annotations.Nullable;
 
@@ -11,6 +12,7 @@ import org.jspecify.annotations.Nullable;
  * @param sequence 0, 1, 2, …: the place of this record in its journal
  * @param atMillis when, in milliseconds since 1970
  * @param id of the migration
+ * @param host what the host calls itself; null in records of versions that did not say
  * @param phase what is about to be acted on
  * @param state how it is doing
  * @param error why it did not succeed; null if nothing is wrong
@@ -19,12 +21,16 @@ import org.jspecify.annotations.Nullable;
  * @param verify both sides are compared before the switch
  * @param keepSource sources stay
  * @param mover what moved the bytes
+ * @param rateBytesPerSecond bound on the copying; null: none
+ * @param pace what guests may be made to feel; null: as by default
+ * @param resumed what the last start found, if there was one while it was under way
  * @param disks disk after disk
  */
 public record MoveRecord(
         int sequence,
         long atMillis,
         String id,
+        @Nullable String host,
         Phase phase,
         MigrationState state,
         @Nullable String error,
@@ -33,8 +39,83 @@ public record MoveRecord(
         boolean verify,
         boolean keepSource,
         String mover,
+        @Nullable Long rateBytesPerSecond,
+        @Nullable PaceSettings pace,
+        @Nullable Resumption resumed,
         List<DiskRecord> disks) {
     public MoveRecord {
         disks = List.copyOf(disks);
+    }
+
+    /** The record that follows this one. */
+    public MoveRecord next(
+            long millis, Phase nextPhase, MigrationState nextState, @Nullable String why, List<DiskRecord> nextDisks) {
+        return new MoveRecord(
+                sequence + 1,
+                millis,
+                id,
+                host,
+                nextPhase,
+                nextState,
+                why,
+                startedMillis,
+                targetDatastore,
+                verify,
+                keepSource,
+                mover,
+                rateBytesPerSecond,
+                pace,
+                resumed,
+                nextDisks);
+    }
+
+    /** The same, as it is told to people where it could not be written. */
+    public MoveRecord told(long millis, MigrationState otherState, @Nullable String why) {
+        return new MoveRecord(
+                sequence,
+                millis,
+                id,
+                host,
+                phase,
+                otherState,
+                why,
+                startedMillis,
+                targetDatastore,
+                verify,
+                keepSource,
+                mover,
+                rateBytesPerSecond,
+                pace,
+                resumed,
+                disks);
+    }
+
+    /** The same with another rate; 0: none. */
+    public MoveRecord withRate(long bytesPerSecond) {
+        return with(bytesPerSecond == 0 ? null : Long.valueOf(bytesPerSecond), resumed);
+    }
+
+    public MoveRecord withResumed(Resumption found) {
+        return with(rateBytesPerSecond, found);
+    }
+
+    private MoveRecord with(@Nullable Long rate, @Nullable Resumption found) {
+        return new MoveRecord(
+                sequence,
+                atMillis,
+                id,
+                host,
+                phase,
+                state,
+                error,
+                startedMillis,
+                targetDatastore,
+                verify,
+                keepSource,
+                mover,
+                rate,
+                pace,
+                found,
+                disks);
     }
 }

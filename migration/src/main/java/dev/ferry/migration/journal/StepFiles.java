@@ -42,23 +42,55 @@ public final class StepFiles {
         this.boot = boot;
     }
 
-    /**
-     * What a start finds.
-     *
-     * @param inStep regions that are in step, 64 to a word
-     * @param firm those of them that are so whatever happens
-     * @param sameBoot the system has not been started anew since
-     * @param againRegions regions that had been copied and have to be copied again; -1 if nobody knows
-     * @param trouble what is wrong with the record, and is therefore not counted as in step; null if nothing is
-     * @param generation how often the record has been opened
-     */
-    public record Found(
-            long[] inStep,
-            long[] firm,
-            boolean sameBoot,
-            long againRegions,
-            @Nullable String trouble,
-            long generation) {
+    /** What a start finds. */
+    public static final class Found {
+        private final long[] inStep;
+        private final long[] firm;
+        private final boolean sameBoot;
+        private final long againRegions;
+        private final @Nullable String trouble;
+        private final long generation;
+
+        Found(
+                long[] inStep,
+                long[] firm,
+                boolean sameBoot,
+                long againRegions,
+                @Nullable String trouble,
+                long generation) {
+            this.inStep = inStep;
+            this.firm = firm;
+            this.sameBoot = sameBoot;
+            this.againRegions = againRegions;
+            this.trouble = trouble;
+            this.generation = generation;
+        }
+
+        /** Regions that are in step, 64 to a word; the caller's own. */
+        public long[] inStep() {
+            return inStep.clone();
+        }
+
+        /** Those of them that are so whatever happens; the caller's own. */
+        public long[] firm() {
+            return firm.clone();
+        }
+
+        /** True if the system has not been started anew since. */
+        public boolean sameBoot() {
+            return sameBoot;
+        }
+
+        /** Regions that had been copied and have to be copied again; -1 if nobody knows. */
+        public long againRegions() {
+            return againRegions;
+        }
+
+        /** What is wrong with the record, and is therefore not counted as in step; null if nothing is. */
+        public @Nullable String trouble() {
+            return trouble;
+        }
+
         public long keptRegions() {
             long kept = 0;
             for (long word : inStep) {
@@ -68,10 +100,20 @@ public final class StepFiles {
         }
     }
 
-    /** Reads a record. Whatever is wrong with it is said in what is given back, and nothing is in step then. */
+    /** Reads a record of sides on which every change that has ended outlives the process. */
     public Found read(StepKey key) {
+        return read(key, true);
+    }
+
+    /**
+     * Reads a record. Whatever is wrong with it is said in what is given back, and nothing is in step then.
+     *
+     * @param throughout every change that has ended, on either side, outlives the process; if not, only what was flushed
+     *     is counted on
+     */
+    public Found read(StepKey key, boolean throughout) {
         try {
-            return readFirm(key);
+            return readFirm(key, throughout);
         } catch (NoSuchFileException e) {
             return refused(key, "the record of what was copied is gone");
         } catch (IOException e) {
@@ -79,12 +121,18 @@ public final class StepFiles {
         }
     }
 
+    /** What there is before anything has been copied. */
+    public static Found nothing(StepKey key) {
+        int words = StepLayout.words(key.regions());
+        return new Found(new long[words], new long[words], true, 0, null, 0);
+    }
+
     private static Found refused(StepKey key, String why) {
         int words = StepLayout.words(key.regions());
         return new Found(new long[words], new long[words], false, -1, why, 0);
     }
 
-    private Found readFirm(StepKey key) throws IOException {
+    private Found readFirm(StepKey key, boolean throughout) throws IOException {
         int words = StepLayout.words(key.regions());
         int blocks = StepLayout.blocks(words);
         try (FileChannel channel = FileChannel.open(firmOf(key), StandardOpenOption.READ, LinkOption.NOFOLLOW_LINKS)) {
@@ -95,27 +143,27 @@ public final class StepFiles {
                     return refused(key, "the record of what was copied is of another version of Ferry");
                 }
                 Head one = StepLayout.head(sector, StepLayout.FIRM_MAGIC);
-                if (one != null && (head == null || one.generation() > head.generation())) {
+                if (one != null && (head == null || one.generation > head.generation)) {
                     head = one;
                 }
             }
             if (head == null) {
                 return refused(key, "the record of what was copied is damaged");
             }
-            if (!Arrays.equals(head.digest(), key.digest())
-                    || head.sizeBytes() != key.sizeBytes()
-                    || head.regionBytes() != key.regionBytes()) {
+            if (!Arrays.equals(head.digest, key.digest())
+                    || head.sizeBytes != key.sizeBytes()
+                    || head.regionBytes != key.regionBytes()) {
                 return refused(key, "the record of what was copied was made for other files");
             }
             long[] firm = new long[words];
             int damaged = 0;
             for (int block = 0; block < blocks; block++) {
                 ByteBuffer sector = sector(channel, StepLayout.blockOffset(block));
-                damaged += StepLayout.take(sector, block, firm, head.digest()) ? 0 : 1;
+                damaged += StepLayout.take(sector, block, firm, head.digest) ? 0 : 1;
             }
             clearBeyond(firm, key.regions());
             String trouble = damaged == 0 ? null : damaged + " of " + blocks + " blocks of the record are damaged";
-            return withLive(key, firm, head.generation(), trouble);
+            return withLive(key, firm, head.generation, throughout, trouble);
         }
     }
 
@@ -126,24 +174,25 @@ public final class StepFiles {
     }
 
     /** The live map says more than the firm one, if it is of this boot; one that is not says at least what was copied. */
-    private Found withLive(StepKey key, long[] firm, long generation, @Nullable String trouble) {
+    private Found withLive(
+            StepKey key, long[] firm, long generation, boolean throughout, @Nullable String trouble) {
         int words = firm.length;
         long run = StepLayout.liveRunBytes(words);
         Path path = liveOf(key);
         try (FileChannel channel = FileChannel.open(path, StandardOpenOption.READ, LinkOption.NOFOLLOW_LINKS)) {
             Head head = StepLayout.head(sector(channel, 0), StepLayout.LIVE_MAGIC);
             if (head == null
-                    || !Arrays.equals(head.digest(), key.digest())
-                    || (head.generation() != generation && head.generation() != generation + 1)) {
+                    || !Arrays.equals(head.digest, key.digest())
+                    || (head.generation != generation && head.generation != generation + 1)) {
                 return new Found(firm.clone(), firm, false, -1, trouble, generation);
             }
             long[] copied = words(channel, StepLayout.LIVE_WORDS_OFFSET, words);
             long[] open = words(channel, StepLayout.LIVE_WORDS_OFFSET + run, words);
-            boolean sameBoot = !boot.isEmpty() && head.boot().equals(boot);
+            boolean sameBoot = !boot.isEmpty() && head.boot.equals(boot);
             long[] inStep = new long[words];
             long again = 0;
             for (int i = 0; i < words; i++) {
-                inStep[i] = sameBoot ? copied[i] & ~open[i] : firm[i];
+                inStep[i] = sameBoot && throughout ? copied[i] & ~open[i] : firm[i];
                 firm[i] &= inStep[i];
                 again += Long.bitCount(copied[i] & ~inStep[i]);
             }
@@ -183,9 +232,9 @@ public final class StepFiles {
      */
     public StepFile open(StepKey key, Found found, Loop loop, Executor workers, StepFile.LastResort lastResort)
             throws IOException {
-        long generation = found.generation() + 1;
+        long generation = found.generation + 1;
         byte[] digest = key.digest();
-        long[] firm = found.firm().clone();
+        long[] firm = found.firm();
         writeLive(key, found.inStep(), generation);
         writeFirm(key, firm, generation);
         FileChannel channel = FileChannel.open(

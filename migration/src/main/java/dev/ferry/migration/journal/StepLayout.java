@@ -51,7 +51,21 @@ final class StepLayout {
     private StepLayout() {}
 
     /** What the head of a map says. */
-    record Head(long generation, long sizeBytes, int regionBytes, byte[] digest, String boot) {}
+    static final class Head {
+        final long generation;
+        final long sizeBytes;
+        final int regionBytes;
+        final byte[] digest;
+        final String boot;
+
+        Head(long generation, long sizeBytes, int regionBytes, byte[] digest, String boot) {
+            this.generation = generation;
+            this.sizeBytes = sizeBytes;
+            this.regionBytes = regionBytes;
+            this.digest = digest;
+            this.boot = boot;
+        }
+    }
 
     static int words(long regions) {
         return Math.toIntExact((regions + 63) / 64);
@@ -73,13 +87,13 @@ final class StepLayout {
     static ByteBuffer head(String magic, Head head) {
         ByteBuffer sector = ByteBuffer.allocate(SECTOR_BYTES).order(ByteOrder.LITTLE_ENDIAN);
         sector.put(0, magic.getBytes(StandardCharsets.US_ASCII));
-        sector.putLong(GENERATION, head.generation());
-        sector.putLong(SIZE, head.sizeBytes());
-        sector.putInt(REGION, head.regionBytes());
-        sector.put(DIGEST, head.digest());
-        byte[] boot = head.boot().getBytes(StandardCharsets.US_ASCII);
+        sector.putLong(GENERATION, head.generation);
+        sector.putLong(SIZE, head.sizeBytes);
+        sector.putInt(REGION, head.regionBytes);
+        sector.put(DIGEST, head.digest);
+        byte[] boot = head.boot.getBytes(StandardCharsets.US_ASCII);
         sector.put(BOOT, boot, 0, Math.min(boot.length, BOOT_BYTES));
-        return sector.putInt(HEAD_CRC, crc(sector, HEAD_CRC, head.digest()));
+        return sector.putInt(HEAD_CRC, crc(sector, HEAD_CRC, head.digest));
     }
 
     /** The head in a sector, or null if there is none that is whole. */
@@ -141,8 +155,8 @@ final class StepLayout {
     private static int crc(ByteBuffer sector, int without, byte[] digest) {
         CRC32C crc = new CRC32C();
         crc.update(digest, 0, digest.length);
-        crc.update(sector.array(), 0, without);
-        crc.update(sector.array(), without + 4, SECTOR_BYTES - without - 4);
+        crc.update(sector.slice(0, without));
+        crc.update(sector.slice(without + 4, SECTOR_BYTES - without - 4));
         return (int) crc.getValue();
     }
 }

@@ -31,6 +31,17 @@ class FileJournalsTest {
     }
 
     @Test
+    void aJournalOfANewerVersionIsSaidToBeOne() throws IOException {
+        FileJournals journals = new FileJournals(directory);
+        write(journals, "m1", 2);
+        byte[] bytes = Files.readAllBytes(directory.resolve("m1.journal"));
+        bytes[7] = '2';
+        Journals.Found found = JournalFile.parse("m1", bytes);
+        assertThat(found.last()).isNull();
+        assertThat(found.damage()).contains("another version").contains("2");
+    }
+
+    @Test
     void goesOnBehindTheLastRecord() throws IOException {
         FileJournals journals = new FileJournals(directory);
         write(journals, "m1", 2);
@@ -93,7 +104,7 @@ class FileJournalsTest {
         byte[] whole = Files.readAllBytes(directory.resolve("m1.journal"));
         long end = journals.all().getFirst().endBytes();
         byte[] inTheMiddle = whole.clone();
-        inTheMiddle[(int) end / 2] ^= 4;
+        inTheMiddle[(int) end / 2 + 100] ^= 4;
         assertThat(JournalFile.parse("m1", inTheMiddle).damage()).contains("damaged");
         byte[] atTheFront = whole.clone();
         atTheFront[0] ^= 4;
@@ -164,6 +175,7 @@ class FileJournalsTest {
                 sequence,
                 1_000 + sequence,
                 id,
+                "this host",
                 Phase.COPY,
                 MigrationState.RUNNING,
                 null,
@@ -172,6 +184,9 @@ class FileJournalsTest {
                 true,
                 false,
                 "native",
+                null,
+                null,
+                null,
                 List.of(disk));
     }
 }
