@@ -1,6 +1,7 @@
 package dev.ferry.cli;
 
 import dev.ferry.migration.MigrationStatus;
+import dev.ferry.migration.Receipt;
 import dev.ferry.server.Problems;
 import dev.ferry.server.api.RateRequest;
 import dev.ferry.server.client.DaemonClient;
@@ -30,6 +31,7 @@ final class MigrationCommands {
                 .addSubcommand(new Ls(screen))
                 .addSubcommand(new Show(screen))
                 .addSubcommand(new WatchOne(screen))
+                .addSubcommand(new ShowReceipt(screen))
                 .addSubcommand(new Rate(screen));
         for (Steering steering : Steering.values()) {
             CommandLine one = new CommandLine(new Steer(screen, steering));
@@ -163,6 +165,29 @@ final class MigrationCommands {
                         + Quantities.size(disk.bytesMirrored()) + " mirrored"
                         + (pauseMillis == null ? "" : ", switched in " + Quantities.millis(pauseMillis)));
             }
+        }
+    }
+
+    @Command(name = "receipt", description = "What a move did and what proves it, as JSON; for moves that are done.")
+    private static final class ShowReceipt implements Callable<Integer> {
+        private final Screen screen;
+
+        @Mixin
+        private final DaemonOptions daemon = new DaemonOptions();
+
+        @Parameters(paramLabel = "ID", description = "The move.")
+        private String id = "";
+
+        ShowReceipt(Screen screen) {
+            this.screen = screen;
+        }
+
+        @Override
+        public Integer call() throws Exception {
+            try (DaemonClient client = daemon.client()) {
+                screen.json(client.get(Watch.path(id) + "/receipt", Receipt.class));
+            }
+            return Ferry.DONE;
         }
     }
 

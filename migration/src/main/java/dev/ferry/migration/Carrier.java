@@ -6,8 +6,8 @@ import dev.ferry.migration.copy.PaceSettings;
 import dev.ferry.migration.journal.StepFiles;
 import dev.ferry.stack.DiskSide;
 import dev.ferry.stack.OpenDisk;
+import java.util.List;
 import java.util.concurrent.CompletableFuture;
-import org.jspecify.annotations.Nullable;
 
 /**
  * How the bytes of one disk get to its target, and the guest after them: the strategy of a move. The mirror is one.
@@ -54,6 +54,9 @@ interface Carrier {
 
     /** Begins to read and compare both sides, after {@link Events#copied}. */
     void verify() throws BlockException;
+
+    /** After {@link Events#verified} found differences: has what differs copied again; {@link Events#behind} comes first. */
+    void mend() throws BlockException;
 
     /** What the record of what is in step counts in. */
     int regionBytes();
@@ -121,13 +124,13 @@ interface Carrier {
      * @param equal no byte differs
      * @param sourceDigest of all bytes of the source, hexadecimal
      * @param targetDigest of all bytes of the target
-     * @param difference the first that differs, in words; null if none
+     * @param differences the first ranges that differ, in words, such as {@code 4096 bytes at 65536}
      */
-    record Verdict(
-            boolean equal,
-            String sourceDigest,
-            String targetDigest,
-            @Nullable String difference) {}
+    record Verdict(boolean equal, String sourceDigest, String targetDigest, List<String> differences) {
+        public Verdict {
+            differences = List.copyOf(differences);
+        }
+    }
 
     /**
      * How far a carrier is.

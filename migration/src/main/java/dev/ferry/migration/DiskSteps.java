@@ -37,7 +37,8 @@ final class DiskSteps {
     StepFiles.Found read(int regionBytes, ImageFormat sourceFormat) throws BlockException {
         String source = DiskFiles.identityOf(record.sourceFile());
         // A format that keeps metadata in this process until it is flushed has lost some of it with the process.
-        boolean throughout = !sourceFormat.grows() && !TargetMaker.formatOf(record).grows();
+        boolean throughout =
+                !sourceFormat.grows() && !TargetMaker.formatOf(record).grows();
         return files.read(key(source, regionBytes), throughout);
     }
 

@@ -82,7 +82,14 @@ public final class MigrationEngine {
         try {
             FileJournals files = new FileJournals(journals);
             MoveWork.Surroundings around = new MoveWork.Surroundings(
-                    stacks, catalog, mirrors, steps, records, System::nanoTime, Probing.DEFAULT);
+                    stacks,
+                    catalog,
+                    mirrors,
+                    steps,
+                    records,
+                    System::nanoTime,
+                    Probing.DEFAULT,
+                    new Receipts(journals));
             return new MigrationEngine(files, around, Host.name(), clock, threads);
         } catch (IOException e) {
             throw Planner.refusal(ErrorKind.IO, "journals", "no directory can be made: " + e.getMessage());
@@ -209,7 +216,25 @@ public final class MigrationEngine {
     private synchronized void retire(Move move) {
         moves.remove(move.id());
         past.put(move.id(), move.lastRecord());
+        around.receipts().keep(move.lastRecord());
         prune();
+    }
+
+    /**
+     * What a move that is done has done, and what proves it.
+     *
+     * @throws BlockException if it is not done
+     */
+    public synchronized Receipt receipt(String id) throws BlockException {
+        MoveRecord record = past.get(id);
+        if (record == null || record.state() != MigrationState.DONE) {
+            MigrationStatus status = find(id);
+            throw Planner.refusal(
+                    ErrorKind.INVALID,
+                    "migration " + id,
+                    "it is " + status.state().text() + "; there is a receipt once it is done");
+        }
+        return around.receipts().keep(record);
     }
 
     private MoveRecord firstRecord(String id, MigrationRequest request, MigrationPlan plan) throws BlockException {
@@ -229,6 +254,8 @@ public final class MigrationEngine {
                     false,
                     false,
                     false,
+                    null,
+                    null,
                     DiskRecord.Outcome.NONE));
         }
         long now = clock.millis();
@@ -430,6 +457,7 @@ public final class MigrationEngine {
             if (record.state().over()) {
                 try {
                     journals.delete(record.id());
+                    around.receipts().delete(record.id());
                 } catch (IOException e) {
                     LOG.warn("journal of {} cannot be deleted", record.id(), e);
                     return;

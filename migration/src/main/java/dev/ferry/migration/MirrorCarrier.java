@@ -31,6 +31,7 @@ import dev.ferry.stack.DiskSide;
 import dev.ferry.stack.LiveMirror;
 import dev.ferry.stack.OnLoop;
 import dev.ferry.stack.OpenDisk;
+import java.util.List;
 import java.util.Objects;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.Executor;
@@ -66,6 +67,9 @@ final class MirrorCarrier implements Carrier {
     private @Nullable Verifier verifier;
     private @Nullable Completion whenVerifierEnded;
     private @Nullable BlockError lost;
+    /** What the last comparison found. */
+    private List<DifferingRange> differing = List.of();
+
     /** The target has been asked for its holes, if there is a use in that. */
     private boolean asked;
 
@@ -115,8 +119,8 @@ final class MirrorCarrier implements Carrier {
 
     @Override
     public StepFiles.Found guard(DiskSteps record) throws BlockException {
-        StepFiles.Found found = record.read(
-                mirrorSettings.regionBytes(), disk.side().spec().format());
+        StepFiles.Found found =
+                record.read(mirrorSettings.regionBytes(), disk.side().spec().format());
         StepFile file = record.open(found, mirrorSettings.regionBytes(), loop);
         steps = file;
         map = file == null
@@ -252,9 +256,10 @@ final class MirrorCarrier implements Carrier {
         made.start(new VerifyListener() {
             @Override
             public void verified(VerifyResult result) {
+                differing = result.differences();
                 verifierEnded();
                 events.verified(
-                        new Verdict(result.equal(), result.sourceDigest(), result.targetDigest(), difference(result)));
+                        new Verdict(result.equal(), result.sourceDigest(), result.targetDigest(), differences(result)));
             }
 
             @Override
@@ -295,12 +300,32 @@ final class MirrorCarrier implements Carrier {
         }
     }
 
-    private static @Nullable String difference(VerifyResult result) {
-        if (result.differences().isEmpty()) {
-            return result.equal() ? null : "an unknown place";
+    private static List<String> differences(VerifyResult result) {
+        return result.differences().stream()
+                .map(range -> range.length() + " bytes at " + range.offset())
+                .toList();
+    }
+
+    @Override
+    public void mend() throws BlockException {
+        OnLoop.run(loop, () -> {
+            if (mirror().attached()) {
+                spoil(differing);
+                behind();
+            }
+        });
+    }
+
+    /** On the loop. If there are more differences than are named, all from the last one on counts as different. */
+    private void spoil(List<DifferingRange> ranges) {
+        Mirror mirror = mirror();
+        for (DifferingRange range : ranges) {
+            mirror.spoil(range.offset(), range.length());
         }
-        DifferingRange first = result.differences().getFirst();
-        return "byte " + first.offset() + " and the " + first.length() + " from there on";
+        if (ranges.isEmpty() || ranges.size() == VerifierSettings.DEFAULT.differencesMax()) {
+            long from = ranges.isEmpty() ? 0 : ranges.getLast().offset();
+            mirror.spoil(from, disk.sizeBytes() - from);
+        }
     }
 
     @Override

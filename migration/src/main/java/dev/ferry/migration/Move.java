@@ -137,6 +137,7 @@ final class Move implements Runnable {
             }
             handleMail();
             sample();
+            work.watchSpace();
             if (parkedFor != null && !paused) {
                 work.probe();
             }

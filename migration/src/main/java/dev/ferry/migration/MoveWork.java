@@ -42,6 +42,7 @@ final class MoveWork {
      * @param workers where those records are written, and waited for
      * @param nanoTime nanoseconds since some fixed instant
      * @param probing how a parked move looks whether it can go on
+     * @param receipts where receipts are kept
      */
     record Surroundings(
             Stacks stacks,
@@ -50,7 +51,8 @@ final class MoveWork {
             StepFiles steps,
             Executor workers,
             LongSupplier nanoTime,
-            Probing probing) {}
+            Probing probing,
+            Receipts receipts) {}
 
     private final Move move;
     private final Ledger ledger;
@@ -60,6 +62,9 @@ final class MoveWork {
     private final Revival revival;
     private final List<MovingDisk> disks = new CopyOnWriteArrayList<>();
     private final Prober prober;
+    private final SpaceGuard space;
+    private final Mending mending;
+    private boolean spaceLow;
     private @Nullable BlockException failure;
 
     MoveWork(Move move, Ledger ledger, Surroundings around) {
@@ -70,6 +75,9 @@ final class MoveWork {
         this.switching = new Switching(move, this, ledger);
         this.revival = new Revival(move, ledger, around);
         this.prober = new Prober(around.probing());
+        String datastore = ledger.record().targetDatastore();
+        this.space = new SpaceGuard(() -> around.catalog().datastore(datastore).space(), around.workers());
+        this.mending = new Mending(ledger);
     }
 
     /** Any thread. */
@@ -338,11 +346,16 @@ final class MoveWork {
         }
         disk.verdict = verdict;
         disk.stage = Stage.VERIFIED;
-        if (!verdict.equal()) {
-            failure = Planner.refusal(
-                    ErrorKind.CORRUPT,
-                    "disk " + disk.disk.name(),
-                    "source and target differ at " + verdict.difference() + "; the guest stays on the source");
+        if (verdict.equal()) {
+            return;
+        }
+        try {
+            mending.note(disk, verdict);
+            enter(Phase.COPY);
+            disk.carrier().mend();
+            LOG.warn("migration {}: {}; it is copied again", move.id(), mending.words());
+        } catch (BlockException e) {
+            failure = e;
         }
     }
 
@@ -355,9 +368,51 @@ final class MoveWork {
         }
     }
 
+    /**
+     * Now and then: stops the copying when the target is nearly full, and goes on when there is room. What has been copied
+     * stays in step meanwhile.
+     */
+    void watchSpace() throws BlockException {
+        if (!any(Stage.COPYING) && !spaceLow) {
+            return;
+        }
+        space.look(nanoTime());
+        if (!spaceLow && space.low() && any(Stage.COPYING) && !any(Stage.LOST)) {
+            spaceLow = true;
+            setCopying(false);
+            move.parked(space.words() + "; the guest runs on; it goes on by itself when there is twice as much");
+            LOG.warn("migration {} is parked: {}", move.id(), space.words());
+        } else if (spaceLow && space.enough()) {
+            goOnWithRoom();
+            LOG.info("migration {} goes on: there is room again", move.id());
+        }
+    }
+
+    private void goOnWithRoom() throws BlockException {
+        spaceLow = false;
+        if (!move.paused()) {
+            setCopying(true);
+        }
+        if (!any(Stage.LOST)) {
+            move.parked(null);
+        }
+    }
+
+    private void setCopying(boolean on) throws BlockException {
+        for (MovingDisk disk : disks) {
+            if (disk.carrier != null && disk.stage != Stage.SWITCHED) {
+                if (on) {
+                    disk.carrier().resume();
+                } else {
+                    disk.carrier().pause();
+                }
+            }
+        }
+    }
+
     /** Now and then, while the move is parked: tries whether what parked it has passed. */
     void probe() throws CalledOff {
-        if (!prober.due(nanoTime()) || !any(Stage.LOST)) {
+        if (!prober.due(nanoTime()) || !any(Stage.LOST) || spaceLow) {
             return;
         }
         try {
@@ -373,10 +428,8 @@ final class MoveWork {
 
     /** A comparison that is under way is given up, and done anew later. */
     void pause() throws BlockException {
+        setCopying(false);
         for (MovingDisk disk : disks) {
-            if (disk.carrier != null && disk.stage != Stage.SWITCHED) {
-                disk.carrier().pause();
-            }
             if (disk.stage == Stage.VERIFYING) {
                 disk.stage = Stage.COPIED;
             }
@@ -384,16 +437,17 @@ final class MoveWork {
     }
 
     void resume() throws BlockException {
-        for (MovingDisk disk : disks) {
-            if (disk.carrier != null && disk.stage != Stage.SWITCHED) {
-                disk.carrier().resume();
-            }
+        if (!spaceLow) {
+            setCopying(true);
         }
     }
 
     /** Tries again what parked the move. */
     void unpark() throws BlockException {
         revival.wake();
+        if (spaceLow) {
+            goOnWithRoom();
+        }
         switching.settleDoubt();
         switching.tryAgain();
         for (MovingDisk disk : disks) {

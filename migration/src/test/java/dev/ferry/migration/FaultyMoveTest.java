@@ -16,7 +16,9 @@ import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.nio.file.StandardOpenOption;
 import java.time.Duration;
+import java.util.Arrays;
 import java.util.List;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.TimeUnit;
@@ -64,7 +66,7 @@ class FaultyMoveTest extends EngineRig {
                     .isTrue();
             engine.rate(id, 0);
             MigrationStatus parked = await(id, status -> status.state() == MigrationState.PARKED);
-            assertThat(parked.error()).contains("no space left on device");
+            assertThat(parked.error()).containsAnyOf("no space left on device", "are to stay free");
             guest.goOn(100);
             Files.delete(filler);
             engine.resume(id);
@@ -200,6 +202,127 @@ class FaultyMoveTest extends EngineRig {
             refused(ErrorKind.UNAVAILABLE, "has not answered", () -> engine.resume(id));
         }
         assertCancelled(engine.cancel(id), guest, disk);
+    }
+
+    /** Ways in which a target may have gone wrong. */
+    enum Damage {
+        BIT_FLIP {
+            @Override
+            void on(byte[] bytes) {
+                bytes[1_000_000] ^= 8;
+            }
+        },
+        LOST_WRITE {
+            @Override
+            void on(byte[] bytes) {
+                Arrays.fill(bytes, 524_288, 528_384, (byte) 0);
+            }
+        },
+        TORN_WRITE {
+            @Override
+            void on(byte[] bytes) {
+                Arrays.fill(bytes, 524_288 + 512, 524_288 + 2048, (byte) 0x33);
+            }
+        },
+        SWAPPED_REGIONS {
+            @Override
+            void on(byte[] bytes) {
+                byte[] first = Arrays.copyOfRange(bytes, 0, 65_536);
+                System.arraycopy(bytes, 65_536, bytes, 0, 65_536);
+                System.arraycopy(first, 0, bytes, 65_536, 65_536);
+            }
+        },
+        LOST_DISCARD {
+            @Override
+            void on(byte[] bytes) {
+                Arrays.fill(bytes, 300_000, 304_096, (byte) 1);
+            }
+        };
+
+        abstract void on(byte[] bytes);
+    }
+
+    @ParameterizedTest
+    @EnumSource(Damage.class)
+    void whatDiffersIsNamedRepairedAndComparedAgain(Damage damage) throws Exception {
+        byte[] content = world.disk("vm1", SIZE, Provisioning.THIN, 51);
+        world.whenWritten = record -> {
+            if (record.phase() == Phase.VERIFY) {
+                world.whenWritten = later -> {};
+                spoil(damage);
+            }
+        };
+        String id = engine.start(MigrationRequest.of("vm1", "fast")).id();
+        MigrationStatus done = assertDone(id);
+        assertThat(done.verified()).isTrue();
+        assertThat(Files.readAllBytes(world.path("vm1"))).isEqualTo(content);
+        Receipt.Disk receipt = engine.receipt(id).disks().getFirst();
+        assertThat(receipt.repairs()).isEqualTo(1);
+        assertThat(receipt.differencesFound()).isNotEmpty().allMatch(range -> range.matches("[0-9]+ bytes at [0-9]+"));
+        assertThat(receipt.sourceDigest()).hasSize(64).isEqualTo(receipt.targetDigest());
+        assertThat(directory.resolve("journal/m1.receipt.json")).content().contains(receipt.sourceDigest());
+    }
+
+    private void spoil(Damage damage) {
+        try {
+            Path target = directory.resolve("fast/.vm1.raw.partial");
+            byte[] bytes = Files.readAllBytes(target);
+            damage.on(bytes);
+            Files.write(target, bytes, StandardOpenOption.WRITE);
+        } catch (IOException e) {
+            throw new UncheckedIOException(e);
+        }
+    }
+
+    @Test
+    void aTargetThatDiffersAgainAndAgainIsNotSwitchedTo() throws Exception {
+        byte[] content = world.disk("vm1", SIZE, Provisioning.THIN, 52);
+        world.whenWritten = record -> {
+            if (record.phase() == Phase.VERIFY) {
+                spoil(Damage.LOST_WRITE);
+            }
+        };
+        MigrationStatus failed =
+                ended(engine.start(MigrationRequest.of("vm1", "fast")).id());
+        assertThat(failed.state()).isEqualTo(MigrationState.FAILED);
+        assertThat(failed.error()).contains("still differ after 3 repairs").contains(" bytes at 524288");
+        assertThat(Files.readAllBytes(world.path("vm1"))).isEqualTo(content);
+        assertThat(world.names("fast")).isEmpty();
+        refused(ErrorKind.INVALID, "there is a receipt once it is done", () -> engine.receipt("m1"));
+    }
+
+    @Test
+    void aMoveStopsBeforeTheTargetIsFullAndGoesOnByItself() throws Exception {
+        Path small = Files.createDirectory(directory.resolve("small"));
+        Requires.program("mount");
+        Requires.that(run("mount", "-t", "tmpfs", "-o", "size=32m", "ferry-test", small.toString()), "root, to mount");
+        try {
+            world.add("small", small);
+            byte[] content = world.disk("vm1", SIZE, Provisioning.THIN, 53);
+            OpenDisk disk = world.openDisk("vm1");
+            Guest guest = new Guest(disk, content, 53).start();
+            String id = engine.start(slowly("vm1", "small", SLOW / 4)).id();
+            await(id, status -> status.doneBytes() > 0);
+            Path filler = small.resolve("filler");
+            long free = small.toFile().getUsableSpace();
+            long leave = SpaceGuard.lowBytes(32 << 20) - (16 << 10);
+            assertThat(run("dd", "if=/dev/zero", "of=" + filler, "bs=4k", "count=" + (free - leave) / 4096))
+                    .isTrue();
+            MigrationStatus parked = await(id, status -> status.state() == MigrationState.PARKED);
+            assertThat(parked.error()).contains("are to stay free", "goes on by itself");
+            guest.goOn(20);
+            Files.delete(filler);
+            await(id, status -> status.state() == MigrationState.RUNNING);
+            engine.rate(id, 0);
+            assertDone(id);
+            guest.goOn(20);
+            guest.stop();
+            disk.flush();
+            guest.check(world.path("vm1"));
+            world.stacks.release(disk);
+        } finally {
+            run("umount", "-l", small.toString());
+        }
     }
 
     @Test

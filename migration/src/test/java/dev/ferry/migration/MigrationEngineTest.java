@@ -7,13 +7,16 @@ import dev.ferry.block.BlockException;
 import dev.ferry.block.ErrorKind;
 import dev.ferry.block.IoBuffer;
 import dev.ferry.image.Provisioning;
+import dev.ferry.migration.journal.Authority;
 import dev.ferry.stack.OnLoop;
 import dev.ferry.stack.OpenDisk;
 import dev.ferry.stack.Stacks;
 import java.io.RandomAccessFile;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.ArrayList;
 import java.util.List;
+import java.util.concurrent.CopyOnWriteArrayList;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.EnumSource;
@@ -144,6 +147,38 @@ class MigrationEngineTest extends EngineRig {
         disk.flush();
         guest.check(world.path("vm1"));
         assertThat(Stacks.allocatedBytes(world.path("vm1"))).isGreaterThanOrEqualTo(SIZE);
+    }
+
+    /** Disks on loops of their own: one record decides for all of them, and none is switched without the others. */
+    @Test
+    void aGroupIsSwitchedByOneDecision() throws Exception {
+        world.threads = 2;
+        world.reboot();
+        engine = world.engine;
+        List<String> names = List.of("vm1", "vm2", "vm3", "vm4");
+        List<Guest> guests = new ArrayList<>();
+        for (String name : names) {
+            byte[] content = world.disk(name, SIZE / 3, Provisioning.THIN, names.indexOf(name));
+            guests.add(new Guest(world.openDisk(name), content, 7 + names.indexOf(name)).start());
+        }
+        List<Long> switched = new CopyOnWriteArrayList<>();
+        world.whenWritten = record -> switched.add(record.disks().stream()
+                .filter(disk -> disk.authority() == Authority.TARGET)
+                .count());
+        MigrationStatus done = assertDone(engine.start(new MigrationRequest(names, "fast", null, 0, true, false))
+                .id());
+        assertThat(switched).containsOnly(0L, 4L);
+        assertThat(done.disks()).allMatch(disk -> disk.switchoverPauseMillis() != null);
+        System.out.println("pauses of four disks: "
+                + done.disks().stream().map(d -> d.switchoverPauseMillis()).toList() + " ms");
+        for (Guest guest : guests) {
+            guest.goOn(20);
+            guest.stop();
+        }
+        for (String name : names) {
+            world.openDisk(name).flush();
+            guests.get(names.indexOf(name)).check(world.path(name));
+        }
     }
 
     @Test

@@ -92,6 +92,7 @@ final class World implements Catalog, AutoCloseable {
     String boot = "boot 1";
 
     String host = "this host";
+    int threads = 1;
     StepSettings steps = new StepSettings(20_000_000L, 100_000_000L, 1);
 
     /** By default a test resumes by hand. */
@@ -107,7 +108,7 @@ final class World implements Catalog, AutoCloseable {
         for (String name : List.of("slow", "fast", "third")) {
             datastores.put(name, Datastore.open(name, Files.createDirectories(directory.resolve(name))));
         }
-        loops = EventLoops.start(1, EventLoops.Kind.AUTO);
+        loops = EventLoops.start(threads, EventLoops.Kind.AUTO);
         stacks = stacksOf(loops);
         engine = engineOf(stacks);
     }
@@ -115,7 +116,7 @@ final class World implements Catalog, AutoCloseable {
     /** The process dies, and another starts. */
     void reboot() throws IOException {
         die();
-        loops = EventLoops.start(1, EventLoops.Kind.AUTO);
+        loops = EventLoops.start(threads, EventLoops.Kind.AUTO);
         stacks = stacksOf(loops);
         engine = engineOf(stacks);
     }
@@ -166,7 +167,14 @@ final class World implements Catalog, AutoCloseable {
         alive = journals;
         StepFiles records = new StepFiles(directory.resolve("journal"), boot);
         MoveWork.Surroundings around = new MoveWork.Surroundings(
-                on, this, mirrors, records, Thread::startVirtualThread, System::nanoTime, probing);
+                on,
+                this,
+                mirrors,
+                records,
+                Thread::startVirtualThread,
+                System::nanoTime,
+                probing,
+                new Receipts(directory.resolve("journal")));
         return new MigrationEngine(
                 journals,
                 around,

@@ -60,6 +60,7 @@ final class Routes {
         r.add("POST", "/v1/migrations", "start one", q -> moves.start(q.body(MigrateRequest.class)));
         r.add("POST", "/v1/migrations/plan", "what one would do", q -> moves.rehearse(q.body(MigrateRequest.class)));
         r.add("GET", "/v1/migrations/{id}", "one of them", q -> engine.find(q.name()));
+        r.add("GET", "/v1/migrations/{id}/receipt", "what it did, and what proves it", q -> engine.receipt(q.name()));
         r.add("POST", "/v1/migrations/{id}/pause", "stop copying", q -> engine.pause(q.name()));
         r.add("POST", "/v1/migrations/{id}/resume", "go on", q -> engine.resume(q.name()));
         r.add("POST", "/v1/migrations/{id}/cancel", "call it off", q -> engine.cancel(q.name()));

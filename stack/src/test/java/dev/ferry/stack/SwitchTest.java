@@ -113,7 +113,7 @@ class SwitchTest {
     @Test
     void bothSidesAreDurableBeforeTheDecisionAndTheGuestWaitsUntilAfterIt() throws Exception {
         List<CompletableFuture<Boolean>> writes = new ArrayList<>();
-        LiveMirror.Pause pause = mirror.switchOver(() -> {
+        Crossing.Pause pause = mirror.switchOver(() -> {
             writes.add(write());
             assertThat(writes.getFirst()).isNotDone();
             asked.add("decision");

@@ -210,12 +210,7 @@ public class Mirror extends SourceFront {
         target.whenIdle(targetIdle);
     }
 
-    /**
-     * Lets go of the target for now, without an error: what is changed from here on is recorded, and the listener is not
-     * told.
-     *
-     * @param targetIdle as {@link #detach} has it
-     */
+    /** Lets go of the target for now, as {@link #detach} does; but what is changed from here on is recorded. */
     public void setAside(Completion targetIdle) {
         release(BlockError.of(ErrorKind.CANCELLED, "mirror", "set aside", "the target was let go for now"));
         target.whenIdle(targetIdle);
@@ -257,12 +252,10 @@ public class Mirror extends SourceFront {
         return 1 << shift;
     }
 
-    /** The number of regions. */
     public long regions() {
         return table.regions();
     }
 
-    /** First byte of a region. */
     public long regionOffset(long region) {
         return region << shift;
     }
@@ -292,10 +285,7 @@ public class Mirror extends SourceFront {
         return table.kept(region);
     }
 
-    /**
-     * For a move that goes on: the target has a hole there. Said before a copier begins, of a target on which nothing was in
-     * flight when it was asked; it saves the zeroing of what is zero.
-     */
+    /** For a move that goes on, before its copier begins: the target has a hole there, which need not be zeroed. */
     public void targetHole(long offset, long length) {
         table.markHole(offset, length);
     }
@@ -319,6 +309,14 @@ public class Mirror extends SourceFront {
                 attached && !table.changed(region) && targetIsZero(region) && table.isFree(region),
                 "region skipped that may hold data");
         copiedNow(region);
+    }
+
+    /** The target was found to differ in a range: its regions are pending again, and have to be written in full. */
+    public void spoil(long offset, long length) {
+        table.spoil(offset, length);
+        if (steps != null) {
+            steps.spoil(offset >>> shift, table.endRegion(offset + length));
+        }
     }
 
     /** Takes a pending region for copying: changes in it follow rule 4 from now on. */

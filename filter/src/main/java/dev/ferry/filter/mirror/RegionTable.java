@@ -65,6 +65,12 @@ final class RegionTable {
         copied.clear(0, regions);
     }
 
+    void spoil(long offset, long length) {
+        copied.clear(offset >>> shift, endRegion(offset + length));
+        written.set(offset >>> shift, endRegion(offset + length));
+        changed.set(offset >>> shift, endRegion(offset + length));
+    }
+
     void markWritten(long offset, long length) {
         long region = offset >>> shift;
         long end = endRegion(offset + length);

@@ -185,7 +185,7 @@ public class StepMap {
     void forgetUnflushed() {
         candidates.clear(0, regions);
         for (int word = 0; word < copied.words(); word++) {
-            copied.word(word, copied.word(word) & firm.word(word));
+            copied.word(word, copied.word(word) & firm.word(word) & firmWanted.word(word));
         }
     }
 
@@ -208,6 +208,15 @@ public class StepMap {
     private static void cancel(Loop.@Nullable Timer timer) {
         if (timer != null) {
             timer.cancel();
+        }
+    }
+
+    /** These are not in step, whatever was thought of them. */
+    final void spoil(long from, long end) {
+        candidates.clear(from, end);
+        firmWanted.clear(from, end);
+        if (staged && !syncing && failure == null) {
+            sync();
         }
     }
 

@@ -2,6 +2,7 @@ package dev.ferry.migration.journal;
 
 import dev.ferry.image.Provisioning;
 import java.nio.file.Path;
+import java.util.List;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -20,6 +21,8 @@ import org.jspecify.annotations.Nullable;
  * @param told the inventory has written down that the disk is at the target
  * @param sourceGone the source's file is deleted
  * @param targetGone the target's file is deleted
+ * @param differences ranges in which comparisons found the target to differ; null if none
+ * @param repairs how often what differed was copied again; null if never
  * @param outcome figures for people
  */
 public record DiskRecord(
@@ -36,7 +39,13 @@ public record DiskRecord(
         boolean told,
         boolean sourceGone,
         boolean targetGone,
+        @Nullable List<String> differences,
+        @Nullable Integer repairs,
         Outcome outcome) {
+    public DiskRecord {
+        differences = differences == null ? null : List.copyOf(differences);
+    }
+
     /**
      * Figures of a disk's move.
      *
@@ -105,6 +114,36 @@ public record DiskRecord(
         return with(targetIdentity, authority, told, sourceGone, targetGone, figures);
     }
 
+    /** Ranges in which comparisons found the target to differ, before it was repaired. */
+    public List<String> found() {
+        return differences == null ? List.of() : differences;
+    }
+
+    /** How often what differed was copied again. */
+    public int rounds() {
+        return repairs == null ? 0 : repairs;
+    }
+
+    public DiskRecord withDifferences(List<String> named, int count) {
+        return new DiskRecord(
+                name,
+                format,
+                sizeBytes,
+                sourceDatastore,
+                sourcePath,
+                sourceIdentity,
+                targetPath,
+                targetProvisioning,
+                targetIdentity,
+                authority,
+                told,
+                sourceGone,
+                targetGone,
+                named,
+                count,
+                outcome);
+    }
+
     private DiskRecord with(
             @Nullable String identity,
             Authority side,
@@ -126,6 +165,8 @@ public record DiskRecord(
                 wasTold,
                 noSource,
                 noTarget,
+                differences,
+                repairs,
                 figures);
     }
 }

@@ -174,8 +174,7 @@ public final class StepFiles {
     }
 
     /** The live map says more than the firm one, if it is of this boot; one that is not says at least what was copied. */
-    private Found withLive(
-            StepKey key, long[] firm, long generation, boolean throughout, @Nullable String trouble) {
+    private Found withLive(StepKey key, long[] firm, long generation, boolean throughout, @Nullable String trouble) {
         int words = firm.length;
         long run = StepLayout.liveRunBytes(words);
         Path path = liveOf(key);

@@ -170,6 +170,8 @@ class FileJournalsTest {
                 false,
                 false,
                 false,
+                List.of("4096 bytes at 65536"),
+                1,
                 new DiskRecord.Outcome(1, 2, 3, 4, 0.25, true, "aa", "bb"));
         return new MoveRecord(
                 sequence,
