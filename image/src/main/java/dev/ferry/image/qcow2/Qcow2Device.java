@@ -99,7 +99,7 @@ public final class Qcow2Device implements BlockDevice {
         this.map = new MapWriter(loop, file, l1, cache);
         this.refcounts = new Refcounts(file, image);
         this.recycler = new Recycler(loop, file, refcounts, clusterBits);
-        this.reserve = new Reserve(file, refcounts, metadata, recycler, image);
+        this.reserve = new Reserve(file, refcounts, metadata, recycler, image, settings.reserveBytes());
         this.recycler.connect(reserve, map);
         this.packed = new PackedClusters(file, loop, workers, image);
         this.copies = new Copies(this);

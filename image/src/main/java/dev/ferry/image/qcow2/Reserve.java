@@ -19,9 +19,8 @@ import org.jspecify.annotations.Nullable;
  * <p>Thread: the disk's loop.
  */
 final class Reserve {
-    private static final long FIRST_BATCH_BYTES = 4 << 20;
-    private static final long LAST_BATCH_BYTES = 256 << 20;
-    private static final int FIRST_BATCH_MIN = 16;
+    private static final int BATCH_GROWTH_MAX = 64;
+    private static final int FIRST_BATCH_MIN = 8;
     private static final int SLICES_LOOKED_AT = 8;
     private static final int ROOM_FOR_TABLE_TO_GROW = 2;
 
@@ -39,15 +38,21 @@ final class Reserve {
     private boolean filling;
     private boolean closed;
 
-    Reserve(BlockDevice file, Refcounts refcounts, Metadata metadata, Recycler recycler, Qcow2Image image) {
+    Reserve(
+            BlockDevice file,
+            Refcounts refcounts,
+            Metadata metadata,
+            Recycler recycler,
+            Qcow2Image image,
+            long firstBytes) {
         this.file = file;
         this.refcounts = refcounts;
         this.metadata = metadata;
         this.recycler = recycler;
         this.name = image.name;
         this.clusterBits = image.header.clusterBits();
-        this.batch = Math.clamp(FIRST_BATCH_BYTES >> clusterBits, FIRST_BATCH_MIN, 8192);
-        this.batchMax = Math.max(batch, LAST_BATCH_BYTES >> clusterBits);
+        this.batch = Math.clamp(firstBytes >> clusterBits, FIRST_BATCH_MIN, 8192);
+        this.batchMax = BATCH_GROWTH_MAX * batch;
     }
 
     /**

@@ -36,6 +36,10 @@ class CrashTest {
     private static final int SIZE = 384 << 10;
     private static final int ROOM = 16 << 20;
     private static final int SEEDS = 2;
+
+    /** So little that it is filled again and again. */
+    private static final long RESERVE_BYTES = 16 << 10;
+
     private static final byte[] ZEROES = new byte[4096];
 
     @TempDir
@@ -230,7 +234,7 @@ class CrashTest {
                         below(base),
                         BufferPool.ofBytes(8 << 20),
                         loop,
-                        new Qcow2Settings(0, false, 1)),
+                        new Qcow2Settings(0, false, 1, RESERVE_BYTES)),
                 "image");
         Guest guest = new Guest(loop, seed, contentOf(file, base, false));
         for (int batch = 0; batch < 30; batch++) {
