@@ -129,7 +129,7 @@ public final class FileDevice implements BlockDevice {
         if (sizeBytes < 0) {
             throw FileErrors.of((int) sizeBytes, name, "open").toException();
         }
-        int blockBytes = options.direct() ? directBlockBytes(file, facts) : 1;
+        int blockBytes = options.direct() ? directBlockBytes(file, facts, sizeBytes) : 1;
         if (sizeBytes % blockBytes != 0) {
             String detail = "its size of " + sizeBytes + " bytes is not a multiple of the " + blockBytes
                     + " that O_DIRECT needs here; open it through the page cache";
@@ -144,15 +144,18 @@ public final class FileDevice implements BlockDevice {
         return new FileDevice(loop, name, file, options.direct(), facts, sizeBytes, geometry, capabilities);
     }
 
-    private static int directBlockBytes(int file, FileFacts facts) {
-        if (facts.directAlignmentBytes() > 0) {
-            return Math.max(facts.directAlignmentBytes(), facts.directMemoryAlignmentBytes());
-        }
+    /**
+     * What the kernel asks for, and of a file whole pages where its size allows it: a part of a page that is to be zeroed
+     * goes through the page cache even here, and must not meet what goes past it.
+     */
+    private static int directBlockBytes(int file, FileFacts facts, long sizeBytes) {
         if (facts.blockDevice()) {
             long sector = Linux.blockDeviceSectorBytes(file);
             return sector > 0 ? (int) sector : PAGE_BYTES;
         }
-        return PAGE_BYTES;
+        int asked = Math.max(facts.directAlignmentBytes(), facts.directMemoryAlignmentBytes());
+        boolean tells = facts.directAlignmentBytes() > 0;
+        return tells && sizeBytes % PAGE_BYTES != 0 ? asked : Math.max(asked, PAGE_BYTES);
     }
 
     /** Tries it where there is nothing: behind the end of a file. A block device says by its kind. */

@@ -251,4 +251,30 @@ class FileDeviceTest {
         Linux.close(descriptor);
         return bytes;
     }
+
+    @ParameterizedTest
+    @CsvSource({"1048576", "1049088"})
+    void pastThePageCacheAFileOfWholePagesIsTakenInWholePages(long sizeBytes) throws Exception {
+        Path file = folder.resolve("disk");
+        try (RandomAccessFile made = new RandomAccessFile(file.toFile(), "rw")) {
+            made.setLength(sizeBytes);
+        }
+        int kernelAsks = directAlignmentBytes(file);
+        assumeThat(sizeBytes % kernelAsks).isZero();
+        try (Rig rig = new Rig(EventLoops.Kind.EPOLL, file, FileOptions.DIRECT)) {
+            int expected = sizeBytes % 4096 == 0 ? Math.max(4096, kernelAsks) : kernelAsks;
+            assertThat(rig.device.geometry().blockSizeBytes()).isEqualTo(expected);
+        }
+    }
+
+    /** As the kernel tells it; a page where it does not. */
+    private static int directAlignmentBytes(Path file) {
+        int opened = Linux.open(file.toString(), Linux.O_RDONLY, 0);
+        try {
+            int told = Linux.facts(opened).directAlignmentBytes();
+            return told > 0 ? told : 4096;
+        } finally {
+            Linux.close(opened);
+        }
+    }
 }

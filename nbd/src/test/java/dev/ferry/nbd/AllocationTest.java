@@ -60,6 +60,7 @@ class AllocationTest {
         private final int length;
         private final CompletableFuture<@Nullable BlockError> end = new CompletableFuture<>();
         private final int requests;
+        private final Lane[] lanes = new Lane[DEPTH];
         private int begun;
         private int inFlight;
 
@@ -67,11 +68,15 @@ class AllocationTest {
             this.device = device;
             this.length = length;
             this.requests = requests;
+            // Made here and not on the loop, whose allocations are counted.
+            for (int i = 0; i < lanes.length; i++) {
+                lanes[i] = new Lane();
+            }
         }
 
         void begin() {
-            for (int i = 0; i < DEPTH; i++) {
-                new Lane().next();
+            for (Lane lane : lanes) {
+                lane.next();
             }
         }
 
