@@ -15,6 +15,8 @@ import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.nio.file.attribute.PosixFilePermissions;
+import java.security.SecureRandom;
 import java.util.ArrayList;
 import java.util.Comparator;
 import java.util.List;
@@ -43,10 +45,12 @@ final class DemoHost implements AutoCloseable {
     }
 
     static DemoHost start(Path parent) throws IOException, InterruptedException, ProblemException {
-        Path directory = Files.createTempDirectory(parent, "ferry-demo-");
+        Path directory = parent.resolve("ferry-demo-" + Long.toUnsignedString(new SecureRandom().nextLong()));
         DemoHost host = new DemoHost(directory);
+        // Before there is anything to be taken away.
         Runtime.getRuntime().addShutdownHook(new Thread(host::close));
         try {
+            host.makeDirectory();
             host.await(host.launch());
             for (String name : List.of("fast", "slow")) {
                 Path path = Files.createDirectory(directory.resolve(name));
@@ -57,6 +61,14 @@ final class DemoHost implements AutoCloseable {
             host.close();
             throw failed;
         }
+    }
+
+    private synchronized void makeDirectory() throws IOException {
+        if (closed) {
+            throw new IOException("interrupted");
+        }
+        Files.createDirectory(
+                directory, PosixFilePermissions.asFileAttribute(PosixFilePermissions.fromString("rwx------")));
     }
 
     /** Nothing is started any more once the end of all this has begun. */
@@ -130,6 +142,9 @@ final class DemoHost implements AutoCloseable {
     }
 
     private static void delete(Path directory) {
+        if (!Files.exists(directory)) {
+            return;
+        }
         try (Stream<Path> files = Files.walk(directory)) {
             files.sorted(Comparator.reverseOrder()).forEach(path -> {
                 try {
