@@ -186,7 +186,7 @@ public final class FileDevice implements BlockDevice {
         if (done == length) {
             completion.complete(null);
         } else {
-            request(FileRequest.Kind.READ, offset, length, completion).transfer(address, done);
+            request(FileRequest.Kind.READ, offset, length, completion).transfer(buffer, at, done);
         }
     }
 
@@ -223,7 +223,7 @@ public final class FileDevice implements BlockDevice {
         if (done == length) {
             completion.complete(null);
         } else {
-            request(FileRequest.Kind.WRITE, offset, length, completion).transfer(address, done);
+            request(FileRequest.Kind.WRITE, offset, length, completion).transfer(buffer, at, done);
         }
     }
 

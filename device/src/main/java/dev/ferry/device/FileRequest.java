@@ -2,6 +2,7 @@ package dev.ferry.device;
 
 import dev.ferry.block.BlockError;
 import dev.ferry.block.Completion;
+import dev.ferry.block.IoBuffer;
 import dev.ferry.reactor.Errno;
 import dev.ferry.reactor.EventLoop;
 import dev.ferry.reactor.IoOperation;
@@ -41,7 +42,10 @@ final class FileRequest extends IoOperation {
     private long offset;
     private long length;
     private @Nullable Completion completion;
-    private long address;
+    /** Of a transfer: held until its end, lest the garbage collector free what the kernel works on. */
+    private @Nullable IoBuffer memory;
+
+    private int memoryFrom;
     private int done;
     private int mode;
     private boolean allocateNext;
@@ -62,18 +66,20 @@ final class FileRequest extends IoOperation {
     }
 
     /** Reads or writes from {@code alreadyDone} on. */
-    void transfer(long memory, int alreadyDone) {
-        address = memory;
+    void transfer(IoBuffer buffer, int at, int alreadyDone) {
+        memory = buffer;
+        memoryFrom = at;
         done = alreadyDone;
         goOn();
     }
 
     private void goOn() {
         int rest = (int) length - done;
+        long address = Objects.requireNonNull(memory).address() + memoryFrom + done;
         if (kind == Kind.READ) {
-            loop.read(file, offset + done, address + done, rest, this);
+            loop.read(file, offset + done, address, rest, this);
         } else {
-            loop.write(file, offset + done, address + done, rest, this);
+            loop.write(file, offset + done, address, rest, this);
         }
     }
 
@@ -136,6 +142,7 @@ final class FileRequest extends IoOperation {
         BlockError error = result < 0 ? FileErrors.of(result, name, kind.word, offset, length) : null;
         Completion ended = Objects.requireNonNull(completion);
         completion = null;
+        memory = null;
         device.recycle(this);
         ended.complete(error);
     }

@@ -19,6 +19,7 @@ import dev.ferry.reactor.Linux;
 import java.io.IOException;
 import java.io.RandomAccessFile;
 import java.lang.foreign.ValueLayout;
+import java.lang.ref.WeakReference;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -121,6 +122,39 @@ class FileDeviceTest {
             }
             rig.succeed(rig.device::flush);
         }
+    }
+
+    /** The garbage collector must not free what the kernel still reads or fills, though nobody else knows of it any more. */
+    @ParameterizedTest
+    @CsvSource({"IO_URING,false", "IO_URING,true", "EPOLL,false", "EPOLL,true"})
+    void theMemoryOfARequestStaysUntilItsEnd(EventLoops.Kind kind, boolean direct) throws Exception {
+        Path file = sparse(MEBI);
+        try (Rig rig = new Rig(kind, file, new FileOptions(false, direct))) {
+            for (boolean write : new boolean[] {true, false}) {
+                CompletableFuture<Boolean> kept = new CompletableFuture<>();
+                CompletableFuture<Optional<BlockError>> end = new CompletableFuture<>();
+                rig.loop.execute(() -> {
+                    WeakReference<IoBuffer> buffer =
+                            forgotten(rig.device, write, error -> end.complete(Optional.ofNullable(error)));
+                    // It ends by a later command of this loop, so that it is in flight as long as this one runs.
+                    System.gc();
+                    kept.complete(end.isDone() || buffer.get() != null);
+                });
+                assertThat(kept.get(30, TimeUnit.SECONDS)).isTrue();
+                assertThat(end.get(30, TimeUnit.SECONDS)).isEmpty();
+            }
+        }
+    }
+
+    private static WeakReference<IoBuffer> forgotten(BlockDevice device, boolean write, Completion end) {
+        IoBuffer buffer = filled(MEBI / 2, 3);
+        if (write) {
+            device.write(0, buffer, 0, MEBI / 2, 0, end);
+        } else {
+            // What nobody has read or written yet is not in the page cache, and is not read inline.
+            device.read(MEBI / 2, buffer, 0, MEBI / 2, end);
+        }
+        return new WeakReference<>(buffer);
     }
 
     @ParameterizedTest
