@@ -6,10 +6,10 @@ import org.jspecify.annotations.Nullable;
 
 /** The holds of a mirror: how they begin, end and break, and what becomes of the changes that wait for them. */
 final class Holds {
-    private final Mirror mirror;
+    private final TargetFront mirror;
     private final RegionTable table;
 
-    Holds(Mirror mirror, RegionTable table) {
+    Holds(TargetFront mirror, RegionTable table) {
         this.mirror = mirror;
         this.table = table;
     }
