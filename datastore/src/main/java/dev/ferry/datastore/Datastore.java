@@ -9,6 +9,7 @@ import java.nio.file.FileStore;
 import java.nio.file.Files;
 import java.nio.file.LinkOption;
 import java.nio.file.Path;
+import java.time.Duration;
 import java.util.ArrayList;
 import java.util.Collection;
 import java.util.List;
@@ -20,6 +21,8 @@ import java.util.List;
  * <p>Holds no state but its name and its path; any thread may call it. Calls block.
  */
 public final class Datastore {
+    private static final Duration FREEING_LIMIT = Duration.ofSeconds(30);
+
     private final String name;
     private final Path directory;
 
@@ -98,6 +101,15 @@ public final class Datastore {
         }
     }
 
+    /**
+     * As {@link #space}, but where there is less than is needed, and disks that were deleted are still giving their room
+     * back, it waits for that first.
+     */
+    public Space spaceFor(long neededBytes) throws BlockException {
+        Space space = space();
+        return space.freeBytes() < neededBytes && GradualDelete.awaitFreed(FREEING_LIMIT) ? space() : space;
+    }
+
     /** Where the file of a disk is, or would be. */
     public Path fileOf(String disk, String format) throws BlockException {
         Names.checked("disk", disk);
@@ -118,7 +130,10 @@ public final class Datastore {
         return NewDisk.create(this, disk, file, sizeBytes);
     }
 
-    /** Deletes a disk's file and makes that durable. A file that is not there is deleted already. */
+    /**
+     * Deletes a disk's file and makes that durable; its room comes back within seconds, gently. A file that is not there is
+     * deleted already.
+     */
     public void delete(String disk, String format) throws BlockException {
         Path file = fileOf(disk, format);
         try {

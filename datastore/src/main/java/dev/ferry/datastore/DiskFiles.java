@@ -131,7 +131,7 @@ public final class DiskFiles {
     }
 
     /**
-     * Deletes a file, if it is that very one, and gives its room back so gradually that guests do not feel it.
+     * Deletes a file, if it is that very one. Its room comes back afterwards, so gradually that guests do not feel it.
      *
      * @return whether it was there
      */

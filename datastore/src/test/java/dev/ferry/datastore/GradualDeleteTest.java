@@ -6,6 +6,9 @@ import java.io.IOException;
 import java.nio.channels.FileChannel;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.List;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
@@ -24,11 +27,27 @@ final class GradualDeleteTest {
         Path file = file();
         try (FileChannel watcher = FileChannel.open(file)) {
             assertThat(GradualDelete.delete(file)).isTrue();
+            assertThat(file).doesNotExist();
+            assertThat(GradualDelete.awaitFreed(Duration.ofMinutes(1))).isTrue();
             assertThat(watcher.size())
                     .as("what is left for somebody who has it open")
                     .isZero();
         }
-        assertThat(file).doesNotExist();
+    }
+
+    @Test
+    void manyFilesGoOneAfterTheOther() throws IOException {
+        List<FileChannel> watchers = new ArrayList<>();
+        for (int i = 0; i < 20; i++) {
+            Path file = Files.write(directory.resolve("file" + i), new byte[CONTENT_BYTES]);
+            watchers.add(FileChannel.open(file));
+            assertThat(GradualDelete.delete(file)).isTrue();
+        }
+        assertThat(GradualDelete.awaitFreed(Duration.ofMinutes(1))).isTrue();
+        for (FileChannel watcher : watchers) {
+            assertThat(watcher.size()).isZero();
+            watcher.close();
+        }
     }
 
     @Test

@@ -196,7 +196,7 @@ final class Disks {
             long sizeBytes,
             @Nullable BlockDevice source)
             throws BlockException {
-        if (provisioning != Provisioning.THIN && datastore.space().freeBytes() < sizeBytes) {
+        if (provisioning != Provisioning.THIN && datastore.spaceFor(sizeBytes).freeBytes() < sizeBytes) {
             throw BlockError.of(
                             ErrorKind.NO_SPACE,
                             "datastore " + datastore.name(),
