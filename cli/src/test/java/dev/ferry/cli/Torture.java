@@ -4,13 +4,14 @@ import static org.assertj.core.api.Assertions.assertThat;
 
 import java.nio.file.Path;
 import java.util.SplittableRandom;
+import java.util.concurrent.locks.LockSupport;
 import tools.jackson.databind.JsonNode;
 
 /**
  * A real daemon that is killed again and again, at random instants and in the switch, while a disk moves to and fro and a
  * guest works on it. Each start must go on with the move; in the end every byte is checked, and nothing is left behind.
  *
- * <p>By hand: this class on the test class path of {@code cli}, with the arguments {@code KILLS [SEED]}.
+ * <p>By hand: {@code ./trial torture KILLS [SEED]}.
  */
 final class Torture {
     private static final String SIZE = "48M";
@@ -19,6 +20,7 @@ final class Torture {
     private final FerryHost host;
     private final SplittableRandom random;
     private int moves;
+    private int switches;
     private int resumes;
     private long keptBytes;
     private long againBytes;
@@ -47,10 +49,11 @@ final class Torture {
                 guest.stopAndCheck(Path.of(torture.disk().path("path").asString()));
                 torture.checkLeftovers();
                 return String.format(
-                        "seed %d: %d kills, %d moves, %d times resumed, %d MiB kept, %d MiB copied again, %d requests, %d"
+                        "seed %d: %d kills (%d about the switch), %d moves, %d times resumed, %d MiB kept, %d MiB copied again, %d requests, %d"
                                 + " reconnections: every byte is right",
                         seed,
                         kills,
+                        torture.switches,
                         torture.moves,
                         torture.resumes,
                         torture.keptBytes >> 20,
@@ -77,9 +80,10 @@ final class Torture {
             startIfNoneRuns();
             if (random.nextInt(4) == 0) {
                 waitForTheSwitch();
-                Thread.sleep(random.nextInt(20));
+                switches++;
+                LockSupport.parkNanos(random.nextInt(20) * 1_000_000L);
             } else {
-                Thread.sleep(random.nextInt(900));
+                LockSupport.parkNanos(random.nextInt(900) * 1_000_000L);
             }
             if (random.nextInt(8) == 0) {
                 host.run("restart").done();
@@ -108,16 +112,14 @@ final class Torture {
         return state.equals("done");
     }
 
-    private void waitForTheSwitch() throws InterruptedException {
+    /** Until the copying has ended: it is verified and switched within milliseconds then. */
+    private void waitForTheSwitch() {
         String id = last().path("id").asString();
         host.run("migration", "rate", id, "0");
-        for (int i = 0; i < 2000; i++) {
+        FerryHost.until(() -> {
             JsonNode move = last();
-            if (isOver(move) || !move.path("phase").asString().equals("copy")) {
-                return;
-            }
-            Thread.sleep(1);
-        }
+            return isOver(move) || !move.path("phase").asString().equals("copy");
+        });
     }
 
     /** A move that was under way says what it kept. */

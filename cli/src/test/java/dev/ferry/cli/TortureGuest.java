@@ -19,6 +19,7 @@ import java.util.Objects;
 import java.util.SplittableRandom;
 import java.util.concurrent.atomic.AtomicLong;
 import java.util.concurrent.atomic.AtomicReference;
+import java.util.concurrent.locks.LockSupport;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -65,9 +66,9 @@ final class TortureGuest implements AutoCloseable {
                     default -> write(block, buffer);
                 }
                 operations.incrementAndGet();
-                Thread.sleep(random.nextInt(3));
+                LockSupport.parkNanos(random.nextInt(3) * 1_000_000L);
             }
-        } catch (InterruptedException | BlockException | RuntimeException e) {
+        } catch (BlockException | RuntimeException e) {
             flaw.compareAndSet(null, "the guest saw an error: " + e);
         }
     }

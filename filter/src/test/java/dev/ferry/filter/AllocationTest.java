@@ -9,6 +9,7 @@ import dev.ferry.block.IoBuffer;
 import dev.ferry.filter.mirror.Mirror;
 import dev.ferry.filter.mirror.MirrorSettings;
 import dev.ferry.filter.mirror.RegionHold;
+import dev.ferry.filter.mirror.TrailSettings;
 import dev.ferry.testkit.MemoryDisk;
 import dev.ferry.testkit.SimLoop;
 import java.lang.management.ManagementFactory;
@@ -22,6 +23,15 @@ class AllocationTest {
 
     @Test
     void aRequestThroughStatsGateAndMirrorAllocatesNothing() {
+        runs(false);
+    }
+
+    @Test
+    void neitherIfTheTargetTrails() {
+        runs(true);
+    }
+
+    private static void runs(boolean trailing) {
         SimLoop loop = new SimLoop(1);
         long size = 16L * REGION;
         Mirror mirror = new Mirror(
@@ -37,6 +47,9 @@ class AllocationTest {
                     mirror.end(this, true);
                 }
             });
+        }
+        if (trailing) {
+            mirror.trail(TrailSettings.DEFAULT);
         }
         BlockDevice disk = new Stats(loop, new Gate(loop, mirror));
         IoBuffer buffer = IoBuffer.allocate(2 * REGION);

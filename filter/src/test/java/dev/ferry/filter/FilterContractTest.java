@@ -9,6 +9,7 @@ import dev.ferry.block.Loop;
 import dev.ferry.filter.mirror.Mirror;
 import dev.ferry.filter.mirror.MirrorSettings;
 import dev.ferry.filter.mirror.RegionHold;
+import dev.ferry.filter.mirror.TrailSettings;
 import dev.ferry.testkit.BlockDeviceContract;
 import dev.ferry.testkit.MemoryDisk;
 import dev.ferry.testkit.SimDisk;
@@ -104,7 +105,22 @@ class FilterContractTest {
                     }
                 });
             }
+            if (trails()) {
+                mirror.trail(new TrailSettings(1 << 20, 16, 20_000_000L, 5_000_000L));
+            }
             return new Gate(loop, mirror);
+        }
+
+        boolean trails() {
+            return false;
+        }
+    }
+
+    @Nested
+    class OfTrailingMirror extends OfMirror {
+        @Override
+        boolean trails() {
+            return true;
         }
     }
 }

@@ -51,6 +51,9 @@ final class Change implements Completion {
     private boolean sourcePending;
     boolean targetPending;
 
+    /** What a trail notes of a change that is in it. */
+    final TrailPlace place = new TrailPlace(this);
+
     Change(Mirror mirror) {
         this.mirror = mirror;
     }
@@ -74,6 +77,9 @@ final class Change implements Completion {
     /** Submits the target's leg, unless there is no use in it any more. */
     void beginTarget() {
         Invariant.that(targetPending, "target's leg begun twice");
+        if (place.waitsForEarlier()) {
+            return;
+        }
         if (error != null || !mirror.attached()) {
             targetEnded();
         } else {
@@ -89,7 +95,12 @@ final class Change implements Completion {
             mirror.sourceFailed(this, sourceError);
         }
         sourcePending = false;
-        endIfDone();
+        if (place.early && targetPending) {
+            // What goes on inside this call may end the target's leg, and this change with it.
+            mirror.acknowledge(this);
+        } else {
+            endIfDone();
+        }
     }
 
     void targetEnded() {

@@ -36,6 +36,9 @@ import org.jspecify.annotations.Nullable;
  */
 public class Mirror extends TargetFront {
     private final ChangeList changes = new ChangeList(this);
+    /** From the moment on that the target was first allowed to trail. */
+    private @Nullable Trail trail;
+
     private @Nullable Joint freeJoints;
     private long bytesMirrored;
 
@@ -89,7 +92,10 @@ public class Mirror extends TargetFront {
         change(Change.DISCARD, offset, length, null, 0, flags, completion);
     }
 
-    /** Both sides: what the guest has been told is durable must be so on the target too when it takes over. */
+    /**
+     * Both sides: what the guest has been told is durable must be so on the target too when it takes over. Of a target that
+     * trails {@link #settle} sees to that before, and the guest is answered by the source.
+     */
     @Override
     public void flush(Completion completion) {
         BlockError owed = owedToFlush;
@@ -98,10 +104,14 @@ public class Mirror extends TargetFront {
             completion.complete(owed);
             return;
         }
-        if (!attached) {
+        if (!attached || trailing()) {
             source.flush(completion);
             return;
         }
+        flushBoth(completion);
+    }
+
+    private void flushBoth(Completion completion) {
         Joint joint = joint();
         joint.begin(completion);
         joint.add();
@@ -117,6 +127,79 @@ public class Mirror extends TargetFront {
     /** Bytes of the guest's changes that went to the target. */
     public long bytesMirrored() {
         return bytesMirrored;
+    }
+
+    // ---- trailing
+
+    /** Lets the target trail from now on: the guest is answered by the source, and the target follows in its own time. */
+    public void trail(TrailSettings settings) {
+        Trail begun = trail;
+        if (begun == null) {
+            trail = makeTrail(settings);
+        } else {
+            begun.open(true);
+        }
+    }
+
+    Trail makeTrail(TrailSettings settings) {
+        return new Trail(loop, this, shift, settings);
+    }
+
+    /** True while the guest is answered by the source. */
+    public boolean trailing() {
+        Trail behind = trail;
+        return behind != null && behind.open();
+    }
+
+    /**
+     * Ends trailing, until {@link #trailAgain}: from now on a change ends when both sides have ended it.
+     *
+     * @param whenInStep completes when the target has got all that it had not got before, or was let go
+     */
+    public void closeUp(Completion whenInStep) {
+        Trail behind = trail;
+        if (behind == null) {
+            whenInStep.complete(null);
+        } else {
+            behind.open(false);
+            behind.caughtUp(whenInStep);
+        }
+    }
+
+    /** Undoes {@link #closeUp}. */
+    public void trailAgain() {
+        Trail behind = trail;
+        if (behind != null) {
+            behind.open(true);
+        }
+    }
+
+    /** Makes durable on both sides what had been written when it was called; completes as {@link #flush} does. */
+    public void settle(Completion completion) {
+        Trail behind = trail;
+        if (behind == null) {
+            flush(completion);
+        } else {
+            behind.caughtUp(ignored -> flushBoth(completion));
+        }
+    }
+
+    /** Memory in use for what the guest was told is done and the target has not got yet. */
+    public long trailingBytes() {
+        Trail behind = trail;
+        return behind == null ? 0 : behind.usedBytes();
+    }
+
+    /** How often a change of the guest had to wait for a target that trailed too far behind. */
+    public long heldBack() {
+        Trail behind = trail;
+        return behind == null ? 0 : behind.heldBack();
+    }
+
+    /** How often the guest went on on the source alone since a target that trailed took nothing any more. */
+    public long overruns() {
+        Trail behind = trail;
+        return behind == null ? 0 : behind.overruns();
     }
 
     // ---- rules
@@ -139,7 +222,7 @@ public class Mirror extends TargetFront {
             }
             record.begin(first, table.endRegion(end));
         }
-        long runEnd = runEnd(offset, end);
+        long runEnd = runEnd(kind, offset, end);
         if (runEnd == end) {
             issue(changes.take(kind, offset, length, buffer, at, flags, completion));
             return;
@@ -148,12 +231,20 @@ public class Mirror extends TargetFront {
         Joint joint = joint();
         joint.begin(completion);
         for (long from = offset; from < end; from = runEnd) {
-            runEnd = runEnd(from, end);
+            runEnd = runEnd(kind, from, end);
             joint.add();
             int partAt = at + (int) (buffer == null ? 0 : from - offset);
             issue(changes.take(kind, from, runEnd - from, buffer, partAt, flags, joint));
         }
         joint.complete(null);
+    }
+
+    @Override
+    final void targetChanged() {
+        Trail behind = trail;
+        if (behind != null) {
+            behind.restart();
+        }
     }
 
     @Override
@@ -179,8 +270,13 @@ public class Mirror extends TargetFront {
         listener.recordLost(why);
     }
 
-    private long runEnd(long from, long end) {
-        return attached ? table.runEnd(from, end) : end;
+    private long runEnd(int kind, long from, long end) {
+        if (!attached) {
+            return end;
+        }
+        Trail behind = trail;
+        long most = behind == null || kind != Change.WRITE ? end : Math.min(end, from + behind.partBytes());
+        return table.runEnd(from, most);
     }
 
     private void issue(Change change) {
@@ -190,17 +286,49 @@ public class Mirror extends TargetFront {
             watch.arm();
             return;
         }
+        boolean mirrored = hold != null || (attached && table.copied(change.offset >>> shift));
+        Trail behind = mirrored ? trail : null;
+        if (behind != null && behind.holdsBack(change)) {
+            return;
+        }
+        if (behind != null && behind.overrun()) {
+            passOver(change, hold);
+            return;
+        }
         change.sequence = ++sequence;
-        changes.add(change);
+        changes.add(change, trail == null);
+        if (behind != null) {
+            behind.enter(change);
+        }
         if (hold != null) {
             changeWhileCopying(change, hold);
-        } else if (attached && table.copied(change.offset >>> shift)) {
+        } else if (mirrored) {
             changeBoth(change);
         } else {
-            table.markPending(change);
-            table.noteChange(change);
-            change.begin(false);
+            changeSource(change);
         }
+        if (behind != null) {
+            behind.entered();
+        }
+    }
+
+    /** The target trails too far behind: its regions are pending again, and the guest goes on. */
+    private void passOver(Change change, @Nullable RegionHold hold) {
+        if (hold == null) {
+            change.sequence = ++sequence;
+            changes.add(change, false);
+            changeSource(change);
+        } else {
+            holds.breakOff(hold, BlockError.of(ErrorKind.TIMED_OUT, "target", "write", "it trails too far behind"));
+            again(change);
+        }
+    }
+
+    /** Rule 2. */
+    void changeSource(Change change) {
+        table.markPending(change);
+        table.noteChange(change);
+        change.begin(false);
     }
 
     /** Rule 3. */
@@ -227,7 +355,8 @@ public class Mirror extends TargetFront {
 
     void submitToTarget(Change change) {
         bytesMirrored += change.length;
-        int flags = change.flags & ~RequestFlags.FAST_ZERO;
+        int guests = change.flags & ~RequestFlags.FAST_ZERO;
+        int flags = change.place.early ? guests & ~RequestFlags.FUA : guests;
         watch.arm();
         switch (change.kind) {
             case Change.WRITE -> {
@@ -249,13 +378,27 @@ public class Mirror extends TargetFront {
         }
     }
 
+    /** The guest's part of a change is done, and the target's is not. */
+    final void acknowledge(Change change) {
+        Completion completion = Objects.requireNonNull(change.completion);
+        change.completion = null;
+        completion.complete(change.error);
+    }
+
     final void ended(Change change) {
         changes.remove(change);
         boolean ready = table.changeEnded(change);
-        Completion completion = Objects.requireNonNull(change.completion);
+        Completion completion = change.completion;
         BlockError error = change.error;
-        changes.recycle(change);
-        completion.complete(error);
+        change.completion = null;
+        if (change.place.in) {
+            Objects.requireNonNull(trail).leave(change);
+        } else {
+            changes.recycle(change);
+        }
+        if (completion != null) {
+            completion.complete(error);
+        }
         if (ready) {
             holds.announceReady();
         }
@@ -269,6 +412,10 @@ public class Mirror extends TargetFront {
         freeJoints = joint.nextFree;
         joint.nextFree = null;
         return joint;
+    }
+
+    final void recycle(Change change) {
+        changes.recycle(change);
     }
 
     final void recycle(Joint joint) {

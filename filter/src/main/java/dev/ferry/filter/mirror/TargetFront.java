@@ -112,6 +112,7 @@ abstract class TargetFront extends SourceFront {
         }
         targetForgets = false;
         attached = true;
+        targetChanged();
     }
 
     private void forgetUnflushed() {
@@ -172,14 +173,20 @@ abstract class TargetFront extends SourceFront {
             return false;
         }
         attached = false;
+        markUnfinished();
+        holds.breakAll(why);
+        target.abandon(why);
+        targetChanged();
+        return true;
+    }
+
+    /** What the target has not ended is not in step, whether the guest has been answered or not. */
+    void markUnfinished() {
         for (Change change = firstChange(); change != null; change = change.next) {
             if (change.targetPending) {
                 table.markPending(change);
             }
         }
-        holds.breakAll(why);
-        target.abandon(why);
-        return true;
     }
 
     /** Called by the watch. Gives the instant from which the oldest thing that is waited for has been waiting. */
@@ -355,6 +362,9 @@ abstract class TargetFront extends SourceFront {
 
     /** Rule 5: what the copy of a region has to wait for. */
     abstract int changesBefore(RegionHold hold);
+
+    /** The target was let go, or taken up. */
+    abstract void targetChanged();
 
     /** A change that has waited, and reached neither side: begins again from the front. */
     abstract void again(Change change);

@@ -98,6 +98,111 @@ public enum PlantedBug {
             };
         }
     },
+    /** Rule 9 broken: what was in flight to a target that is lost still counts as copied. */
+    UNFINISHED_FORGOTTEN {
+        @Override
+        public Mirror mirror(
+                Loop loop, BlockDevice source, BlockDevice target, MirrorSettings settings, MirrorListener listener) {
+            return new Mirror(loop, source, target, settings, listener) {
+                @Override
+                void markUnfinished() {}
+            };
+        }
+    },
+    /** Rule 6 broken: a target that trails gets changes of one block at the same time. */
+    TRAIL_WITHOUT_ORDER {
+        @Override
+        public Mirror mirror(
+                Loop loop, BlockDevice source, BlockDevice target, MirrorSettings settings, MirrorListener listener) {
+            return new Mirror(loop, source, target, settings, listener) {
+                @Override
+                Trail makeTrail(TrailSettings trail) {
+                    return new Trail(loop, this, shift, trail) {
+                        @Override
+                        void enter(Change change) {
+                            super.enter(change);
+                            change.place.blockers = 0;
+                        }
+                    };
+                }
+            };
+        }
+    },
+    /** The bytes for a target that trails are looked at when they are sent. */
+    TRAIL_WITHOUT_CAPTURE {
+        @Override
+        public Mirror mirror(
+                Loop loop, BlockDevice source, BlockDevice target, MirrorSettings settings, MirrorListener listener) {
+            return new Mirror(loop, source, target, settings, listener) {
+                @Override
+                Trail makeTrail(TrailSettings trail) {
+                    return new Trail(loop, this, shift, trail) {
+                        @Override
+                        void capture(Change change) {}
+                    };
+                }
+            };
+        }
+    },
+    /** Memory of a trail is used again while the target may still read it. */
+    TRAIL_FREED_TOO_SOON {
+        @Override
+        public Mirror mirror(
+                Loop loop, BlockDevice source, BlockDevice target, MirrorSettings settings, MirrorListener listener) {
+            return new Mirror(loop, source, target, settings, listener) {
+                @Override
+                Trail makeTrail(TrailSettings trail) {
+                    return new Trail(loop, this, shift, trail) {
+                        @Override
+                        void enter(Change change) {
+                            super.enter(change);
+                            ring.freeUpTo(ring.mark());
+                            ring.rewind();
+                        }
+
+                        @Override
+                        void free(TrailPlace oldest) {}
+                    };
+                }
+            };
+        }
+    },
+    /** What went to the source alone, since the target trailed too far behind, counts as copied. */
+    TRAIL_OVERRUN_FORGOTTEN {
+        @Override
+        public Mirror mirror(
+                Loop loop, BlockDevice source, BlockDevice target, MirrorSettings settings, MirrorListener listener) {
+            return new Mirror(loop, source, target, settings, listener) {
+                @Override
+                void changeSource(Change change) {
+                    if (attached() && trailing()) {
+                        table.noteChange(change);
+                        change.begin(false);
+                    } else {
+                        super.changeSource(change);
+                    }
+                }
+            };
+        }
+    },
+    /** The switch does not wait for what a target that trails is owed. */
+    TRAIL_NOT_AWAITED {
+        @Override
+        public Mirror mirror(
+                Loop loop, BlockDevice source, BlockDevice target, MirrorSettings settings, MirrorListener listener) {
+            return new Mirror(loop, source, target, settings, listener) {
+                @Override
+                public void settle(Completion completion) {
+                    source().flush(completion);
+                }
+
+                @Override
+                public void closeUp(Completion whenInStep) {
+                    whenInStep.complete(null);
+                }
+            };
+        }
+    },
     /** A flush goes to the source alone. */
     FLUSH_OF_SOURCE_ONLY {
         @Override

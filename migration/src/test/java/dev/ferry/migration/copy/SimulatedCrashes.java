@@ -4,6 +4,7 @@ import dev.ferry.block.BlockDevice;
 import dev.ferry.block.BufferPool;
 import dev.ferry.block.Geometry;
 import dev.ferry.filter.Gate;
+import dev.ferry.filter.mirror.InFlight;
 import dev.ferry.filter.mirror.Mirror;
 import dev.ferry.filter.mirror.MirrorListener;
 import dev.ferry.filter.mirror.MirrorSettings;
@@ -38,6 +39,7 @@ final class SimulatedCrashes {
     private final SimDisk target;
     private final SimulatedStepStore store;
     private final StepSettings settings;
+    private final boolean trails;
     private final BufferPool buffers = new BufferPool(Arena.ofAuto(), 0, 64 << 20);
     /** When a change of each region was last begun or ended. */
     private final long[] touchedNanos;
@@ -66,6 +68,7 @@ final class SimulatedCrashes {
         store = new SimulatedStepStore((regions + 63) / 64, random.split());
         store.syncFailuresPerMillion = random.nextInt(6) == 0 ? random.nextInt(40_000) : 0;
         settings = new StepSettings(MILLIS, 4 * MILLIS, 1 << random.nextInt(2));
+        trails = random.nextBoolean();
         byte[] content = new byte[size];
         for (int i = random.nextInt(8); i > 0; i--) {
             int from = random.nextInt(size) & -4096;
@@ -120,6 +123,9 @@ final class SimulatedCrashes {
         MirrorSettings how = new MirrorSettings(REGION_BYTES, STALL_NANOS, true);
         BlockDevice lower = life.open(new TouchedDevice(source, this::touched));
         mirror = bug.mirror(life, lower, away ? null : attached, how, listener, steps);
+        if (trails) {
+            mirror.trail(SimulatedTrail.bounds(random));
+        }
         copier = new Copier(life, mirror, buffers, new CopierSettings(1 + random.nextInt(3), REGION_BYTES, 0));
         copying = false;
         asked = false;
@@ -201,7 +207,7 @@ final class SimulatedCrashes {
         guest.check(source.bytes(0, size), "the source after a crash");
     }
 
-    /** Only what was written within two ticks before, or was in flight, is doubtful. */
+    /** Only what was written within two ticks before, or was in flight to either side, is doubtful: copied again. */
     private void checkDoubts(long now) {
         if (store.isVoid()) {
             return;
@@ -211,8 +217,9 @@ final class SimulatedCrashes {
         for (int region = 0; region < regions; region++) {
             long bit = 1L << region;
             boolean doubtful = (copied[region / 64] & bit) != 0 && (inStep[region / 64] & bit) == 0;
-            boolean touched =
-                    now - touchedNanos[region] <= 2 * settings.tickNanos() || guest.changing(region, REGION_BYTES);
+            boolean touched = now - touchedNanos[region] <= 2 * settings.tickNanos()
+                    || guest.changing(region, REGION_BYTES)
+                    || InFlight.in(mirror, region);
             if (doubtful && !touched) {
                 throw new AssertionError("region " + region + " is doubtful, and was not written lately");
             }
@@ -246,11 +253,19 @@ final class SimulatedCrashes {
             }
             check(world.runUntil(() -> !copying, end), "the copier makes progress");
         }
+        boolean[] inStep = {false};
+        mirror.closeUp(error -> inStep[0] = true);
+        within(STALL_NANOS * 3, () -> inStep[0], "the target catches up");
+        if (mirror.pendingBytes() > 0 || !mirror.attached()) {
+            mirror.trailAgain();
+            bringToAnEnd();
+            return;
+        }
         boolean[] drained = {false};
         gate.quiesce(() -> drained[0] = true);
         within(STALL_NANOS * 3, () -> drained[0], "what is in flight ends");
         boolean[] flushed = {false};
-        mirror.flush(error -> flushed[0] = error == null);
+        mirror.settle(error -> flushed[0] = error == null);
         within(SECONDS, () -> flushed[0], "both sides are flushed");
         byte[] left = source.bytes(0, size);
         int differs = Arrays.mismatch(left, target.bytes(0, size));
