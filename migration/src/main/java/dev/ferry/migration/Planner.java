@@ -54,7 +54,8 @@ final class Planner {
             neededBytes += disk.neededBytes();
             disks.add(disk);
         }
-        long freeBytes = Math.max(0, target.spaceFor(neededBytes + promisedBytes).freeBytes() - promisedBytes);
+        long freeBytes =
+                Math.max(0, target.spaceFor(neededBytes + promisedBytes).freeBytes() - promisedBytes);
         if (neededBytes > freeBytes) {
             String promised = promisedBytes > 0 ? " (" + promisedBytes + " more are promised to other moves)" : "";
             throw refusal(
