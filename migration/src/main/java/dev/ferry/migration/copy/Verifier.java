@@ -140,6 +140,11 @@ public final class Verifier implements Paced {
         readBytes += bytes;
     }
 
+    /** The disks are free for the next region, while the bytes of this one are compared. */
+    void released() {
+        schedule();
+    }
+
     void compared() {
         schedule();
     }
@@ -206,7 +211,7 @@ public final class Verifier implements Paced {
         // Slots that end inline ask for another turn, so that the rest of the loop has its own.
         int active = 0;
         for (VerifySlot slot : slots) {
-            if (!slot.isFree() && !slot.hasResult()) {
+            if (slot.atItsDisks()) {
                 active++;
             }
         }

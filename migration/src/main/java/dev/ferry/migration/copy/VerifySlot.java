@@ -40,6 +40,7 @@ final class VerifySlot extends RegionHold implements Completion {
     private @Nullable BlockError error;
     private boolean advancing;
     private boolean again;
+    private boolean computing;
     private boolean done;
 
     VerifySlot(Verifier verifier, Mirror mirror, IoBuffer sourceBytes, IoBuffer targetBytes) {
@@ -70,6 +71,11 @@ final class VerifySlot extends RegionHold implements Completion {
 
     boolean hasResult() {
         return done;
+    }
+
+    /** Holds a region, or will: what a guest may feel. Comparing what has been read is not that. */
+    boolean atItsDisks() {
+        return !isFree() && !computing && !done;
     }
 
     boolean isFree() {
@@ -179,7 +185,9 @@ final class VerifySlot extends RegionHold implements Completion {
             digest.zero(length);
             compared();
         } else {
+            computing = true;
             verifier.compute(compare);
+            verifier.released();
         }
     }
 
@@ -205,6 +213,7 @@ final class VerifySlot extends RegionHold implements Completion {
     }
 
     private void compared() {
+        computing = false;
         done = true;
         verifier.compared();
     }

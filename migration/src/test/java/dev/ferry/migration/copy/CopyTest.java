@@ -12,7 +12,9 @@ import dev.ferry.filter.mirror.Mirror;
 import dev.ferry.filter.mirror.MirrorSettings;
 import dev.ferry.testkit.MemoryDisk;
 import dev.ferry.testkit.SimLoop;
+import java.util.ArrayDeque;
 import java.util.ArrayList;
+import java.util.Deque;
 import java.util.List;
 import java.util.SplittableRandom;
 import org.jspecify.annotations.Nullable;
@@ -176,9 +178,14 @@ class CopyTest {
     }
 
     private Verifier startVerifier(Mirror mirror, long bytesPerSecond) {
-        verified = null;
         Verifier verifier = new Verifier(loop, mirror, BUFFERS, Runnable::run, new VerifierSettings(3, 8));
         verifier.rate(bytesPerSecond);
+        start(verifier);
+        return verifier;
+    }
+
+    private void start(Verifier verifier) {
+        verified = null;
         verifier.start(new VerifyListener() {
             @Override
             public void verified(VerifyResult result) {
@@ -190,7 +197,6 @@ class CopyTest {
                 verifyFailure = why;
             }
         });
-        return verifier;
     }
 
     @Test
@@ -215,6 +221,27 @@ class CopyTest {
         stopped.stop();
         loop.run();
         assertThat(java.util.Objects.requireNonNull(verifyFailure).kind()).isEqualTo(ErrorKind.CANCELLED);
+    }
+
+    @Test
+    void theNextRegionIsReadWhileTheBytesOfOneAreCompared() {
+        source.fill(0, filled((int) SIZE, 1));
+        Mirror mirror = mirror(true);
+        copier(mirror, 0).start(ends::add);
+        loop.run();
+        Deque<Runnable> comparisons = new ArrayDeque<>();
+        Verifier verifier = new Verifier(loop, mirror, BUFFERS, comparisons::add, new VerifierSettings(3, 8));
+        verifier.effort(1, REGION);
+        start(verifier);
+        loop.run();
+        assertThat(comparisons).as("regions read, as many as there are buffers").hasSize(3);
+        assertThat(verifier.workedBytes()).isEqualTo(3L * REGION);
+        while (!comparisons.isEmpty()) {
+            comparisons.remove().run();
+            loop.run();
+        }
+        assertThat(java.util.Objects.requireNonNull(verified).equal()).isTrue();
+        assertThat(verifier.workedBytes()).isEqualTo(SIZE);
     }
 
     @Test
