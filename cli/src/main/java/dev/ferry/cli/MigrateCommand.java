@@ -1,7 +1,7 @@
 package dev.ferry.cli;
 
-import dev.ferry.migration.MigrationPlan;
 import dev.ferry.migration.MigrationStatus;
+import dev.ferry.migration.rehearsal.RehearsalReport;
 import dev.ferry.server.Problems;
 import dev.ferry.server.api.MigrateRequest;
 import dev.ferry.server.api.ProblemException;
@@ -96,7 +96,12 @@ final class MigrateCommand implements Callable<Integer> {
     @Option(names = "--keep-source", description = "Leave the old files where they are.")
     private boolean keepSource;
 
-    @Option(names = "--dry-run", description = "Only say what would be done.")
+    @Option(
+            names = "--dry-run",
+            description = {
+                "Rehearse: try the target out, and say whether the move would go (exit status 0) or not (1), what",
+                "would be copied, how, and how long that would take; leaves nothing behind."
+            })
     private boolean dryRun;
 
     @Option(names = "--detach", description = "Start the move and return.")
@@ -114,8 +119,8 @@ final class MigrateCommand implements Callable<Integer> {
         MigrateRequest request = request();
         try (DaemonClient client = daemon.client()) {
             if (dryRun) {
-                tell(client.post("/v1/migrations/plan", request, MigrationPlan.class));
-                return Ferry.DONE;
+                RehearsalReport report = client.post("/v1/migrations/plan", request, RehearsalReport.class);
+                return new RehearsalWords(screen, json).tell(report);
             }
             MigrationStatus status = client.post("/v1/migrations", request, MigrationStatus.class);
             if (detach) {
@@ -156,19 +161,5 @@ final class MigrateCommand implements Callable<Integer> {
                 verify,
                 keepSource,
                 dryRun);
-    }
-
-    private void tell(MigrationPlan plan) {
-        if (json) {
-            screen.json(plan);
-            return;
-        }
-        for (MigrationPlan.DiskPlan disk : plan.disks()) {
-            screen.print("disk " + disk.name() + " of " + Quantities.size(disk.sizeBytes()) + ": "
-                    + disk.sourceDatastore() + " to " + plan.targetDatastore() + ", "
-                    + disk.targetProvisioning().text() + ", " + disk.targetPath());
-        }
-        screen.print("room needed now " + Quantities.size(plan.neededBytes()) + ", free "
-                + Quantities.size(plan.freeBytes()));
     }
 }

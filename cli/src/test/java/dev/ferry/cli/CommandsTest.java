@@ -170,13 +170,31 @@ final class CommandsTest {
         assertThat(host.run("migrate", "still", "--to", "slow", "--dry-run")
                         .done()
                         .out())
-                .contains("disk still of 16 MiB: fast to slow", "room needed now");
+                .startsWith("go\n")
+                .contains("disk still of 16 MiB: fast to slow", "mover ", "of data", "needed", "time ")
+                .doesNotContain("no: ");
+        JsonNode report = host.run("migrate", "still", "--to", "slow", "--dry-run", "--json")
+                .done()
+                .json();
+        assertThat(report.path("go").asBoolean()).isTrue();
+        assertThat(report.path("seconds").path("least").asDouble()).isPositive();
         assertThat(host.run("disk", "show", "still", "--json")
                         .json()
                         .path("datastore")
                         .asString())
                 .isEqualTo("fast");
         assertThat(host.directory.resolve("slow")).isDirectoryNotContaining("glob:**still*");
+        assertThat(host.directory.resolve("slow")).isDirectoryNotContaining("glob:**trial*");
+    }
+
+    @Test
+    void aRehearsalThatSaysNoFails() throws IOException {
+        importDisk("never");
+        Path obstacle = Files.createFile(host.directory.resolve("slow/never.raw"));
+        FerryHost.Result refused = host.run("migrate", "never", "--to", "slow", "--dry-run")
+                .failed(1, "no-go", "never.raw exists already");
+        assertThat(refused.out()).startsWith("no-go\n").contains("no: ");
+        Files.delete(obstacle);
     }
 
     @Test

@@ -179,6 +179,27 @@ final class OutageTest {
     }
 
     @Test
+    void aRehearsalThatIsKilledLeavesNothing() throws Exception {
+        try (FerryHost host = FerryHost.started()) {
+            host.run("disk", "create", "vm", "--datastore", "fast", "--size", "1G")
+                    .done();
+            Thread rehearsal = Thread.ofPlatform().start(() -> host.run("migrate", "vm", "--to", "slow", "--dry-run"));
+            Path slow = host.directory.resolve("slow");
+            FerryHost.until(() -> !isEmpty(slow));
+            host.killDaemon();
+            rehearsal.join();
+            FerryHost.until(() -> isEmpty(slow));
+            host.run("migrate", "vm", "--to", "slow", "--dry-run").done();
+            assertThat(slow).isEmptyDirectory();
+        }
+    }
+
+    private static boolean isEmpty(Path directory) {
+        String[] names = directory.toFile().list();
+        return names == null || names.length == 0;
+    }
+
+    @Test
     void whatWasAttachedIsAttachedAfterAStop() throws IOException {
         try (FerryHost host = FerryHost.started()) {
             String uri = disk(host);

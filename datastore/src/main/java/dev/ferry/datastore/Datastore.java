@@ -162,6 +162,24 @@ public final class Datastore {
         return found;
     }
 
+    /**
+     * Makes a file to try things out on, which is gone when it is closed.
+     *
+     * @param name tells it from others that are there at the same time
+     */
+    public TrialFile trial(String name) throws BlockException {
+        return TrialFile.create(this, name);
+    }
+
+    /** Takes away what crashes have left of trials; gives how many files that were. */
+    public int sweepTrials() throws BlockException {
+        try {
+            return TrialFile.sweep(directory);
+        } catch (IOException e) {
+            throw failure("sweep", e);
+        }
+    }
+
     private Path realDirectory() throws BlockException {
         try {
             return directory.toRealPath();

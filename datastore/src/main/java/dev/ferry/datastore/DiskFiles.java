@@ -117,7 +117,8 @@ public final class DiskFiles {
         }
     }
 
-    private static void link(Path from, Path to) throws IOException {
+    /** Gives a file one more name, or another where there are no links; fails if that is taken. */
+    static void link(Path from, Path to) throws IOException {
         try {
             Files.createLink(to, from);
         } catch (FileAlreadyExistsException e) {

@@ -30,16 +30,10 @@ public final class NewDisk {
     }
 
     static NewDisk create(Datastore datastore, String disk, Path file, long sizeBytes) throws BlockException {
-        var ownerOnly = PosixFilePermissions.asFileAttribute(PosixFilePermissions.fromString("rw-------"));
-        var exclusively = Set.of(
-                StandardOpenOption.CREATE_NEW,
-                StandardOpenOption.READ,
-                StandardOpenOption.WRITE,
-                LinkOption.NOFOLLOW_LINKS);
         Path partial = DiskFiles.partialOf(file);
-        try (FileChannel channel = FileChannel.open(partial, exclusively, ownerOnly)) {
+        try {
+            make(partial, sizeBytes);
             try {
-                extend(channel, sizeBytes);
                 DiskFiles.syncDirectory(datastore.directory());
                 return new NewDisk(file, DiskFiles.identityOf(partial));
             } catch (IOException e) {
@@ -56,11 +50,29 @@ public final class NewDisk {
         }
     }
 
+    /** Makes a file that is not there, readable by this user only, of so many bytes; all of it, or nothing. */
+    static void make(Path path, long sizeBytes) throws IOException {
+        var ownerOnly = PosixFilePermissions.asFileAttribute(PosixFilePermissions.fromString("rw-------"));
+        var exclusively = Set.of(
+                StandardOpenOption.CREATE_NEW,
+                StandardOpenOption.READ,
+                StandardOpenOption.WRITE,
+                LinkOption.NOFOLLOW_LINKS);
+        try (FileChannel channel = FileChannel.open(path, exclusively, ownerOnly)) {
+            try {
+                extend(channel, sizeBytes);
+            } catch (IOException e) {
+                Files.deleteIfExists(path);
+                throw e;
+            }
+        }
+    }
+
     /**
      * Gives a file its length without writing to it, through the descriptor that made it: a mapping past the end
      * makes the file as long as the mapping.
      */
-    private static void extend(FileChannel channel, long sizeBytes) throws IOException {
+    static void extend(FileChannel channel, long sizeBytes) throws IOException {
         if (sizeBytes == 0) {
             return;
         }

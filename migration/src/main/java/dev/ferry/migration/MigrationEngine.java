@@ -14,6 +14,9 @@ import dev.ferry.migration.journal.Journal;
 import dev.ferry.migration.journal.Journals;
 import dev.ferry.migration.journal.MoveRecord;
 import dev.ferry.migration.journal.StepFiles;
+import dev.ferry.migration.rehearsal.Outlook;
+import dev.ferry.migration.rehearsal.Rehearsal;
+import dev.ferry.migration.rehearsal.RehearsalReport;
 import dev.ferry.stack.Stacks;
 import java.io.IOException;
 import java.nio.file.Path;
@@ -54,6 +57,7 @@ public final class MigrationEngine {
     private final InstantSource clock;
     private final ThreadFactory threads;
     private final Planner planner;
+    private final Rehearsal rehearsal;
     private final Map<String, Move> moves = new LinkedHashMap<>();
     private final Map<String, MoveRecord> past = new LinkedHashMap<>();
     /** Those that were found interrupted and have no thread yet. */
@@ -106,6 +110,7 @@ public final class MigrationEngine {
         this.clock = clock;
         this.threads = threads;
         this.planner = new Planner(catalog, stacks);
+        this.rehearsal = new Rehearsal(stacks, around.workers(), around.nanoTime());
     }
 
     /**
@@ -187,17 +192,34 @@ public final class MigrationEngine {
         }
     }
 
-    /** Looks whether a move could be made, and says what it would do; changes nothing. */
-    public synchronized MigrationPlan rehearse(MigrationRequest request) throws BlockException {
+    /**
+     * Tries out how a move would go, and says so; leaves nothing behind.
+     *
+     * @throws BlockException if a disk or the datastore is not there, or cannot be looked at
+     */
+    public RehearsalReport rehearse(MigrationRequest request) throws BlockException {
+        Outlook outlook;
+        synchronized (this) {
+            outlook = planner.outlook(request, promisedBytes(request.targetDatastore()), this::refuseIfMoving, mover());
+        }
+        return rehearsal.run(outlook);
+    }
+
+    private MigrationPlan plan(MigrationRequest request) throws BlockException {
         for (String disk : request.disks()) {
             refuseIfMoving(disk);
         }
         return planner.plan(request, promisedBytes(request.targetDatastore()));
     }
 
+    /** What moves bytes here where no store does. */
+    private String mover() {
+        return stacks.loopKind().equals("io_uring") ? "native" : "portable";
+    }
+
     /** Starts a move; returns when it has been checked and is written down. */
     public synchronized MigrationStatus start(MigrationRequest request) throws BlockException {
-        MigrationPlan plan = rehearse(request);
+        MigrationPlan plan = plan(request);
         MoveRecord first = firstRecord("m" + nextNumber, request, plan);
         Journal journal;
         try {
@@ -259,7 +281,6 @@ public final class MigrationEngine {
                     DiskRecord.Outcome.NONE));
         }
         long now = clock.millis();
-        String mover = stacks.loopKind().equals("io_uring") ? "native" : "portable";
         return new MoveRecord(
                 0,
                 now,
@@ -272,7 +293,7 @@ public final class MigrationEngine {
                 plan.targetDatastore(),
                 request.verify(),
                 request.keepSource(),
-                mover,
+                mover(),
                 request.rateBytesPerSecond() == 0 ? null : Long.valueOf(request.rateBytesPerSecond()),
                 request.pace(),
                 null,

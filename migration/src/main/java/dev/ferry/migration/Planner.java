@@ -4,10 +4,12 @@ import dev.ferry.block.BlockError;
 import dev.ferry.block.BlockException;
 import dev.ferry.block.ErrorKind;
 import dev.ferry.datastore.Datastore;
+import dev.ferry.datastore.Space;
 import dev.ferry.image.ImageFormat;
 import dev.ferry.image.Provisioning;
 import dev.ferry.migration.Catalog.CatalogDisk;
 import dev.ferry.migration.MigrationPlan.DiskPlan;
+import dev.ferry.migration.rehearsal.Outlook;
 import dev.ferry.stack.DiskSpec;
 import dev.ferry.stack.Stacks;
 import java.io.IOException;
@@ -64,6 +66,48 @@ final class Planner {
                     neededBytes + " bytes are needed and " + freeBytes + " are free" + promised);
         }
         return new MigrationPlan(disks, target.name(), neededBytes, freeBytes);
+    }
+
+    /** Asks whether a disk may be moved at all. */
+    @FunctionalInterface
+    interface Leave {
+        void check(String disk) throws BlockException;
+    }
+
+    /**
+     * What is known without trying, for a rehearsal: what speaks against the move is said and not thrown, unless a disk or
+     * the datastore is not there.
+     */
+    Outlook outlook(MigrationRequest request, long promisedBytes, Leave leave, String mover) throws BlockException {
+        Datastore target = catalog.datastore(request.targetDatastore());
+        List<Outlook.Disk> disks = new ArrayList<>();
+        List<String> obstacles = new ArrayList<>();
+        Set<String> names = new HashSet<>();
+        for (String name : request.disks()) {
+            CatalogDisk disk = catalog.disk(name);
+            try {
+                if (!names.add(name)) {
+                    throw refusal(ErrorKind.INVALID, "disk " + name, "it is named twice");
+                }
+                leave.check(name);
+                disks.add(new Outlook.Disk(plan(name, target, request), disk.spec()));
+            } catch (BlockException e) {
+                obstacles.add(e.getMessage());
+            }
+        }
+        long neededBytes =
+                disks.stream().mapToLong(disk -> disk.plan().neededBytes()).sum();
+        Space space = target.spaceFor(neededBytes + promisedBytes);
+        return new Outlook(
+                target,
+                disks,
+                obstacles,
+                Math.max(0, space.freeBytes() - promisedBytes),
+                SpaceGuard.lowBytes(space.totalBytes()),
+                promisedBytes,
+                request.verify(),
+                request.rateBytesPerSecond(),
+                mover);
     }
 
     private DiskPlan plan(String name, Datastore target, MigrationRequest request) throws BlockException {

@@ -77,6 +77,9 @@ final class World implements Catalog, AutoCloseable {
     /** Every bound that a carrier was given, such as {@code vm1 1024}. */
     final List<String> rates = new CopyOnWriteArrayList<>();
 
+    /** How the files of rehearsals behave. */
+    volatile FlakyDevice.Mood trials = FlakyDevice.Mood.WELL;
+
     boolean direct;
     /** A target is given up after so long that no busy machine is taken for one that hangs. */
     MirrorSettings mirror = withStallMax(Duration.ofSeconds(30));
@@ -145,6 +148,9 @@ final class World implements Catalog, AutoCloseable {
             FileDevice file = FileDevice.open(
                     loop.events(), spec.path(), spec.shownAs(), new FileOptions(spec.readOnly(), spec.direct()));
             FlakyDevice flaky = new FlakyDevice(file);
+            if (spec.path().getFileName().toString().endsWith(".trial")) {
+                flaky.mood = trials;
+            }
             files.put(spec.path().getFileName().toString(), flaky);
             synchronized (open) {
                 open.add(flaky);

@@ -98,6 +98,8 @@ public final class Daemon implements Routes.Self {
         disks.attachAgain(keeper.standby());
         exports.listen();
         engine.goOn();
+        // A store that does not answer must not hold the daemon up.
+        Thread.ofPlatform().daemon().name("ferry-sweep").start(datastores::sweep);
         outageMillis = Handover.outageMillis(data.handover());
         rest = new RestServer(data.restSocket(), Routes.of(this, datastores, disks, moves, engine));
         rest.start();

@@ -62,6 +62,20 @@ final class Datastores {
         return view(row);
     }
 
+    /** Takes away what a crash has left of trials, in every datastore that is there. */
+    void sweep() {
+        for (DatastoreRow row : inventory.datastores()) {
+            try {
+                int swept = open(row.name()).sweepTrials();
+                if (swept > 0) {
+                    LOG.info("datastore {}: what was left of {} trials is gone", row.name(), swept);
+                }
+            } catch (BlockException away) {
+                LOG.debug("datastore {} is not swept", row.name(), away);
+            }
+        }
+    }
+
     /** Rights alone do not tell whether a file can be made. */
     private static void tryOut(Datastore datastore) throws ProblemException {
         try {

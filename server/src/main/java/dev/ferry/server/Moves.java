@@ -4,10 +4,10 @@ import dev.ferry.block.BlockException;
 import dev.ferry.image.ImageFormat;
 import dev.ferry.image.Provisioning;
 import dev.ferry.migration.MigrationEngine;
-import dev.ferry.migration.MigrationPlan;
 import dev.ferry.migration.MigrationRequest;
 import dev.ferry.migration.MigrationStatus;
 import dev.ferry.migration.copy.PaceSettings;
+import dev.ferry.migration.rehearsal.RehearsalReport;
 import dev.ferry.server.api.MigrateRequest;
 import dev.ferry.server.api.ProblemException;
 import org.jspecify.annotations.Nullable;
@@ -27,7 +27,7 @@ final class Moves {
         return engine.start(checked(request));
     }
 
-    MigrationPlan rehearse(MigrateRequest request) throws ProblemException, BlockException {
+    RehearsalReport rehearse(MigrateRequest request) throws ProblemException, BlockException {
         return engine.rehearse(checked(request));
     }
 

@@ -58,7 +58,11 @@ final class Routes {
 
         r.add("GET", "/v1/migrations", "all migrations", _ -> engine.list());
         r.add("POST", "/v1/migrations", "start one", q -> moves.start(q.body(MigrateRequest.class)));
-        r.add("POST", "/v1/migrations/plan", "what one would do", q -> moves.rehearse(q.body(MigrateRequest.class)));
+        r.add(
+                "POST",
+                "/v1/migrations/plan",
+                "how one would go, tried out",
+                q -> moves.rehearse(q.body(MigrateRequest.class)));
         r.add("GET", "/v1/migrations/{id}", "one of them", q -> engine.find(q.name()));
         r.add("GET", "/v1/migrations/{id}/receipt", "what it did, and what proves it", q -> engine.receipt(q.name()));
         r.add("POST", "/v1/migrations/{id}/pause", "stop copying", q -> engine.pause(q.name()));
