@@ -86,6 +86,15 @@ final class MigrateCommand implements Callable<Integer> {
     private long floorBytesPerSecond;
 
     @Option(
+            names = "--mirror",
+            paramLabel = "HOW",
+            description = {
+                "sync: a write of the guest is done when both sides have it; trailing: when the source has it, and the",
+                "target follows within bounds (default: trailing if the target takes longer than 5 ms to answer)."
+            })
+    private @Nullable String mirror;
+
+    @Option(
             names = "--verify",
             negatable = true,
             defaultValue = "true",
@@ -158,6 +167,7 @@ final class MigrateCommand implements Callable<Integer> {
                 bytesPerSecond,
                 maxAddedLatencyMillis,
                 floorBytesPerSecond,
+                mirror,
                 verify,
                 keepSource,
                 dryRun);

@@ -162,10 +162,17 @@ final class MigrationCommands {
             for (MigrationStatus.DiskStatus disk : s.disks()) {
                 Double pauseMillis = disk.switchoverPauseMillis();
                 screen.print("disk      " + disk.name() + ": " + Quantities.size(disk.bytesCopied()) + " copied, "
-                        + Quantities.size(disk.bytesMirrored()) + " mirrored"
+                        + Quantities.size(disk.bytesMirrored()) + " mirrored" + how(disk)
                         + (pauseMillis == null ? "" : ", switched in " + Quantities.millis(pauseMillis)));
             }
         }
+    }
+
+    private static String how(MigrationStatus.DiskStatus disk) {
+        Double latencyMillis = disk.targetLatencyMillis();
+        return (disk.mirroring() == null ? "" : " (" + disk.mirroring())
+                + (latencyMillis == null ? "" : ", the target answers in " + Quantities.millis(latencyMillis))
+                + (disk.mirroring() == null ? "" : ")");
     }
 
     @Command(name = "receipt", description = "What a move did and what proves it, as JSON; for moves that are done.")

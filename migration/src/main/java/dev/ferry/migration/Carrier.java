@@ -2,12 +2,14 @@ package dev.ferry.migration;
 
 import dev.ferry.block.BlockError;
 import dev.ferry.block.BlockException;
+import dev.ferry.migration.copy.Mirroring;
 import dev.ferry.migration.copy.PaceSettings;
 import dev.ferry.migration.journal.StepFiles;
 import dev.ferry.stack.DiskSide;
 import dev.ferry.stack.OpenDisk;
 import java.util.List;
 import java.util.concurrent.CompletableFuture;
+import org.jspecify.annotations.Nullable;
 
 /**
  * How the bytes of one disk get to its target, and the guest after them: the strategy of a move. The mirror is one.
@@ -64,8 +66,14 @@ interface Carrier {
     /** How far it is. */
     Figures figures() throws BlockException;
 
-    /** Begins to make both sides durable while the guest works, so that the switch has little left to do. */
+    /**
+     * Begins to bring the target into step and both sides to be durable while the guest works, so that the switch has little
+     * left to do. Until {@link #loosen} a target does not trail any more.
+     */
     CompletableFuture<Boolean> flush();
+
+    /** The switch that {@link #flush} prepared for is not to be yet. */
+    default void loosen() throws BlockException {}
 
     /**
      * Begins to bring the disk to rest: nothing in flight, both sides durable and equal. Until {@link Passage#pass} or
@@ -140,9 +148,23 @@ interface Carrier {
      * @param bytesCopied written to the target by the copier
      * @param bytesMirrored of the guest's writes, sent to the target too
      * @param verifiedBytes compared by the verification that is under way
+     * @param mirroring when a guest is told that a write is done; null where that is not decided yet
+     * @param targetLatencyMillis how long the target took to answer before the copying; null if not measured
      */
-    record Figures(long doneBytes, long totalBytes, long bytesCopied, long bytesMirrored, long verifiedBytes) {
+    record Figures(
+            long doneBytes,
+            long totalBytes,
+            long bytesCopied,
+            long bytesMirrored,
+            long verifiedBytes,
+            @Nullable Mirroring mirroring,
+            @Nullable Double targetLatencyMillis) {
         static final Figures NONE = new Figures(0, 0, 0, 0, 0);
+
+        /** Of a carrier that is no mirror, or not one yet. */
+        Figures(long doneBytes, long totalBytes, long bytesCopied, long bytesMirrored, long verifiedBytes) {
+            this(doneBytes, totalBytes, bytesCopied, bytesMirrored, verifiedBytes, null, null);
+        }
     }
 
     /** Makes a carrier for a disk. */

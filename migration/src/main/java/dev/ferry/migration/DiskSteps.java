@@ -5,6 +5,7 @@ import dev.ferry.block.Loop;
 import dev.ferry.datastore.DiskFiles;
 import dev.ferry.image.ImageFormat;
 import dev.ferry.migration.journal.DiskRecord;
+import dev.ferry.migration.journal.Disowned;
 import dev.ferry.migration.journal.StepFile;
 import dev.ferry.migration.journal.StepFiles;
 import dev.ferry.migration.journal.StepKey;
@@ -39,7 +40,7 @@ final class DiskSteps {
         // A format that keeps metadata in this process until it is flushed has lost some of it with the process.
         boolean throughout =
                 !sourceFormat.grows() && !TargetMaker.formatOf(record).grows();
-        return files.read(key(source, regionBytes), throughout);
+        return files.read(key(source, regionBytes), throughout, record.targetFile());
     }
 
     /**
@@ -53,11 +54,22 @@ final class DiskSteps {
         StepKey key = key(record.sourceIdentity(), regionBytes);
         try {
             StepFiles.Found begun = found == null ? StepFiles.nothing(key) : found;
-            return files.open(key, begun, loop, workers, this::lastResort);
+            StepFile opened = files.open(
+                    key, begun, loop, workers, () -> Disowned.say(record.targetFile(), key), this::lastResort);
+            takeBack();
+            return opened;
         } catch (IOException e) {
             LOG.error("disk {}: what is copied cannot be recorded: {}", record.name(), e.getMessage());
             delete();
             return null;
+        }
+    }
+
+    private void takeBack() {
+        try {
+            Disowned.takeBack(record.targetFile());
+        } catch (IOException | UnsupportedOperationException e) {
+            LOG.debug("disk {}: nothing said at the target is taken back: {}", record.name(), e.getMessage());
         }
     }
 

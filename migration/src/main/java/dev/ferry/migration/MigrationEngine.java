@@ -161,7 +161,7 @@ public final class MigrationEngine {
 
     private Move takeUp(Journals.Found found, MoveRecord last) throws IOException {
         Ledger ledger = new Ledger(journals, journals.reopen(found), last, clock);
-        Move move = new Move(ledger, 0, around, clock, this::retire);
+        Move move = new Move(ledger, planner.neededBytes(last), around, clock, this::retire);
         moves.put(found.id(), move);
         interrupted.add(move);
         move.guardAll();
@@ -318,7 +318,8 @@ public final class MigrationEngine {
         }
     }
 
-    private long promisedBytes(String datastore) {
+    /** Room at a datastore that moves have still to fill. */
+    synchronized long promisedBytes(String datastore) {
         long bytes = 0;
         for (Move move : moves.values()) {
             bytes += move.promisedBytes(datastore);

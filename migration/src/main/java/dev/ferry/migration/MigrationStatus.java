@@ -88,6 +88,9 @@ public record MigrationStatus(
      * @param sourceDatastore where it was
      * @param sourcePath its file there
      * @param targetPath its file at the target
+     * @param mirroring {@code sync} or {@code trailing}: when the guest is told that a write is done; null before that is
+     *     decided
+     * @param targetLatencyMillis how long the target took to answer before the copying; null if not measured
      */
     public record DiskStatus(
             String name,
@@ -103,5 +106,7 @@ public record MigrationStatus(
             @Nullable String targetDigest,
             String sourceDatastore,
             String sourcePath,
-            String targetPath) {}
+            String targetPath,
+            @Nullable String mirroring,
+            @Nullable Double targetLatencyMillis) {}
 }

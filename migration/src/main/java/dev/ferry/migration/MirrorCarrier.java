@@ -17,9 +17,11 @@ import dev.ferry.migration.copy.Copier;
 import dev.ferry.migration.copy.CopierSettings;
 import dev.ferry.migration.copy.CopyProgress;
 import dev.ferry.migration.copy.DifferingRange;
+import dev.ferry.migration.copy.Mirroring;
 import dev.ferry.migration.copy.PaceController;
 import dev.ferry.migration.copy.PaceSettings;
 import dev.ferry.migration.copy.TargetHoles;
+import dev.ferry.migration.copy.TrailChoice;
 import dev.ferry.migration.copy.Verifier;
 import dev.ferry.migration.copy.VerifierSettings;
 import dev.ferry.migration.copy.VerifyListener;
@@ -63,6 +65,7 @@ final class MirrorCarrier implements Carrier {
     private @Nullable StepMap map;
     private @Nullable Copier copier;
     private @Nullable PaceController controller;
+    private @Nullable TrailChoice choice;
     private PaceSettings pace = PaceSettings.DEFAULT;
     private @Nullable Verifier verifier;
     private @Nullable Completion whenVerifierEnded;
@@ -169,6 +172,17 @@ final class MirrorCarrier implements Carrier {
                 made.pause();
             }
         }
+        if (choice != null) {
+            askForHoles();
+            return;
+        }
+        TrailChoice begun = new TrailChoice(loop, mirror(), disk.loop().buffers(), pace.mirroring(), this::askForHoles);
+        choice = begun;
+        begun.start();
+    }
+
+    /** On the loop. */
+    private void askForHoles() {
         if (asked) {
             startCopier();
         } else {
@@ -401,13 +415,20 @@ final class MirrorCarrier implements Carrier {
                     progress.workBytes(),
                     progress.copiedBytes(),
                     mirror().bytesMirrored(),
-                    verifier == null ? 0 : verifier.verifiedBytes());
+                    verifier == null ? 0 : verifier.verifiedBytes(),
+                    mirror().trails() ? Mirroring.TRAILING : Mirroring.SYNC,
+                    choice == null ? null : choice.latencyMillis());
         });
     }
 
     @Override
     public CompletableFuture<Boolean> flush() {
-        return OnLoop.start(loop, mirror()::flush);
+        return OnLoop.start(loop, settled -> mirror().closeUp(inStep -> mirror().settle(settled)));
+    }
+
+    @Override
+    public void loosen() throws BlockException {
+        OnLoop.run(loop, mirror()::trailAgain);
     }
 
     @Override
@@ -463,6 +484,10 @@ final class MirrorCarrier implements Carrier {
     public void suspend() {
         try {
             stop();
+            // Nobody writes any more: what a target that trails is owed, it gets, and is in step at the next start.
+            if (!OnLoop.await(loop, STOP_NANOS_MAX, mirror()::closeUp)) {
+                LOG.warn("disk {}: the target did not catch up; the rest is copied again", disk.name());
+            }
             live().setTargetAside();
             StepMap record = map;
             if (record != null) {

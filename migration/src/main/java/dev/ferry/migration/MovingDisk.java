@@ -66,6 +66,8 @@ final class MovingDisk {
                 before.switchoverPauseMillis(),
                 before.verified(),
                 before.sourceDigest(),
-                before.targetDigest()));
+                before.targetDigest(),
+                now.mirroring() == null ? before.mirroring() : now.mirroring(),
+                now.mirroring() == null ? before.targetLatencyMillis() : now.targetLatencyMillis()));
     }
 }

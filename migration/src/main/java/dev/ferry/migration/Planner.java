@@ -9,6 +9,9 @@ import dev.ferry.image.ImageFormat;
 import dev.ferry.image.Provisioning;
 import dev.ferry.migration.Catalog.CatalogDisk;
 import dev.ferry.migration.MigrationPlan.DiskPlan;
+import dev.ferry.migration.journal.Authority;
+import dev.ferry.migration.journal.DiskRecord;
+import dev.ferry.migration.journal.MoveRecord;
 import dev.ferry.migration.rehearsal.Outlook;
 import dev.ferry.stack.DiskSpec;
 import dev.ferry.stack.Stacks;
@@ -150,6 +153,30 @@ final class Planner {
             return Files.size(spec.path());
         } catch (IOException e) {
             throw refusal(ErrorKind.NOT_FOUND, "disk " + spec.name(), "its file " + spec.path() + " cannot be read");
+        }
+    }
+
+    /**
+     * Room at the target, in all, of a move that was interrupted: of its disks that are not there yet. Where a source cannot be
+     * looked at, it is what there was to copy when last written down.
+     */
+    long neededBytes(MoveRecord interrupted) {
+        long bytes = 0;
+        for (DiskRecord disk : interrupted.disks()) {
+            if (disk.authority() == Authority.SOURCE) {
+                bytes += neededBytes(disk);
+            }
+        }
+        return bytes;
+    }
+
+    private long neededBytes(DiskRecord disk) {
+        try {
+            Provisioning from = catalog.disk(disk.name()).spec().provisioning();
+            long allocated = Stacks.allocatedBytes(disk.sourceFile());
+            return neededBytes(from, disk.targetProvisioning(), disk.sizeBytes(), allocated);
+        } catch (BlockException e) {
+            return disk.outcome().totalBytes();
         }
     }
 

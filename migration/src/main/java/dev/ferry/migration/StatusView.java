@@ -115,6 +115,8 @@ final class StatusView {
                 outcome.targetDigest(),
                 disk.sourceDatastore(),
                 disk.sourcePath(),
-                disk.targetPath());
+                disk.targetPath(),
+                outcome.mirroring() == null ? null : outcome.mirroring().text(),
+                outcome.targetLatencyMillis());
     }
 }

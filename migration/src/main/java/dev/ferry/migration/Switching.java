@@ -7,6 +7,7 @@ import dev.ferry.migration.Carrier.Passage;
 import dev.ferry.migration.Carrier.Verdict;
 import dev.ferry.migration.Move.CalledOff;
 import dev.ferry.migration.MovingDisk.Stage;
+import dev.ferry.migration.copy.Mirroring;
 import dev.ferry.migration.journal.Authority;
 import dev.ferry.migration.journal.DiskRecord;
 import dev.ferry.stack.OnLoop;
@@ -62,6 +63,7 @@ final class Switching {
             settle();
             move.handleMail();
             if (work.any(Stage.LOST) || move.paused()) {
+                loosen();
                 return;
             }
             for (MovingDisk disk : work.disks()) {
@@ -78,6 +80,7 @@ final class Switching {
             for (Passage passage : passages) {
                 passage.giveUp();
             }
+            loosen();
             notSwitched(e);
             return;
         }
@@ -106,9 +109,10 @@ final class Switching {
 
     /**
      * Flushes both sides again and again until there is so little left that the flush of the switch will be quick. A flush
-     * takes as long as it takes; the move can be called off meanwhile.
+     * takes as long as it takes; the move can be called off meanwhile. Of a target that trails, each takes a round trip.
      */
     private void settle() throws BlockException, CalledOff {
+        long last = Long.MAX_VALUE;
         for (int round = 0; round < SETTLE_ROUNDS_MAX; round++) {
             long before = work.nanoTime();
             List<CompletableFuture<Boolean>> flushed = new ArrayList<>();
@@ -119,9 +123,23 @@ final class Switching {
             for (CompletableFuture<Boolean> one : flushed) {
                 OnLoop.join(one);
             }
-            if (work.nanoTime() - before < SETTLED_NANOS) {
+            long took = work.nanoTime() - before;
+            boolean noBetter = took >= last / 4 * 3;
+            if (took < SETTLED_NANOS || (noBetter && trails())) {
                 return;
             }
+            last = took;
+        }
+    }
+
+    private boolean trails() {
+        return work.disks().stream().anyMatch(disk -> disk.figures.mirroring() == Mirroring.TRAILING);
+    }
+
+    /** The guests work on: targets far away may trail again. */
+    private void loosen() throws BlockException {
+        for (MovingDisk disk : work.disks()) {
+            disk.carrier().loosen();
         }
     }
 

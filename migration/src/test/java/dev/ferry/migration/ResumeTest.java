@@ -72,6 +72,23 @@ class ResumeTest extends EngineRig {
         assertThat(copied).isPositive().isLessThanOrEqualTo(SIZE / 2 - 1_500_000);
     }
 
+    /** Half of the disk's 6 MiB is data, and half of that was copied. */
+    @Test
+    void afterAKillProgressAndRoomCountWhatWasCopied() throws Exception {
+        String id = halfDone();
+        reboot();
+        assertThat(engine.recover()).hasSize(1);
+        assertThat(engine.promisedBytes("fast")).as("before it goes on").isBetween(SIZE / 2L, SIZE * 3L / 4);
+        engine.goOn();
+        MigrationStatus status = await(id, now -> now.doneBytes() > 0);
+        assertThat(status.doneBytes()).isBetween(1_400_000L, SIZE / 2L);
+        assertThat(status.totalBytes()).isEqualTo(SIZE / 2);
+        assertThat(status.progress()).isGreaterThan(40);
+        assertThat(engine.promisedBytes("fast")).isBetween(1L, SIZE / 2L - 1_400_000 + (1 << 20));
+        finish(id);
+        assertThat(engine.promisedBytes("fast")).isZero();
+    }
+
     @Test
     void whatTheGuestWritesBeforeTheTargetIsThereIsRecorded() throws Exception {
         String id = halfDone();

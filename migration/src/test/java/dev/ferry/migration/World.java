@@ -10,6 +10,7 @@ import dev.ferry.datastore.NewDisk;
 import dev.ferry.device.FileDevice;
 import dev.ferry.device.FileOptions;
 import dev.ferry.device.ReactorLoop;
+import dev.ferry.filter.Delay;
 import dev.ferry.filter.mirror.MirrorSettings;
 import dev.ferry.filter.mirror.StepSettings;
 import dev.ferry.image.Provisioning;
@@ -80,6 +81,9 @@ final class World implements Catalog, AutoCloseable {
     /** How the files of rehearsals behave. */
     volatile FlakyDevice.Mood trials = FlakyDevice.Mood.WELL;
 
+    /** How far away targets are that are opened from now on. */
+    volatile long targetDelayNanos;
+
     boolean direct;
     /** A target is given up after so long that no busy machine is taken for one that hangs. */
     MirrorSettings mirror = withStallMax(Duration.ofSeconds(30));
@@ -147,7 +151,10 @@ final class World implements Catalog, AutoCloseable {
         return new Stacks(diskLoops, (loop, spec) -> {
             FileDevice file = FileDevice.open(
                     loop.events(), spec.path(), spec.shownAs(), new FileOptions(spec.readOnly(), spec.direct()));
-            FlakyDevice flaky = new FlakyDevice(file);
+            Delay late = new Delay(loop.loop(), file, new Random(1));
+            boolean isTarget = spec.path().getFileName().toString().endsWith(".partial");
+            late.delay(isTarget ? targetDelayNanos : 0, 0);
+            FlakyDevice flaky = new FlakyDevice(late);
             if (spec.path().getFileName().toString().endsWith(".trial")) {
                 flaky.mood = trials;
             }

@@ -6,6 +6,7 @@ import dev.ferry.image.Provisioning;
 import dev.ferry.migration.MigrationEngine;
 import dev.ferry.migration.MigrationRequest;
 import dev.ferry.migration.MigrationStatus;
+import dev.ferry.migration.copy.Mirroring;
 import dev.ferry.migration.copy.PaceSettings;
 import dev.ferry.migration.rehearsal.RehearsalReport;
 import dev.ferry.server.api.MigrateRequest;
@@ -63,11 +64,21 @@ final class Moves {
                 pace(request));
     }
 
-    private static PaceSettings pace(MigrateRequest request) {
+    private static PaceSettings pace(MigrateRequest request) throws ProblemException {
         long floor = request.floorBytesPerSecond();
         return new PaceSettings(
                 Math.round(request.maxAddedLatencyMillis() * NANOS_PER_MILLI),
-                floor == 0 ? PaceSettings.DEFAULT.floorBytesPerSecond() : floor);
+                floor == 0 ? PaceSettings.DEFAULT.floorBytesPerSecond() : floor,
+                mirroring(request.mirror()));
+    }
+
+    private static @Nullable Mirroring mirroring(@Nullable String text) throws ProblemException {
+        if (text == null) {
+            return null;
+        }
+        return Mirroring.of(text)
+                .orElseThrow(
+                        () -> Problems.wrongUsage("there is no mirror called '" + text + "'; choose sync or trailing"));
     }
 
     private static @Nullable Provisioning provisioning(@Nullable String text) throws ProblemException {

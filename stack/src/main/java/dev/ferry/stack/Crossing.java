@@ -68,7 +68,7 @@ public final class Crossing {
         Mirror mirror = live.mirror();
         gate.quiesce(() -> {
             drainedNanos = loop.nanoTime();
-            mirror.flush(error -> {
+            mirror.settle(error -> {
                 durableNanos = loop.nanoTime();
                 if (error != null) {
                     inStep.completeExceptionally(error.toException());

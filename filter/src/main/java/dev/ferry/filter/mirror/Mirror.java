@@ -151,6 +151,11 @@ public class Mirror extends TargetFront {
         return behind != null && behind.open();
     }
 
+    /** True if the target trails whenever it is not closed up. */
+    public boolean trails() {
+        return trail != null;
+    }
+
     /**
      * Ends trailing, until {@link #trailAgain}: from now on a change ends when both sides have ended it.
      *

@@ -84,6 +84,22 @@ final class RegionTable {
         return kept != null && kept.has(region);
     }
 
+    long keptBytes(long offset, long length) {
+        RegionMap before = kept;
+        if (before == null) {
+            return 0;
+        }
+        long bytes = 0;
+        long end = offset + length;
+        long region = before.nextSet(offset >>> shift);
+        while (region << shift < end && region < regions) {
+            long after = before.nextClear(region);
+            bytes += Math.min(end, after << shift) - Math.max(offset, region << shift);
+            region = before.nextSet(after);
+        }
+        return bytes;
+    }
+
     /** A range of a target that was taken up again is a hole, and nothing has been copied there since. */
     void markHole(long offset, long length) {
         long end = offset + length == sizeBytes ? regions : (offset + length) >>> shift;

@@ -241,6 +241,11 @@ abstract class TargetFront extends SourceFront {
         return table.kept(region);
     }
 
+    /** Bytes of a range in such regions. */
+    public long keptBytes(long offset, long length) {
+        return table.keptBytes(offset, length);
+    }
+
     /** For a move that goes on, before its copier begins: the target has a hole there, which need not be zeroed. */
     public void targetHole(long offset, long length) {
         table.markHole(offset, length);

@@ -68,7 +68,7 @@ public final class Copier implements Paced {
         this.depth = settings.depth();
         this.chunkBytes = settings.chunkBytes();
         this.window = new DataMap(mirror.source(), WINDOW_RUNS);
-        this.survey = new Survey(loop, mirror.source());
+        this.survey = new Survey(loop, mirror);
     }
 
     // ---- commands
@@ -167,12 +167,13 @@ public final class Copier implements Paced {
 
     public CopyProgress progress() {
         long pending = mirror.pendingBytes();
+        long done = survey.done() ? doneBytes + survey.keptBytes() : doneBytes;
         long known = survey.done() ? survey.dataBytes() : doneBytes + pending;
         return new CopyProgress(
                 mirror.geometry().sizeBytes(),
                 pending,
-                Math.max(known, doneBytes),
-                doneBytes,
+                Math.max(known, done),
+                done,
                 copiedBytes,
                 zeroBytes,
                 survey.done());

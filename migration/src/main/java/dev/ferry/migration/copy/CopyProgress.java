@@ -7,7 +7,7 @@ package dev.ferry.migration.copy;
  * @param pendingBytes in regions that are not in step yet, holes and all
  * @param workBytes what there is to read in all, as far as is known: the data that the source's map shows. Holes are no
  *     work
- * @param doneBytes of {@code workBytes}, what has been read and dealt with
+ * @param doneBytes of {@code workBytes}, what has been read and dealt with, or was in step when the move went on
  * @param copiedBytes written to the target
  * @param zeroBytes found to be zeroes or holes and not written
  * @param surveyed the whole map of the source has been seen, so that {@code workBytes} can be relied on

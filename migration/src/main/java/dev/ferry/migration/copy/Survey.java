@@ -5,13 +5,18 @@ import dev.ferry.block.BlockError;
 import dev.ferry.block.Completion;
 import dev.ferry.block.ExtentSink;
 import dev.ferry.block.Loop;
+import dev.ferry.filter.mirror.Mirror;
 import org.jspecify.annotations.Nullable;
 
-/** Counts the data of a disk by its map, once, beside the copy: what there is to do. Nothing but progress hangs on it. */
+/**
+ * Counts the data of a disk by its map, once, beside the copy: what there is to do, and what of it was done when a move went
+ * on that had been interrupted. Nothing but progress hangs on it.
+ */
 final class Survey implements ExtentSink, Completion {
     private static final long STEP_BYTES = 1L << 30;
 
     private final Loop loop;
+    private final Mirror mirror;
     private final BlockDevice device;
     private final long sizeBytes;
     private final Runnable ask = this::ask;
@@ -19,10 +24,12 @@ final class Survey implements ExtentSink, Completion {
     private boolean asking;
     private long position;
     private long dataBytes;
+    private long keptBytes;
 
-    Survey(Loop loop, BlockDevice device) {
+    Survey(Loop loop, Mirror mirror) {
         this.loop = loop;
-        this.device = device;
+        this.mirror = mirror;
+        this.device = mirror.source();
         this.sizeBytes = device.geometry().sizeBytes();
     }
 
@@ -46,6 +53,11 @@ final class Survey implements ExtentSink, Completion {
         return dataBytes;
     }
 
+    /** Of the data, what was in step when the move went on. */
+    long keptBytes() {
+        return keptBytes;
+    }
+
     private void ask() {
         if (running) {
             device.extents(position, Math.min(STEP_BYTES, sizeBytes - position), this, this);
@@ -58,6 +70,7 @@ final class Survey implements ExtentSink, Completion {
     public void extent(long offset, long length, int state) {
         if (state == 0) {
             dataBytes += length;
+            keptBytes += mirror.keptBytes(offset, length);
         }
         position = offset + length;
     }

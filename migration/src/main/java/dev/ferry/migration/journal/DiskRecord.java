@@ -1,6 +1,7 @@
 package dev.ferry.migration.journal;
 
 import dev.ferry.image.Provisioning;
+import dev.ferry.migration.copy.Mirroring;
 import java.nio.file.Path;
 import java.util.List;
 import org.jspecify.annotations.Nullable;
@@ -57,6 +58,8 @@ public record DiskRecord(
      * @param verified both sides were found equal
      * @param sourceDigest hexadecimal; null without verification
      * @param targetDigest hexadecimal; null without verification
+     * @param mirroring when the guest was told that a write is done; null where there was no mirror
+     * @param targetLatencyMillis how long the target took to answer before the copying; null if not measured
      */
     public record Outcome(
             long doneBytes,
@@ -66,19 +69,39 @@ public record DiskRecord(
             @Nullable Double switchoverPauseMillis,
             boolean verified,
             @Nullable String sourceDigest,
-            @Nullable String targetDigest) {
-        public static final Outcome NONE = new Outcome(0, 0, 0, 0, null, false, null, null);
+            @Nullable String targetDigest,
+            @Nullable Mirroring mirroring,
+            @Nullable Double targetLatencyMillis) {
+        public static final Outcome NONE = new Outcome(0, 0, 0, 0, null, false, null, null, null, null);
 
         /** The same, with how long the guest waited at the switch. */
         public Outcome withPause(double millis) {
             return new Outcome(
-                    doneBytes, totalBytes, bytesCopied, bytesMirrored, millis, verified, sourceDigest, targetDigest);
+                    doneBytes,
+                    totalBytes,
+                    bytesCopied,
+                    bytesMirrored,
+                    millis,
+                    verified,
+                    sourceDigest,
+                    targetDigest,
+                    mirroring,
+                    targetLatencyMillis);
         }
 
         /** The same, with what the comparison of both sides has found. */
         public Outcome withVerdict(boolean equal, String source, String target) {
             return new Outcome(
-                    doneBytes, totalBytes, bytesCopied, bytesMirrored, switchoverPauseMillis, equal, source, target);
+                    doneBytes,
+                    totalBytes,
+                    bytesCopied,
+                    bytesMirrored,
+                    switchoverPauseMillis,
+                    equal,
+                    source,
+                    target,
+                    mirroring,
+                    targetLatencyMillis);
         }
     }
 

@@ -23,12 +23,16 @@ import org.slf4j.LoggerFactory;
 
 /**
  * A record of regions in step, open. The live map is stored to memory that is mapped from its file, so that it is the
- * system's as soon as it is stored; the firm map is written and synced by a worker.
+ * system's as soon as it is stored; the firm map is written and synced by a worker. A sync that does not end is not waited for
+ * for ever, since guests wait for it: then the record is disowned where the target is, and void.
  *
  * <p>Thread: the loop's, but for {@link #close}, which comes when the loop uses it no more.
  */
 public final class StepFile implements StepStore {
     private static final Logger LOG = LoggerFactory.getLogger(StepFile.class);
+    /** A guest's write waits for a sync; some guests give a disk half a minute. */
+    static final long SYNC_NANOS_MAX = 10_000_000_000L;
+
     private static final ValueLayout.OfLong WORD = ValueLayout.JAVA_LONG.withOrder(ByteOrder.LITTLE_ENDIAN);
 
     /** Does away with what makes a record mean something, when it can neither be kept true nor be deleted. */
@@ -45,10 +49,15 @@ public final class StepFile implements StepStore {
     private final Loop loop;
     private final Executor workers;
     private final LastResort takeAway;
+    private final LastResort disown;
     private final LastResort lastResort;
     private final BitSet changed = new BitSet();
     private boolean isVoid;
-    private boolean syncing;
+    private boolean givenUp;
+    /** Who waits for the sync that is under way; null if none is, or if it was given up. */
+    private @Nullable Completion awaited;
+
+    private Loop.@Nullable Timer overdue;
 
     StepFile(
             FileChannel channel,
@@ -58,6 +67,7 @@ public final class StepFile implements StepStore {
             Loop loop,
             Executor workers,
             LastResort takeAway,
+            LastResort disown,
             LastResort lastResort) {
         this.channel = channel;
         this.live = live;
@@ -67,6 +77,7 @@ public final class StepFile implements StepStore {
         this.loop = loop;
         this.workers = workers;
         this.takeAway = takeAway;
+        this.disown = disown;
         this.lastResort = lastResort;
     }
 
@@ -101,12 +112,13 @@ public final class StepFile implements StepStore {
 
     @Override
     public void sync(Completion durable) {
-        Invariant.that(!syncing, "two syncs of a record at once");
+        Invariant.that(awaited == null, "two syncs of a record at once");
         if (isVoid) {
             durable.complete(failure("it is void"));
             return;
         }
-        syncing = true;
+        awaited = durable;
+        overdue = loop.schedule(SYNC_NANOS_MAX, this::giveUp);
         List<ByteBuffer> blocks = new ArrayList<>();
         List<Integer> numbers = new ArrayList<>();
         for (int block = changed.nextSetBit(0); block >= 0; block = changed.nextSetBit(block + 1)) {
@@ -116,11 +128,40 @@ public final class StepFile implements StepStore {
         changed.clear();
         workers.execute(() -> {
             IOException failed = write(numbers, blocks);
-            try {
-                loop.execute(() -> ended(durable, failed));
-            } catch (RejectedExecutionException loopIsGone) {
-                LOG.debug("nobody waits for the record any more", loopIsGone);
-            }
+            tell(failed == null ? null : failure(String.valueOf(failed.getMessage())));
+        });
+    }
+
+    private void tell(@Nullable BlockError error) {
+        try {
+            loop.execute(() -> ended(error));
+        } catch (RejectedExecutionException loopIsGone) {
+            LOG.debug("nobody waits for the record any more", loopIsGone);
+        }
+    }
+
+    /** On the loop. The disk of the record does not answer; the target's is asked to say that the record is not true. */
+    private void giveUp() {
+        if (awaited == null) {
+            return;
+        }
+        isVoid = true;
+        givenUp = true;
+        BlockError late = BlockError.of(
+                ErrorKind.TIMED_OUT,
+                "record of what was copied",
+                "write",
+                "its disk did not answer within " + SYNC_NANOS_MAX / 1_000_000_000 + " s");
+        LOG.error("{}; the record is given up", late.message());
+        overdue = loop.schedule(SYNC_NANOS_MAX, () -> {
+            LOG.error(
+                    "nor can it be said at the target that the record is not true, in time: until it is, a loss of power would"
+                            + " leave a target that only its verification tells from a good one");
+            ended(late);
+        });
+        workers.execute(() -> {
+            attempt(disown);
+            tell(late);
         });
     }
 
@@ -147,21 +188,39 @@ public final class StepFile implements StepStore {
         try {
             takeAway.run();
         } catch (IOException stays) {
-            try {
-                lastResort.run();
-            } catch (IOException | RuntimeException e) {
-                LOG.error(
-                        "a record that is not true cannot be taken away, nor can the target; do not let this daemon start"
-                                + " again before the record is deleted by hand",
-                        e);
-            }
+            attempt(lastResort);
         }
     }
 
-    private void ended(Completion durable, @Nullable IOException failed) {
-        syncing = false;
-        isVoid |= failed != null;
-        durable.complete(failed == null ? null : failure(String.valueOf(failed.getMessage())));
+    private void attempt(LastResort first) {
+        try {
+            first.run();
+        } catch (IOException | RuntimeException e) {
+            if (first != lastResort) {
+                attempt(lastResort);
+                return;
+            }
+            LOG.error(
+                    "a record that is not true cannot be taken away, nor can the target; do not let this daemon start"
+                            + " again before the record is deleted by hand",
+                    e);
+        }
+    }
+
+    /** One that was given up ends twice; nobody waits for the second. */
+    private void ended(@Nullable BlockError error) {
+        Completion waiting = awaited;
+        Loop.Timer timer = overdue;
+        if (waiting == null || (givenUp && error == null)) {
+            return;
+        }
+        awaited = null;
+        overdue = null;
+        if (timer != null) {
+            timer.cancel();
+        }
+        isVoid |= error != null;
+        waiting.complete(error);
     }
 
     private static BlockError failure(String why) {

@@ -100,18 +100,21 @@ public final class StepFiles {
         }
     }
 
-    /** Reads a record of sides on which every change that has ended outlives the process. */
-    public Found read(StepKey key) {
-        return read(key, true);
-    }
-
     /**
      * Reads a record. Whatever is wrong with it is said in what is given back, and nothing is in step then.
      *
      * @param throughout every change that has ended, on either side, outlives the process; if not, only what was flushed
      *     is counted on
+     * @param target where it may say that the record is not true
      */
-    public Found read(StepKey key, boolean throughout) {
+    public Found read(StepKey key, boolean throughout, Path target) {
+        if (Disowned.is(target, key)) {
+            return refused(key, "the record of what was copied could not be kept in time");
+        }
+        return read(key, throughout);
+    }
+
+    private Found read(StepKey key, boolean throughout) {
         try {
             return readFirm(key, throughout);
         } catch (NoSuchFileException e) {
@@ -127,7 +130,8 @@ public final class StepFiles {
         return new Found(new long[words], new long[words], true, 0, null, 0);
     }
 
-    private static Found refused(StepKey key, String why) {
+    /** What there is when the record is not to be believed. */
+    static Found refused(StepKey key, String why) {
         int words = StepLayout.words(key.regions());
         return new Found(new long[words], new long[words], false, -1, why, 0);
     }
@@ -227,9 +231,16 @@ public final class StepFiles {
      *
      * @param loop where syncs complete
      * @param workers where syncs are waited for
+     * @param disown says durably, elsewhere, that the record is not true, if it cannot be written in time
      * @param lastResort makes the record meaningless by other means, if it can neither be written nor deleted
      */
-    public StepFile open(StepKey key, Found found, Loop loop, Executor workers, StepFile.LastResort lastResort)
+    public StepFile open(
+            StepKey key,
+            Found found,
+            Loop loop,
+            Executor workers,
+            StepFile.LastResort disown,
+            StepFile.LastResort lastResort)
             throws IOException {
         long generation = found.generation + 1;
         byte[] digest = key.digest();
@@ -242,7 +253,7 @@ public final class StepFiles {
                 liveOf(key), StandardOpenOption.READ, StandardOpenOption.WRITE, LinkOption.NOFOLLOW_LINKS)) {
             MemorySegment mapped = live.map(MapMode.READ_WRITE, 0, live.size(), Arena.ofAuto());
             mapped.load();
-            return new StepFile(channel, mapped, firm, digest, loop, workers, () -> takeAway(key), lastResort);
+            return new StepFile(channel, mapped, firm, digest, loop, workers, () -> takeAway(key), disown, lastResort);
         } catch (IOException e) {
             channel.close();
             throw e;

@@ -5,6 +5,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 import dev.ferry.image.Provisioning;
 import dev.ferry.migration.MigrationState;
 import dev.ferry.migration.Phase;
+import dev.ferry.migration.copy.Mirroring;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -172,7 +173,7 @@ class FileJournalsTest {
                 false,
                 List.of("4096 bytes at 65536"),
                 1,
-                new DiskRecord.Outcome(1, 2, 3, 4, 0.25, true, "aa", "bb"));
+                new DiskRecord.Outcome(1, 2, 3, 4, 0.25, true, "aa", "bb", Mirroring.TRAILING, 20.5));
         return new MoveRecord(
                 sequence,
                 1_000 + sequence,

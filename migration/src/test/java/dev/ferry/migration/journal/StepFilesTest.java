@@ -27,9 +27,19 @@ class StepFilesTest {
     private final SimLoop loop = new SimLoop(1);
     private final List<String> lastResorts = new ArrayList<>();
     private final Executor inline = Runnable::run;
+    /** What a worker does; a test puts others in its place. */
+    private Executor workers = inline;
 
     private StepFile open(StepFiles files, StepFiles.Found found) throws IOException {
-        return files.open(KEY, found, loop, inline, () -> lastResorts.add("taken"));
+        return files.open(KEY, found, loop, workers, () -> Disowned.say(target(), KEY), () -> lastResorts.add("taken"));
+    }
+
+    private Path target() throws IOException {
+        Path target = directory.resolveSibling(directory.getFileName() + ".target");
+        if (!Files.exists(target)) {
+            Files.createFile(target);
+        }
+        return target;
     }
 
     private StepFiles boot(String boot) {
@@ -51,7 +61,7 @@ class StepFilesTest {
     @Test
     void inTheSameBootAllIsInStepThatWasCopiedAndIsNotOpen() throws IOException {
         written();
-        StepFiles.Found found = boot("b1").read(KEY);
+        StepFiles.Found found = boot("b1").read(KEY, true, target());
         assertThat(found.sameBoot()).isTrue();
         assertThat(found.trouble()).isNull();
         assertThat(found.inStep()[0]).isEqualTo(0b1101);
@@ -64,18 +74,18 @@ class StepFilesTest {
     @Test
     void inAnotherBootOnlyWhatIsFirmIs() throws IOException {
         written();
-        StepFiles.Found found = boot("b2").read(KEY);
+        StepFiles.Found found = boot("b2").read(KEY, true, target());
         assertThat(found.sameBoot()).isFalse();
         assertThat(found.keptRegions()).isEqualTo(3);
         assertThat(found.againRegions()).isEqualTo(2 + 63);
-        assertThat(boot("").read(KEY).sameBoot()).isFalse();
+        assertThat(boot("").read(KEY, true, target()).sameBoot()).isFalse();
     }
 
     @Test
     void whatWasFoundIsThereWhenItIsOpenedAgain() throws IOException {
         written();
-        open(boot("b2"), boot("b2").read(KEY)).close();
-        StepFiles.Found found = boot("b2").read(KEY);
+        open(boot("b2"), boot("b2").read(KEY, true, target())).close();
+        StepFiles.Found found = boot("b2").read(KEY, true, target());
         assertThat(found.sameBoot()).isTrue();
         assertThat(found.keptRegions()).isEqualTo(3);
         assertThat(found.againRegions()).isZero();
@@ -85,7 +95,7 @@ class StepFilesTest {
     void withoutItsLiveMapOnlyWhatIsFirmIsInStep() throws IOException {
         written();
         Files.delete(directory.resolve("m1-0.live"));
-        StepFiles.Found found = boot("b1").read(KEY);
+        StepFiles.Found found = boot("b1").read(KEY, true, target());
         assertThat(found.keptRegions()).isEqualTo(3);
         assertThat(found.againRegions()).isEqualTo(-1);
     }
@@ -94,11 +104,13 @@ class StepFilesTest {
     void aRecordOfOtherFilesIsNotBelieved() throws IOException {
         written();
         StepKey other = new StepKey("m1", 0, "1:2", "1:4", KEY.sizeBytes(), REGION);
-        assertThat(boot("b1").read(other).trouble()).contains("other files");
+        assertThat(boot("b1").read(other, true, target()).trouble()).contains("other files");
         StepKey larger = new StepKey("m1", 0, "1:2", "1:3", KEY.sizeBytes() + REGION, REGION);
-        assertThat(boot("b1").read(larger).trouble()).contains("other files");
-        assertThat(boot("b1").read(larger).keptRegions()).isZero();
-        assertThat(boot("b1").read(new StepKey("m2", 0, "", "", 1, REGION)).trouble())
+        assertThat(boot("b1").read(larger, true, target()).trouble()).contains("other files");
+        assertThat(boot("b1").read(larger, true, target()).keptRegions()).isZero();
+        assertThat(boot("b1")
+                        .read(new StepKey("m2", 0, "", "", 1, REGION), true, target())
+                        .trouble())
                 .contains("gone");
     }
 
@@ -106,7 +118,7 @@ class StepFilesTest {
     void aNewerRecordIsSaidToBeOne() throws IOException {
         written();
         flip(directory.resolve("m1-0.map"), 7, '1' ^ '2');
-        assertThat(boot("b1").read(KEY).trouble()).contains("another version");
+        assertThat(boot("b1").read(KEY, true, target()).trouble()).contains("another version");
     }
 
     /** Wherever a byte rots, what is believed after is what was true, or less. */
@@ -122,7 +134,7 @@ class StepFilesTest {
             int at = i < 100 ? random.nextInt(1200) : random.nextInt(whole.length);
             Files.write(map, whole);
             flip(map, at, 1 << random.nextInt(8));
-            StepFiles.Found found = boot("b1").read(KEY);
+            StepFiles.Found found = boot("b1").read(KEY, true, target());
             assertThat(found.firm()[0] & ~0b1100L).isZero();
             assertThat(found.firm()[100] & ~1L).isZero();
             assertThat(found.keptRegions()).isLessThanOrEqualTo(3);
@@ -165,14 +177,62 @@ class StepFilesTest {
         assertThat(lastResorts).containsExactly("taken");
     }
 
+    /** Guests wait for a sync, so one that hangs is given up, and what it would have said is said at the target. */
+    @Test
+    void aSyncThatHangsIsGivenUpAndTheRecordIsNotBelieved() throws IOException {
+        StepFile file = written();
+        List<Runnable> hanging = new ArrayList<>();
+        workers = task -> {
+            if (hanging.isEmpty()) {
+                hanging.add(task);
+            } else {
+                task.run();
+            }
+        };
+        StepFile slow = open(boot("b1"), boot("b1").read(KEY, true, target()));
+        file.close();
+        slow.firm(0, 0);
+        List<BlockError> errors = new ArrayList<>();
+        slow.sync(errors::add);
+        loop.runFor(StepFile.SYNC_NANOS_MAX - 1);
+        assertThat(errors).isEmpty();
+        loop.runFor(2);
+        assertThat(errors).hasSize(1).doesNotContainNull();
+        assertThat(boot("b1").read(KEY, true, target()).trouble()).contains("in time");
+        assertThat(boot("b1").read(KEY, true, target()).keptRegions()).isZero();
+        hanging.getFirst().run();
+        loop.run();
+        assertThat(errors).as("the end of what was given up").hasSize(1);
+        slow.sync(errors::add);
+        assertThat(errors).hasSize(2).doesNotContainNull();
+        assertThat(lastResorts).isEmpty();
+        Disowned.takeBack(target());
+        assertThat(boot("b1").read(KEY, true, target()).trouble()).isNull();
+    }
+
+    @Test
+    void ifTheTargetDoesNotAnswerEitherAGuestIsNotKept() throws IOException {
+        StepFile file = written();
+        file.close();
+        workers = task -> {};
+        StepFile slow = open(boot("b1"), boot("b1").read(KEY, true, target()));
+        slow.firm(0, 0);
+        List<BlockError> errors = new ArrayList<>();
+        slow.sync(errors::add);
+        loop.runFor(2 * StepFile.SYNC_NANOS_MAX + 2);
+        assertThat(errors).hasSize(1).doesNotContainNull();
+    }
+
     /** A disk of 16 TiB: the files, and with them what is held in memory, stay small. */
     @Test
     void aLargeDiskHasSmallMaps() throws IOException {
         long size = 16L << 40;
         StepKey large = new StepKey("m9", 0, "1:2", "1:3", size, REGION);
-        boot("b1").open(large, StepFiles.nothing(large), loop, inline, () -> {}).close();
+        boot("b1")
+                .open(large, StepFiles.nothing(large), loop, inline, () -> {}, () -> {})
+                .close();
         assertThat(Files.size(directory.resolve("m9-0.map"))).isLessThan(3L << 20);
         assertThat(Files.size(directory.resolve("m9-0.live"))).isLessThan(5L << 20);
-        assertThat(boot("b1").read(large).keptRegions()).isZero();
+        assertThat(boot("b1").read(large, true, target()).keptRegions()).isZero();
     }
 }

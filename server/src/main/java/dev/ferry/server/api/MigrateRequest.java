@@ -13,6 +13,7 @@ import org.jspecify.annotations.Nullable;
  * @param bytesPerSecond bound on the copy, 0 for none
  * @param maxAddedLatencyMillis how much the move may add to the 99th percentile of a guest's latency, 0 for no bound
  * @param floorBytesPerSecond what is copied in any case when that is bounded, 0 for the default
+ * @param mirror {@code sync} or {@code trailing}, or null to choose by the target's latency
  * @param verify read and digest both sides before the switch
  * @param keepSource leave the source files where they are
  * @param dryRun only say what would happen
@@ -26,6 +27,7 @@ public record MigrateRequest(
         long bytesPerSecond,
         double maxAddedLatencyMillis,
         long floorBytesPerSecond,
+        @Nullable String mirror,
         boolean verify,
         boolean keepSource,
         boolean dryRun) {}
