@@ -11,6 +11,7 @@ import dev.ferry.nbd.client.ClientSettings;
 import dev.ferry.nbd.client.NbdClientDevice;
 import dev.ferry.nbd.client.NbdUri;
 import dev.ferry.server.DataPlane;
+import dev.ferry.server.Problems;
 import dev.ferry.server.Transfer;
 import dev.ferry.stack.DiskLoop;
 import dev.ferry.stack.DiskSpec;
@@ -19,8 +20,13 @@ import java.io.IOException;
 import java.io.RandomAccessFile;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.nio.file.StandardCopyOption;
+import java.time.Duration;
 import java.util.Locale;
 import java.util.concurrent.Callable;
+import java.util.concurrent.CountDownLatch;
+import java.util.concurrent.TimeUnit;
+import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Option;
 import picocli.CommandLine.Parameters;
@@ -31,23 +37,26 @@ import picocli.CommandLine.Parameters;
         description = {
             "Copies a disk that nobody changes meanwhile.",
             "Holes and zeroes are not copied. A target that is a file is made, or made over; an export has to",
-            "be large enough."
+            "be large enough. - is standard input or output."
         },
         footer = {
             "",
             "Examples:",
             "  ferry nbd copy nbd://host/vm1 vm1.raw",
-            "  ferry nbd copy vm1.raw 'nbd+unix:///vm1?socket=/run/ferry/nbd.sock'"
+            "  ferry nbd copy vm1.raw 'nbd+unix:///vm1?socket=/run/ferry/nbd.sock'",
+            "  ferry nbd copy --connections 4 --verify nbd://a/vm1 nbds://b/vm1",
+            "  ferry nbd copy nbd://host/vm1 - | zstd > vm1.zst"
         })
 final class NbdCopyCommand implements Callable<Integer> {
     private static final double NANOS_PER_SECOND = 1e9;
+    private static final long SHOWN_MILLIS = 200;
 
     private final Screen screen;
 
-    @Parameters(index = "0", paramLabel = "SOURCE", description = "A file or an NBD URI.")
+    @Parameters(index = "0", paramLabel = "SOURCE", description = "A file, an NBD URI, or -.")
     private String source = "";
 
-    @Parameters(index = "1", paramLabel = "TARGET", description = "A file or an NBD URI.")
+    @Parameters(index = "1", paramLabel = "TARGET", description = "A file, an NBD URI, or -.")
     private String target = "";
 
     @Option(names = "--direct", description = "Files past the page cache (O_DIRECT).")
@@ -56,19 +65,45 @@ final class NbdCopyCommand implements Callable<Integer> {
     @Option(names = "--flush", description = "Returns when the copy of a file to a file is durable. Others always are.")
     private boolean flush;
 
+    @Option(
+            names = "--connections",
+            paramLabel = "N",
+            defaultValue = "1",
+            description = "Connections to each server that allows several (default: 1).")
+    private int connections;
+
+    @Option(
+            names = "--reconnect",
+            paramLabel = "SECONDS",
+            defaultValue = "0",
+            description = "How long to wait for a server that goes away meanwhile (default: 0, not at all).")
+    private int reconnectSeconds;
+
+    @Option(names = "--tls-certificates", paramLabel = "DIR", description = "For URIs with nbds that name none.")
+    private @Nullable Path certificates;
+
+    @Option(names = "--verify", description = "Read both sides again and compare them.")
+    private boolean verify;
+
     NbdCopyCommand(Screen screen) {
         this.screen = screen;
     }
 
     @Override
     public Integer call() throws Exception {
+        if (connections < 1 || connections > 64) {
+            throw Problems.wrongUsage("--connections is a number from 1 to 64");
+        }
         long beganNanos = System.nanoTime();
+        if (source.equals("-") || target.equals("-")) {
+            return pipe(beganNanos);
+        }
         if (!direct && !NbdUri.looksLikeOne(source) && !NbdUri.looksLikeOne(target)) {
             Path from = Path.of(source);
             if (Files.isRegularFile(from) && makeFile(Path.of(target), 0)) {
                 FileCopy.run(from, Path.of(target), flush, _ -> {});
                 report(Files.size(from), beganNanos);
-                return Ferry.DONE;
+                return verify ? compareFiles() : Ferry.DONE;
             }
         }
         try (DataPlane plane = NbdCommands.plane()) {
@@ -85,10 +120,99 @@ final class NbdCopyCommand implements Callable<Integer> {
                                 "it holds " + to.geometry().sizeBytes() + " bytes, the source has " + sizeBytes)
                         .toException();
             }
-            new Transfer(loop.loop(), from, to, fresh).run();
+            transfer(new Transfer(loop.loop(), from, to, fresh), sizeBytes);
+            report(sizeBytes, beganNanos);
+            int result = verify ? compare(loop, from, to) : Ferry.DONE;
             OnLoop.await(loop.loop(), to::close);
             OnLoop.await(loop.loop(), from::close);
-            report(sizeBytes, beganNanos);
+            return result;
+        }
+    }
+
+    /** Copies, and shows on a terminal how far it has come. */
+    private void transfer(Transfer transfer, long sizeBytes) throws BlockException {
+        if (!screen.terminal()) {
+            transfer.run();
+            return;
+        }
+        CountDownLatch done = new CountDownLatch(1);
+        Thread shower = Thread.ofVirtual().start(() -> show(transfer, sizeBytes, done));
+        try {
+            transfer.run();
+        } finally {
+            done.countDown();
+            joinQuietly(shower);
+        }
+    }
+
+    private void show(Transfer transfer, long sizeBytes, CountDownLatch done) {
+        try {
+            while (!done.await(SHOWN_MILLIS, TimeUnit.MILLISECONDS)) {
+                long copied = transfer.doneBytes();
+                screen.out()
+                        .print("\r\u001b[K" + Quantities.size(copied) + " of " + Quantities.size(sizeBytes)
+                                + String.format(Locale.ROOT, ", %.0f %%", 100.0 * copied / Math.max(1, sizeBytes)));
+                screen.out().flush();
+            }
+        } catch (InterruptedException ended) {
+            Thread.currentThread().interrupt();
+        }
+        screen.out().print("\r\u001b[K");
+        screen.out().flush();
+    }
+
+    private static void joinQuietly(Thread thread) {
+        try {
+            thread.join();
+        } catch (InterruptedException interrupted) {
+            Thread.currentThread().interrupt();
+        }
+    }
+
+    private int compareFiles() throws Exception {
+        try (DataPlane plane = NbdCommands.plane()) {
+            DiskLoop loop = plane.loops().getFirst();
+            BlockDevice from = open(loop, source, true);
+            BlockDevice to = open(loop, target, true);
+            int result = compare(loop, from, to);
+            OnLoop.await(loop.loop(), to::close);
+            OnLoop.await(loop.loop(), from::close);
+            return result;
+        }
+    }
+
+    /** A target that is longer may have anything beyond the source's end. */
+    private int compare(DiskLoop loop, BlockDevice from, BlockDevice to) throws BlockException {
+        long differs = Comparison.firstDifference(loop.loop(), from, to);
+        if (differs >= 0 && differs < from.geometry().sizeBytes()) {
+            screen.error(target + " differs from " + source + ", first at byte " + differs + "; copy it again");
+            return Ferry.FAILED;
+        }
+        screen.print("verified: they are equal");
+        return Ferry.DONE;
+    }
+
+    private int pipe(long beganNanos) throws Exception {
+        if (source.equals(target) || verify) {
+            throw Problems.wrongUsage("a stream goes to a disk or comes from one, and cannot be verified");
+        }
+        try (DataPlane plane = NbdCommands.plane()) {
+            DiskLoop loop = plane.loops().getFirst();
+            if (target.equals("-")) {
+                BlockDevice from = open(loop, source, true);
+                new Piping(loop.loop(), from).to(screen.out());
+                OnLoop.await(loop.loop(), from::close);
+                return Ferry.DONE;
+            }
+            if (!NbdUri.looksLikeOne(target) && makeFile(Path.of(target), 0)) {
+                long bytes = Files.copy(System.in, Path.of(target), StandardCopyOption.REPLACE_EXISTING);
+                report(bytes, beganNanos);
+                return Ferry.DONE;
+            }
+            BlockDevice to = open(loop, target, false);
+            long bytes = new Piping(loop.loop(), to).from(System.in);
+            OnLoop.await(loop.loop(), to::close);
+            report(bytes, beganNanos);
         }
         return Ferry.DONE;
     }
@@ -98,10 +222,17 @@ final class NbdCopyCommand implements Callable<Integer> {
         screen.print(String.format(Locale.ROOT, "%s in %.1f s", Quantities.size(sizeBytes), seconds));
     }
 
+    private ClientSettings settings() {
+        return ClientSettings.DEFAULT
+                .withConnections(connections)
+                .withReconnectMax(Duration.ofSeconds(reconnectSeconds))
+                .withTlsCertificates(certificates);
+    }
+
     private BlockDevice open(DiskLoop loop, String text, boolean readOnly) throws BlockException {
         BlockDevice device;
         if (NbdUri.looksLikeOne(text)) {
-            device = NbdClientDevice.open(loop.events(), NbdUri.parse(text), ClientSettings.DEFAULT);
+            device = NbdClientDevice.open(loop.events(), NbdUri.parse(text), settings());
         } else {
             Path path = Path.of(text).toAbsolutePath().normalize();
             device = DataPlane.FILES.open(loop, new DiskSpec(text, path, Provisioning.THIN, readOnly, direct));

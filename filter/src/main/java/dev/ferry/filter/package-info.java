@@ -2,7 +2,8 @@
  * Layers that stand between a disk's front and its image. {@link dev.ferry.filter.Stats} counts, {@link
  * dev.ferry.filter.Gate} keeps changes in order and lets the stack be changed while it is in use, {@link
  * dev.ferry.filter.Aligner} takes any offset above devices that want whole blocks, {@link dev.ferry.filter.Fault} and
- * {@link dev.ferry.filter.Delay} play the bad disk. The mirror has a package of its own.
+ * {@link dev.ferry.filter.Delay} play the bad disk, {@link dev.ferry.filter.Slice} is a part of one. The mirror has a package of
+ * its own.
  */
 @NullMarked
 package dev.ferry.filter;

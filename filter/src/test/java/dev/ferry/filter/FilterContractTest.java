@@ -68,6 +68,15 @@ class FilterContractTest {
         }
     }
 
+    /** The disk is larger than its slice on both sides, and must not be touched there. */
+    @Nested
+    class OfSlice extends InSimulation {
+        @Override
+        protected BlockDevice open(long sizeBytes) {
+            return new Slice(disk(sizeBytes + 12_288), 4096, sizeBytes);
+        }
+    }
+
     @Nested
     class OfAligner extends InSimulation {
         @Override

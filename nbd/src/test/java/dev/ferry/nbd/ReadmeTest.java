@@ -16,6 +16,10 @@ import dev.ferry.nbd.client.NbdUri;
 import dev.ferry.nbd.server.Export;
 import dev.ferry.nbd.server.NbdServer;
 import dev.ferry.nbd.server.ServerSettings;
+import dev.ferry.nbd.tls.ServerTls;
+import dev.ferry.nbd.tls.TlsCredentials;
+import dev.ferry.nbd.tls.TlsFiles;
+import dev.ferry.nbd.wire.TlsMode;
 import dev.ferry.reactor.EventLoop;
 import dev.ferry.reactor.EventLoops;
 import dev.ferry.reactor.Sockets;
@@ -23,6 +27,7 @@ import dev.ferry.testkit.OnLoop;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Arrays;
+import java.util.Set;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.TimeUnit;
@@ -58,6 +63,17 @@ class ReadmeTest {
             assertThat(done.await(30, TimeUnit.SECONDS)).isTrue();
             assertThat(OnLoop.await(new ReactorLoop(loop), served::close)).isNull();
         }
+    }
+
+    @Test
+    void theExampleOfTlsWorks() throws Exception {
+        Path directory = Certificates.make(folder.resolve("pki")).folder();
+        TlsCredentials credentials = TlsCredentials.load(TlsFiles.ofServer(directory));
+        ServerTls tls = new ServerTls(TlsMode.REQUIRE, credentials, true, Set.of("vm7"));
+        NbdServer server = new NbdServer(ServerSettings.DEFAULT, tls);
+        CountDownLatch done = new CountDownLatch(1);
+        server.shutdown(done::countDown);
+        assertThat(done.await(30, TimeUnit.SECONDS)).isTrue();
     }
 
     private static NbdServer serve(EventLoop loop, BlockDevice disk, Path socket) throws Exception {

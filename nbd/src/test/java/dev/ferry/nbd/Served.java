@@ -10,6 +10,7 @@ import dev.ferry.nbd.client.NbdUri;
 import dev.ferry.nbd.server.Export;
 import dev.ferry.nbd.server.NbdServer;
 import dev.ferry.nbd.server.ServerSettings;
+import dev.ferry.nbd.tls.ServerTls;
 import dev.ferry.reactor.EventLoop;
 import dev.ferry.reactor.EventLoops;
 import dev.ferry.reactor.Sockets;
@@ -43,10 +44,14 @@ final class Served implements AutoCloseable {
     }
 
     Served(EventLoops.Kind kind, ServerSettings settings) throws IOException {
+        this(kind, settings, ServerTls.OFF);
+    }
+
+    Served(EventLoops.Kind kind, ServerSettings settings, ServerTls tls) throws IOException {
         loops = EventLoops.start(2, kind);
         loop = loops.all().get(0);
         clientLoop = loops.all().get(1);
-        server = new NbdServer(settings);
+        server = new NbdServer(settings, tls);
         folder = Files.createTempDirectory("nbd");
         socket = folder.resolve("socket");
         server.listen(loop, Sockets.listenUnix(socket));
@@ -73,6 +78,16 @@ final class Served implements AutoCloseable {
 
     NbdUri tcp(String name) {
         return new NbdUri.Tcp("127.0.0.1", port, name);
+    }
+
+    /** The same through TLS. */
+    NbdUri tls(NbdUri uri, Path certificates) {
+        return switch (uri) {
+            case NbdUri.Tcp tcp ->
+                new NbdUri.Tcp(tcp.host(), tcp.port(), tcp.exportName(), new NbdUri.Tls(null, true, certificates));
+            case NbdUri.Unix unix ->
+                new NbdUri.Unix(unix.socket(), unix.exportName(), new NbdUri.Tls("localhost", true, certificates));
+        };
     }
 
     Loop clients() {

@@ -88,6 +88,15 @@ public abstract class EventLoop implements Executor, AutoCloseable {
     public abstract void cancel(IoOperation operation);
 
     /**
+     * Marks an operation as in flight that no kernel knows of, for a layer that makes one operation of several, as TLS
+     * does. It ends by {@link #end}; {@link #cancel} means nothing to it.
+     */
+    public abstract void hold(IoOperation operation);
+
+    /** Ends an operation that was held, or that never was in flight; its completion runs later in this turn. */
+    public abstract void end(IoOperation operation, int result);
+
+    /**
      * Tells the kernel of memory that most I/O will use, so that it need not map it for each request. Only a loop on
      * io_uring makes use of it; called once, before I/O.
      *

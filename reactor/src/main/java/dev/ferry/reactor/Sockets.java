@@ -10,6 +10,7 @@ import java.net.InetSocketAddress;
 import java.nio.ByteOrder;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
+import org.jspecify.annotations.Nullable;
 
 /** Makes sockets and tunes them. All of them are non-blocking and close-on-exec; they are plain descriptors. */
 public final class Sockets {
@@ -90,6 +91,11 @@ public final class Sockets {
             Linux.close(socket);
             throw new IOException("cannot connect to " + what + ": " + Errno.text(result));
         }
+        return adopt(socket);
+    }
+
+    /** Makes a listening socket that another process has opened fit for a loop. */
+    public static int adopt(int socket) {
         int fSetFl = 4;
         Linux.fcntl(socket, fSetFl, Linux.O_NONBLOCK);
         return socket;
@@ -112,6 +118,18 @@ public final class Sockets {
             length.set(ValueLayout.JAVA_INT, 0, MOST_ADDRESS_BYTES);
             checked(Linux.socketName(socket, address.address(), length.address()), "asking for a socket's address");
             return Short.toUnsignedInt(Short.reverseBytes(address.get(ValueLayout.JAVA_SHORT, 2)));
+        }
+    }
+
+    /** The path that a unix socket is bound to; null if it is none, or has no path. */
+    public static @Nullable Path localPath(int socket) throws IOException {
+        try (Arena arena = Arena.ofConfined()) {
+            MemorySegment address = arena.allocate(MOST_ADDRESS_BYTES, 8);
+            MemorySegment length = arena.allocate(4, 4);
+            length.set(ValueLayout.JAVA_INT, 0, MOST_ADDRESS_BYTES);
+            checked(Linux.socketName(socket, address.address(), length.address()), "asking for a socket's address");
+            boolean unix = address.get(ValueLayout.JAVA_SHORT, 0) == AF_UNIX;
+            return unix && address.get(ValueLayout.JAVA_BYTE, 2) != 0 ? Path.of(address.getString(2)) : null;
         }
     }
 

@@ -116,8 +116,17 @@ abstract class ThreadLoop extends EventLoop {
         }
     }
 
+    @Override
+    public final void hold(IoOperation operation) {
+        if (operation.slot >= 0) {
+            throw new IllegalStateException("the operation is in flight already");
+        }
+        operation.slot = OUTSIDE;
+    }
+
     /** Remembers an operation that has ended already; its completion runs later in this turn. */
-    final void end(IoOperation operation, int result) {
+    @Override
+    public final void end(IoOperation operation, int result) {
         if (endedCount == ended.length) {
             ended = java.util.Arrays.copyOf(ended, endedCount * 2);
             endedResults = java.util.Arrays.copyOf(endedResults, endedCount * 2);

@@ -1,44 +1,46 @@
 package dev.ferry.nbd.client;
 
 import dev.ferry.block.BlockError;
-import dev.ferry.block.Completion;
 import dev.ferry.block.ErrorKind;
-import dev.ferry.block.Invariant;
 import dev.ferry.block.IoBuffer;
 import dev.ferry.nbd.transport.Outbox;
+import dev.ferry.nbd.transport.Transport;
 import dev.ferry.nbd.wire.Nbd;
 import dev.ferry.nbd.wire.SessionTerms;
 import dev.ferry.nbd.wire.TransmissionLayout;
 import dev.ferry.reactor.Errno;
 import dev.ferry.reactor.EventLoop;
 import dev.ferry.reactor.IoOperation;
-import dev.ferry.reactor.Linux;
-import dev.ferry.reactor.Sockets;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
-import java.util.Arrays;
 import java.util.concurrent.TimeUnit;
 import org.jspecify.annotations.Nullable;
 
 /**
  * A connection to a server in the transmission phase: requests go out in batches, replies come in and are matched. Lives
- * on one loop; allocates nothing for a request once its tables have grown.
+ * on one loop; allocates nothing for a request.
  *
- * <p>Requests that are submitted in one turn of the loop leave together at its end. When the link breaks, requests fail
- * only after the kernel has let go of their memory.
+ * <p>Requests that are submitted in one turn of the loop leave together at its end. When the link breaks, its requests go
+ * back to the {@link LinkGroup}, but only after the kernel has let go of their memory.
  */
 final class ClientLink implements Outbox.Listener {
     private static final System.Logger LOG = System.getLogger(ClientLink.class.getName());
     private static final int INPUT_BYTES = 128 << 10;
     private static final int REQUESTS_A_BATCH = 256;
-    private static final int REQUESTS_MAX = 1 << 20;
+
+    /** The longest header, with the payload that chooses a context. */
+    private static final int REQUEST_BYTES_MAX = TransmissionLayout.EXTENDED_REQUEST_BYTES + 12;
 
     /** How long a server may take to receive what was under way when the device was closed. */
     private static final long GOODBYE_NANOS = TimeUnit.SECONDS.toNanos(2);
 
+    private final LinkGroup group;
     private final EventLoop loop;
-    private final String name;
-    private final int socket;
+    private final Transport transport;
+    private final SessionTerms terms;
+    private final boolean extended;
+    private final boolean timed;
+    private final boolean choosesContexts;
     private final Outbox outbox;
     private final ReplyReader reader;
     private final IoBuffer input = IoBuffer.allocate(INPUT_BYTES);
@@ -47,33 +49,35 @@ final class ClientLink implements Outbox.Listener {
     private final Direct direct = new Direct();
     private final Runnable turnLater = this::turnAfterCommands;
 
-    private ClientRequest[] table = new ClientRequest[0];
-    private int tableSize;
-    private @Nullable ClientRequest free;
     private @Nullable ClientRequest waitingHead;
     private @Nullable ClientRequest waitingTail;
     private @Nullable ClientRequest early;
-    private long sequence;
+    private int load;
     private long batchesSent;
     private boolean running;
     private boolean again;
     private boolean turnScheduled;
     private @Nullable BlockError broken;
-    private @Nullable Completion closing;
+    private boolean closing;
     private boolean disconnectSent;
     private EventLoop.Timer goodbye = () -> {};
-    private boolean closed;
+    private boolean over;
 
-    ClientLink(EventLoop loop, String name, int socket, SessionTerms terms) {
-        this.loop = loop;
-        this.name = name;
-        this.socket = socket;
+    ClientLink(LinkGroup group, Transport transport, SessionTerms terms, boolean timed) {
+        this.group = group;
+        this.loop = transport.loop();
+        this.transport = transport;
+        this.terms = terms;
+        this.timed = timed;
+        this.extended = terms.replies().extended();
+        this.choosesContexts = (terms.export().transmissionFlags() & Nbd.FLAG_BLOCK_STATUS_PAYLOAD) != 0
+                && terms.contexts().size() > 1;
         // The last place is for the request to disconnect, which must find room whenever the device is closed.
-        int smallBytes = (REQUESTS_A_BATCH + 1) * TransmissionLayout.REQUEST_BYTES;
+        int smallBytes = (REQUESTS_A_BATCH + 1) * REQUEST_BYTES_MAX;
         int vectors = 2 * REQUESTS_A_BATCH + 1;
         this.outputMemory = IoBuffer.allocate(Outbox.memoryBytes(smallBytes, vectors));
-        this.outbox = new Outbox(loop, socket, outputMemory.segment(), smallBytes, vectors, this);
-        this.reader = new ReplyReader(this, input, terms);
+        this.outbox = new Outbox(transport, outputMemory.segment(), smallBytes, vectors, this);
+        this.reader = new ReplyReader(this, input, terms, group.contextIds(terms));
     }
 
     void start(byte[] earlyBytes) {
@@ -82,42 +86,21 @@ final class ClientLink implements Outbox.Listener {
         turn();
     }
 
+    /** Requests that it has. */
+    int load() {
+        return load;
+    }
+
+    /** True while it can be given requests. */
+    boolean usable() {
+        return broken == null && !closing;
+    }
+
     // ---- requests
 
-    ClientRequest request(int type, int flags, long offset, int length, Completion completion) {
-        ClientRequest request = free;
-        if (request == null) {
-            request = grow();
-        } else {
-            free = request.next;
-        }
-        request.next = null;
-        request.type = type;
-        request.flags = flags;
-        request.offset = offset;
-        request.length = length;
-        request.restBytes = 0;
-        request.completion = completion;
-        request.error = null;
-        return request;
-    }
-
-    private ClientRequest grow() {
-        Invariant.that(tableSize < REQUESTS_MAX, "more requests in flight than a client can number");
-        if (tableSize == table.length) {
-            table = Arrays.copyOf(table, Math.max(64, tableSize * 2));
-        }
-        ClientRequest request = new ClientRequest(tableSize);
-        table[tableSize++] = request;
-        return request;
-    }
-
     void submit(ClientRequest request) {
-        BlockError error = broken;
-        if (error != null || closing != null) {
-            end(request, error != null ? errorOf(request, error.kind(), error.detail()) : closedError(request));
-            return;
-        }
+        request.link = this;
+        load++;
         if (waitingHead != null || !put(request)) {
             request.next = null;
             if (waitingTail == null) {
@@ -132,32 +115,54 @@ final class ClientLink implements Outbox.Listener {
 
     /** Puts a request into the outbox; false if it has no room now. */
     private boolean put(ClientRequest request) {
-        if (!outbox.hasRoom(2 * TransmissionLayout.REQUEST_BYTES, 3)) {
+        if (!outbox.hasRoom(2 * REQUEST_BYTES_MAX, 3)) {
             return false;
         }
-        request.cookie = ++sequence << 20 | request.index;
+        request.cookie = group.nextCookie(request);
         request.inFlight = true;
         request.batch = outbox.sending() ? batchesSent + 1 : batchesSent;
-        request.statusSeen = false;
+        request.contextsSeen = 0;
+        request.error = null;
+        request.sentNanos = timed ? loop.nanoTime() : 0;
         request.coverage.clear();
-        long at = outbox.take(TransmissionLayout.REQUEST_BYTES);
-        TransmissionLayout.putRequest(
-                outbox.memory(), at, request.flags, request.type, request.cookie, request.offset, request.length);
+        if (extended) {
+            putExtended(request);
+        } else {
+            long at = outbox.take(TransmissionLayout.REQUEST_BYTES);
+            TransmissionLayout.putRequest(
+                    outbox.memory(), at, request.flags, request.type, request.cookie, request.offset, (int)
+                            request.length);
+        }
         if (request.type == Nbd.CMD_WRITE) {
-            outbox.append(request.buffer().address() + request.at, request.length);
+            outbox.append(request.buffer().address() + request.at, (int) request.length);
         }
         return true;
+    }
+
+    private void putExtended(ClientRequest request) {
+        boolean chooses = request.type == Nbd.CMD_BLOCK_STATUS && choosesContexts;
+        boolean carries = chooses || request.type == Nbd.CMD_WRITE;
+        int headerBytes = TransmissionLayout.EXTENDED_REQUEST_BYTES;
+        long at = outbox.take(chooses ? headerBytes + 12 : headerBytes);
+        TransmissionLayout.putExtendedRequest(
+                outbox.memory(),
+                at,
+                carries ? request.flags | Nbd.CMD_FLAG_PAYLOAD_LEN : request.flags,
+                request.type,
+                request.cookie,
+                request.offset,
+                chooses ? 12 : request.length);
+        if (chooses) {
+            outbox.memory().set(TransmissionLayout.LONG, at + headerBytes, request.length);
+            outbox.memory().set(TransmissionLayout.INT, at + headerBytes + 8, reader.contextId(request.context));
+        }
     }
 
     /** The request in flight that a server means, or null if there is none. */
     @Nullable
     ClientRequest find(long cookie) {
-        long index = cookie & (REQUESTS_MAX - 1);
-        if (index >= tableSize) {
-            return null;
-        }
-        ClientRequest request = table[(int) index];
-        return request.inFlight && request.cookie == cookie ? request : null;
+        ClientRequest request = group.find(cookie);
+        return request != null && request.link == this && request.inFlight && request.cookie == cookie ? request : null;
     }
 
     /** The server has answered. */
@@ -174,37 +179,24 @@ final class ClientLink implements Outbox.Listener {
     }
 
     private void conclude(ClientRequest request) {
-        BlockError error = request.error;
-        if (error == null && request.restBytes > 0) {
-            request.offset += request.length;
-            int piece = (int) Math.min(request.restBytes, request.length);
-            request.restBytes -= piece;
-            request.length = piece;
-            submit(request);
-            return;
-        }
-        end(request, error);
+        load--;
+        request.link = null;
+        group.concluded(request);
     }
 
-    private void end(ClientRequest request, @Nullable BlockError error) {
-        Completion completion = java.util.Objects.requireNonNull(request.completion);
-        request.completion = null;
-        request.buffer = null;
-        request.sink = null;
-        request.inFlight = false;
-        request.next = free;
-        free = request;
-        completion.complete(error);
+    private void concludeEarly() {
+        ClientRequest request = early;
+        early = null;
+        while (request != null) {
+            ClientRequest following = request.next;
+            request.next = null;
+            conclude(request);
+            request = following;
+        }
     }
 
     BlockError errorOf(ClientRequest request, ErrorKind kind, String detail) {
-        boolean ranged = request.type != Nbd.CMD_FLUSH;
-        return BlockError.of(
-                kind, name, request.operation(), ranged ? request.offset : -1, ranged ? request.length : -1, detail);
-    }
-
-    private BlockError closedError(ClientRequest request) {
-        return errorOf(request, ErrorKind.CLOSED, "the device is closed");
+        return group.errorOf(request, kind, detail);
     }
 
     // ---- the turn
@@ -239,7 +231,7 @@ final class ClientLink implements Outbox.Listener {
                 sendWaiting();
             } while (again);
         } catch (RuntimeException | AssertionError defect) {
-            LOG.log(System.Logger.Level.ERROR, "the connection to " + name + " failed", defect);
+            LOG.log(System.Logger.Level.ERROR, "the connection to " + group.name() + " failed", defect);
             breakOff("a defect: " + defect);
         } finally {
             running = false;
@@ -253,7 +245,7 @@ final class ClientLink implements Outbox.Listener {
 
     private void sendWaiting() {
         // What still waits when the device is closed is not sent: nothing may follow the request to disconnect.
-        while (broken == null && closing == null && waitingHead != null) {
+        while (broken == null && !closing && waitingHead != null) {
             ClientRequest request = java.util.Objects.requireNonNull(waitingHead);
             ClientRequest following = request.next;
             if (!put(request)) {
@@ -275,7 +267,7 @@ final class ClientLink implements Outbox.Listener {
             direct.begin();
             return;
         }
-        loop.receive(socket, input.address() + reader.roomAt(), reader.room(), receiving);
+        transport.receive(input.address() + reader.roomAt(), reader.room(), receiving);
     }
 
     private final class Receiving extends IoOperation {
@@ -296,7 +288,7 @@ final class ClientLink implements Outbox.Listener {
 
         void begin() {
             expected = reader.directBytes();
-            loop.receiveFully(socket, reader.directAddress(), expected, this);
+            transport.receiveFully(reader.directAddress(), expected, this);
         }
 
         @Override
@@ -317,14 +309,7 @@ final class ClientLink implements Outbox.Listener {
     @Override
     public void batchSent(int batch) {
         batchesSent++;
-        ClientRequest request = early;
-        early = null;
-        while (request != null) {
-            ClientRequest following = request.next;
-            request.next = null;
-            conclude(request);
-            request = following;
-        }
+        concludeEarly();
         turn();
     }
 
@@ -336,24 +321,32 @@ final class ClientLink implements Outbox.Listener {
 
     // ---- the end
 
-    /** The link is of no use any more; why is what all requests are told. */
+    /** The link is of no use any more; why is what its requests are told, unless another link takes them. */
     void breakOff(String why) {
         breakOff(ErrorKind.UNAVAILABLE, why);
     }
 
+    /** As {@link #breakOff(String)}; from outside of a turn. */
+    void abandon(ErrorKind kind, String why) {
+        breakOff(kind, why);
+        resume();
+    }
+
     private void breakOff(ErrorKind kind, String why) {
         if (broken == null) {
-            broken = BlockError.of(kind, name, "connection", why);
-            if (!closed) {
-                Sockets.shutdown(socket);
+            broken = BlockError.of(kind, group.name(), "connection", why);
+            if (!over) {
+                transport.shutdown();
             }
         }
     }
 
-    void close(Completion completion) {
-        Invariant.that(closing == null, "a device is closed once");
-        closing = completion;
-        goodbye = loop.schedule(GOODBYE_NANOS, this::goodbyeOver);
+    /** Sends what is in the outbox and a good-bye, and ends. */
+    void close() {
+        if (!closing) {
+            closing = true;
+            goodbye = loop.schedule(GOODBYE_NANOS, this::goodbyeOver);
+        }
         resume();
     }
 
@@ -364,11 +357,13 @@ final class ClientLink implements Outbox.Listener {
 
     /** Brings to an end what has to end, once the kernel has nothing of ours in its hands. */
     private void finish() {
-        if (closing != null && broken == null) {
+        if (over) {
+            return;
+        }
+        if (closing && broken == null) {
             if (!disconnectSent) {
                 disconnectSent = true;
-                long at = outbox.take(TransmissionLayout.REQUEST_BYTES);
-                TransmissionLayout.putRequest(outbox.memory(), at, 0, Nbd.CMD_DISC, 0, 0, 0);
+                putDisconnect();
                 outbox.flush();
                 return;
             }
@@ -381,28 +376,27 @@ final class ClientLink implements Outbox.Listener {
         if (why == null || outbox.sending() || receiving.inFlight() || direct.inFlight()) {
             return;
         }
-        if (!closed) {
-            closed = true;
-            Linux.close(socket);
-        }
-        failAll(why);
-        Completion whenClosed = closing;
-        if (whenClosed != null) {
-            closing = null;
-            goodbye.cancel();
-            whenClosed.complete(null);
+        over = true;
+        transport.close();
+        goodbye.cancel();
+        concludeEarly();
+        waitingHead = null;
+        waitingTail = null;
+        load = 0;
+        group.lost(this, why);
+    }
+
+    private void putDisconnect() {
+        if (extended) {
+            long at = outbox.take(TransmissionLayout.EXTENDED_REQUEST_BYTES);
+            TransmissionLayout.putExtendedRequest(outbox.memory(), at, 0, Nbd.CMD_DISC, 0, 0, 0);
+        } else {
+            long at = outbox.take(TransmissionLayout.REQUEST_BYTES);
+            TransmissionLayout.putRequest(outbox.memory(), at, 0, Nbd.CMD_DISC, 0, 0, 0);
         }
     }
 
-    private void failAll(BlockError why) {
-        waitingHead = null;
-        waitingTail = null;
-        early = null;
-        for (int i = 0; i < tableSize; i++) {
-            ClientRequest request = table[i];
-            if (request.completion != null) {
-                end(request, errorOf(request, why.kind(), why.detail()));
-            }
-        }
+    SessionTerms terms() {
+        return terms;
     }
 }

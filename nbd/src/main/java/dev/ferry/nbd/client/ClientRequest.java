@@ -7,9 +7,9 @@ import dev.ferry.block.IoBuffer;
 import dev.ferry.nbd.wire.Nbd;
 import org.jspecify.annotations.Nullable;
 
-/** One request of a client to its server; pooled by its link. */
+/** One request of a client to its server; pooled by its device, and handed to one connection after another if need be. */
 final class ClientRequest {
-    /** Where it is in the link's table; part of its cookie. */
+    /** Where it is in the table of requests; part of its cookie. */
     final int index;
 
     final Coverage coverage = new Coverage();
@@ -17,18 +17,35 @@ final class ClientRequest {
     int flags;
     long cookie;
     long offset;
-    int length;
+    long length;
 
     /** Of a long zero: what follows after this piece. */
     long restBytes;
 
+    /** The connection that has it; null while it waits for one. */
+    @Nullable
+    ClientLink link;
+
+    /** True from when it is put on the wire until it is answered. */
     boolean inFlight;
+
+    long sentNanos;
+
+    /** How often its connection was lost. */
+    int losses;
 
     /** Which batch of the outbox it left with. */
     long batch;
 
     int at;
-    boolean statusSeen;
+
+    // ---- of BLOCK_STATUS
+    /** Which of the device's contexts it is about. */
+    int context;
+
+    /** Contexts that have been answered, as bits. */
+    long contextsSeen;
+
     long statusNext;
 
     @Nullable

@@ -10,36 +10,43 @@ import dev.ferry.block.ExtentSink;
 import dev.ferry.block.Geometry;
 import dev.ferry.block.IoBuffer;
 import dev.ferry.block.RequestFlags;
-import dev.ferry.nbd.wire.ClientHandshake;
 import dev.ferry.nbd.wire.ExportFacts;
 import dev.ferry.nbd.wire.Nbd;
 import dev.ferry.nbd.wire.SessionTerms;
 import dev.ferry.reactor.EventLoop;
+import java.util.ArrayList;
+import java.util.List;
 
 /**
- * An export of an NBD server, as a device. Lives on one loop; any number of requests may be in flight.
+ * An export of an NBD server, as a device. Lives on one loop; any number of requests may be in flight, over one connection
+ * or several.
  *
  * <p>Everything the server sends is checked. What makes no sense ends the connection, and so does the server's going
- * away: all requests in flight and all later ones then fail with {@link ErrorKind#UNAVAILABLE}. A discard is sent as
- * WRITE_ZEROES that may leave a hole, because TRIM promises nothing of what is read afterwards, and every device of
- * Ferry promises zeroes.
+ * away. What becomes of requests then is in the settings: without {@link ClientSettings#reconnectMax} all requests in flight
+ * and all later ones fail with {@link ErrorKind#UNAVAILABLE}; with it they wait for the server, and what it had not
+ * answered is sent again. A discard is sent as WRITE_ZEROES that may leave a hole, because TRIM promises nothing of what
+ * is read afterwards, and every device of Ferry promises zeroes.
  */
 public final class NbdClientDevice implements BlockDevice {
-    /** Zeroes go out in pieces of at most this; a multiple of every block size. */
+    /** Zeroes go out in pieces of at most this where lengths have 32 bits; a multiple of every block size. */
     private static final long ZERO_PIECE_BYTES = 1 << 30;
 
     private static final long STATUS_BYTES_MAX = 1L << 31;
 
     private final NbdUri uri;
     private final SessionTerms terms;
-    private final ClientLink link;
+    private final LinkGroup links;
     private final Geometry geometry;
     private final Capabilities capabilities;
+    private final int allocation;
+    private final int connections;
 
-    private NbdClientDevice(EventLoop loop, NbdUri uri, int socket, SessionTerms terms) {
+    private NbdClientDevice(EventLoop loop, NbdUri uri, ClientSettings settings, SessionTerms terms, int connections) {
         this.uri = uri;
         this.terms = terms;
-        this.link = new ClientLink(loop, uri.toString(), socket, terms);
+        this.connections = connections;
+        this.links = new LinkGroup(loop, uri, settings, terms, connections);
+        this.allocation = links.contexts().indexOf(Nbd.BASE_ALLOCATION);
         ExportFacts facts = terms.export();
         this.geometry = new Geometry(
                 facts.sizeBytes(), facts.minimumBlockBytes(), facts.preferredBlockBytes(), facts.maximumPayloadBytes());
@@ -50,7 +57,7 @@ public final class NbdClientDevice implements BlockDevice {
                 zero,
                 zero && has(Nbd.FLAG_SEND_FAST_ZERO),
                 zero,
-                terms.allocationContext() >= 0,
+                allocation >= 0,
                 has(Nbd.FLAG_ROTATIONAL));
     }
 
@@ -58,14 +65,38 @@ public final class NbdClientDevice implements BlockDevice {
      * Connects and negotiates. Blocks; not to be called on a loop.
      *
      * @throws BlockException with one clear line; its kind is UNAVAILABLE if there is no server, NOT_FOUND if it has no
-     *     such export, CORRUPT if it is no NBD server
+     *     such export, CORRUPT if it is no NBD server, ACCESS if it is not the server that it should be
      */
     public static NbdClientDevice open(EventLoop loop, NbdUri uri, ClientSettings settings) throws BlockException {
-        Negotiation.Result result = Negotiation.run(loop, uri, settings, ClientHandshake.Purpose.USE);
-        NbdClientDevice device = new NbdClientDevice(
-                loop, uri, result.socket(), result.handshake().terms());
-        loop.execute(() -> device.link.start(result.early()));
-        return device;
+        List<Negotiation.Result> results = new ArrayList<>();
+        try {
+            Negotiation.Result first = Negotiation.use(loop, uri, settings);
+            results.add(first);
+            SessionTerms terms = first.handshake().terms();
+            int shareable = Nbd.FLAG_CAN_MULTI_CONN;
+            boolean many = (terms.export().transmissionFlags() & shareable) != 0;
+            int connections = many ? settings.connections() : 1;
+            while (results.size() < connections) {
+                results.add(Negotiation.use(loop, uri, settings));
+            }
+            NbdClientDevice device = new NbdClientDevice(loop, uri, settings, terms, connections);
+            List<Negotiation.Result> all = List.copyOf(results);
+            results.clear();
+            loop.execute(() -> all.forEach(device.links::add));
+            return device;
+        } finally {
+            results.forEach(Negotiation.Result::close);
+        }
+    }
+
+    /** How many connections it has when none is lost. */
+    public int connections() {
+        return connections;
+    }
+
+    /** The metadata contexts that the server has of those that were wanted, {@code base:allocation} among them. */
+    public List<String> contexts() {
+        return links.contexts();
     }
 
     /** What was agreed on with the server. */
@@ -85,18 +116,18 @@ public final class NbdClientDevice implements BlockDevice {
 
     @Override
     public void read(long offset, IoBuffer buffer, int at, int length, Completion completion) {
-        ClientRequest request = link.request(Nbd.CMD_READ, 0, offset, length, completion);
+        ClientRequest request = links.request(Nbd.CMD_READ, 0, offset, length, completion);
         request.buffer = buffer;
         request.at = at;
-        link.submit(request);
+        links.submit(request);
     }
 
     @Override
     public void write(long offset, IoBuffer buffer, int at, int length, int flags, Completion completion) {
-        ClientRequest request = link.request(Nbd.CMD_WRITE, fua(flags), offset, length, completion);
+        ClientRequest request = links.request(Nbd.CMD_WRITE, fua(flags), offset, length, completion);
         request.buffer = buffer;
         request.at = at;
-        link.submit(request);
+        links.submit(request);
     }
 
     @Override
@@ -109,10 +140,11 @@ public final class NbdClientDevice implements BlockDevice {
         int wire = fua(flags)
                 | ((flags & RequestFlags.NO_HOLE) != 0 ? Nbd.CMD_FLAG_NO_HOLE : 0)
                 | ((flags & RequestFlags.FAST_ZERO) != 0 ? Nbd.CMD_FLAG_FAST_ZERO : 0);
-        int piece = (int) Math.min(length, ZERO_PIECE_BYTES);
-        ClientRequest request = link.request(Nbd.CMD_WRITE_ZEROES, wire, offset, piece, completion);
+        // In pieces also where lengths have 64 bits: another connection may take over, and have only 32.
+        long piece = Math.min(length, ZERO_PIECE_BYTES);
+        ClientRequest request = links.request(Nbd.CMD_WRITE_ZEROES, wire, offset, piece, completion);
         request.restBytes = length - piece;
-        link.submit(request);
+        links.submit(request);
     }
 
     @Override
@@ -127,25 +159,51 @@ public final class NbdClientDevice implements BlockDevice {
             completion.complete(null);
             return;
         }
-        link.submit(link.request(Nbd.CMD_FLUSH, 0, 0, 0, completion));
+        links.submit(links.request(Nbd.CMD_FLUSH, 0, 0, 0, completion));
     }
 
     @Override
     public void extents(long offset, long length, ExtentSink sink, Completion completion) {
-        if (terms.allocationContext() < 0) {
+        if (allocation < 0) {
             sink.extent(offset, length, 0);
             completion.complete(null);
             return;
         }
-        int asked = (int) Math.min(length, STATUS_BYTES_MAX - geometry.blockSizeBytes());
-        ClientRequest request = link.request(Nbd.CMD_BLOCK_STATUS, 0, offset, asked, completion);
+        status(allocation, offset, length, sink, completion);
+    }
+
+    /**
+     * Describes a range as {@link #extents} does, by another metadata context.
+     *
+     * @param context one of {@link #contexts}
+     * @param sink gets the server's status, 32 bits whose meaning is the context's
+     */
+    public void status(String context, long offset, long length, ExtentSink sink, Completion completion) {
+        int place = links.contexts().indexOf(context);
+        if (place < 0) {
+            completion.complete(BlockError.of(
+                    ErrorKind.UNSUPPORTED,
+                    uri.toString(),
+                    "status",
+                    offset,
+                    length,
+                    "the server has no context " + context));
+            return;
+        }
+        status(place, offset, length, sink, completion);
+    }
+
+    private void status(int context, long offset, long length, ExtentSink sink, Completion completion) {
+        long asked = Math.min(length, STATUS_BYTES_MAX - geometry.blockSizeBytes());
+        ClientRequest request = links.request(Nbd.CMD_BLOCK_STATUS, 0, offset, asked, completion);
         request.sink = sink;
-        link.submit(request);
+        request.context = context;
+        links.submit(request);
     }
 
     @Override
     public void close(Completion completion) {
-        link.close(completion);
+        links.close(completion);
     }
 
     @Override

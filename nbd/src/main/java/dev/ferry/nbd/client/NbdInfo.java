@@ -11,9 +11,16 @@ import java.util.List;
  *
  * @param fixedNewstyle it takes options
  * @param structuredReplies it can send structured replies
+ * @param extendedHeaders it can do with lengths of 64 bits, and does
+ * @param tls it was asked through TLS
  * @param exports the exports that were asked for
  */
-public record NbdInfo(boolean fixedNewstyle, boolean structuredReplies, List<ExportReport> exports) {
+public record NbdInfo(
+        boolean fixedNewstyle,
+        boolean structuredReplies,
+        boolean extendedHeaders,
+        boolean tls,
+        List<ExportReport> exports) {
     /**
      * Asks a server for the export that the URI names. Blocks; not to be called on a loop.
      *
@@ -34,6 +41,11 @@ public record NbdInfo(boolean fixedNewstyle, boolean structuredReplies, List<Exp
 
     private static NbdInfo of(Negotiation.Result result) {
         ClientHandshake handshake = result.handshake();
-        return new NbdInfo(handshake.fixedNewstyle(), handshake.structuredReplies(), List.copyOf(handshake.reports()));
+        return new NbdInfo(
+                handshake.fixedNewstyle(),
+                handshake.replies().chunks(),
+                handshake.replies().extended(),
+                handshake.isSecured(),
+                List.copyOf(handshake.reports()));
     }
 }

@@ -8,10 +8,14 @@ import java.net.URISyntaxException;
 import java.net.URLDecoder;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import org.jspecify.annotations.Nullable;
 
 /**
- * Where an export is: {@code nbd://host:port/name} or {@code nbd+unix:///name?socket=path}. Specification: {@code
- * doc/uri.md} of NetworkBlockDevice/nbd.
+ * Where an export is: {@code nbd://host:port/name} or {@code nbd+unix:///name?socket=path}, and with {@code nbds} through
+ * TLS only. Specification: {@code doc/uri.md} of NetworkBlockDevice/nbd; {@code tls-certificates} is libnbd's.
  */
 public sealed interface NbdUri {
     /** The port that IANA reserved for NBD. */
@@ -20,33 +24,90 @@ public sealed interface NbdUri {
     /** The export's name, decoded; empty for the default export. */
     String exportName();
 
+    /** What is wanted of TLS; null: it is not used. */
+    @Nullable
+    Tls tls();
+
     /** The same server, another export. */
     NbdUri withExportName(String name);
 
+    /**
+     * TLS, and nothing without it.
+     *
+     * @param hostName what the server's certificate must say; null: the host of the URI, or nothing for a unix socket
+     * @param verifyPeer false: any certificate will do
+     * @param certificates a directory with {@code ca-cert.pem} and, for a client that has to show one, {@code
+     *     client-cert.pem} and {@code client-key.pem}
+     */
+    record Tls(
+            @Nullable String hostName,
+            boolean verifyPeer,
+            @Nullable Path certificates) {
+        private String parameters(String before) {
+            StringBuilder text = new StringBuilder();
+            String separator = before;
+            if (hostName != null) {
+                text.append(separator).append("tls-hostname=").append(encoded(hostName));
+                separator = "&";
+            }
+            if (!verifyPeer) {
+                text.append(separator).append("tls-verify-peer=0");
+                separator = "&";
+            }
+            if (certificates != null) {
+                text.append(separator).append("tls-certificates=").append(encoded(certificates.toString()));
+            }
+            return text.toString();
+        }
+    }
+
     /** An export behind a TCP port. */
-    record Tcp(String host, int port, String exportName) implements NbdUri {
+    record Tcp(
+            String host,
+            int port,
+            String exportName,
+            @Nullable Tls tls) implements NbdUri {
+        public Tcp(String host, int port, String exportName) {
+            this(host, port, exportName, null);
+        }
+
         @Override
         public NbdUri withExportName(String name) {
-            return new Tcp(host, port, name);
+            return new Tcp(host, port, name, tls);
         }
 
         @Override
         public String toString() {
             String written = host.indexOf(':') >= 0 ? "[" + host + "]" : host;
-            return "nbd://" + written + (port == DEFAULT_PORT ? "" : ":" + port) + "/" + encoded(exportName);
+            String scheme = tls == null ? "nbd://" : "nbds://";
+            return scheme
+                    + written
+                    + (port == DEFAULT_PORT ? "" : ":" + port)
+                    + "/"
+                    + encoded(exportName)
+                    + (tls == null ? "" : tls.parameters("?"));
         }
     }
 
     /** An export behind a unix socket. */
-    record Unix(Path socket, String exportName) implements NbdUri {
+    record Unix(Path socket, String exportName, @Nullable Tls tls) implements NbdUri {
+        public Unix(Path socket, String exportName) {
+            this(socket, exportName, null);
+        }
+
         @Override
         public NbdUri withExportName(String name) {
-            return new Unix(socket, name);
+            return new Unix(socket, name, tls);
         }
 
         @Override
         public String toString() {
-            return "nbd+unix:///" + encoded(exportName) + "?socket=" + encoded(socket.toString());
+            String scheme = tls == null ? "nbd+unix:///" : "nbds+unix:///";
+            return scheme
+                    + encoded(exportName)
+                    + "?socket="
+                    + encoded(socket.toString())
+                    + (tls == null ? "" : tls.parameters("&"));
         }
     }
 
@@ -72,40 +133,82 @@ public sealed interface NbdUri {
         if (name.indexOf('\0') >= 0 || name.getBytes(StandardCharsets.UTF_8).length > 4096) {
             throw refused(ErrorKind.INVALID, text, "the name of an export is at most 4096 bytes, none of them NUL");
         }
-        switch (scheme) {
-            case "nbd":
-                String host = uri.getHost();
-                if (host == null) {
-                    throw refused(ErrorKind.INVALID, text, "a host is missing: nbd://HOST[:PORT]/NAME");
-                }
-                if (uri.getRawQuery() != null) {
-                    throw refused(ErrorKind.INVALID, text, "unknown parameter " + uri.getRawQuery());
-                }
-                String bare = host.startsWith("[") ? host.substring(1, host.length() - 1) : host;
-                return new Tcp(bare, uri.getPort() == -1 ? DEFAULT_PORT : uri.getPort(), name);
-            case "nbd+unix":
-                return new Unix(socketOf(text, uri), name);
-            case "nbds", "nbds+unix":
-                throw refused(ErrorKind.UNSUPPORTED, text, "TLS is not in this version of Ferry");
-            default:
-                throw refused(ErrorKind.INVALID, text, "an NBD URI begins with nbd:// or nbd+unix://");
+        boolean unix = scheme.endsWith("+unix");
+        boolean secure = scheme.startsWith("nbds");
+        if (!List.of("nbd", "nbds", "nbd+unix", "nbds+unix").contains(scheme)) {
+            throw refused(
+                    ErrorKind.INVALID, text, "an NBD URI begins with nbd://, nbds://, nbd+unix:// or nbds+unix://");
         }
+        Map<String, String> parameters = parameters(text, uri.getRawQuery());
+        String socket = parameters.remove("socket");
+        Tls tls = secure ? tls(text, parameters) : null;
+        if (!parameters.isEmpty()) {
+            String unknown = parameters.keySet().iterator().next();
+            throw refused(ErrorKind.INVALID, text, "unknown parameter " + unknown);
+        }
+        if (unix) {
+            if (socket == null || socket.isEmpty()) {
+                throw refused(ErrorKind.INVALID, text, "the socket is missing: " + scheme + ":///NAME?socket=PATH");
+            }
+            return new Unix(path(text, socket), name, tls);
+        }
+        String host = uri.getHost();
+        if (host == null) {
+            throw refused(ErrorKind.INVALID, text, "a host is missing: " + scheme + "://HOST[:PORT]/NAME");
+        }
+        if (socket != null) {
+            throw refused(ErrorKind.INVALID, text, "a socket goes with " + scheme + "+unix");
+        }
+        String bare = host.startsWith("[") ? host.substring(1, host.length() - 1) : host;
+        return new Tcp(bare, uri.getPort() == -1 ? DEFAULT_PORT : uri.getPort(), name, tls);
     }
 
-    private static Path socketOf(String text, URI uri) throws BlockException {
-        String query = uri.getRawQuery();
-        String prefix = "socket=";
-        if (query == null || !query.startsWith(prefix) || query.length() == prefix.length()) {
-            throw refused(ErrorKind.INVALID, text, "the socket is missing: nbd+unix:///NAME?socket=PATH");
+    private static Map<String, String> parameters(String text, @Nullable String query) throws BlockException {
+        Map<String, String> found = new LinkedHashMap<>();
+        if (query == null) {
+            return found;
         }
-        if (query.indexOf('&') >= 0) {
-            throw refused(ErrorKind.INVALID, text, "unknown parameter " + query.substring(query.indexOf('&') + 1));
+        for (String parameter : query.split("&", -1)) {
+            int equals = parameter.indexOf('=');
+            String key = equals < 0 ? parameter : parameter.substring(0, equals);
+            String value = equals < 0 ? "" : parameter.substring(equals + 1).replace("+", "%2B");
+            try {
+                if (found.put(key, URLDecoder.decode(value, StandardCharsets.UTF_8)) != null) {
+                    throw refused(ErrorKind.INVALID, text, "the parameter " + key + " comes twice");
+                }
+            } catch (IllegalArgumentException notEncoded) {
+                throw refused(ErrorKind.INVALID, text, "the parameter " + key + " is not encoded as URIs are");
+            }
         }
-        String value = query.substring(prefix.length()).replace("+", "%2B");
+        return found;
+    }
+
+    private static Tls tls(String text, Map<String, String> parameters) throws BlockException {
+        String kind = parameters.remove("tls-type");
+        if (kind != null && !kind.equals("x509")) {
+            throw refused(ErrorKind.UNSUPPORTED, text, "of the types of TLS there is only x509 here");
+        }
+        for (String psk : List.of("tls-psk-file", "tls-username")) {
+            if (parameters.containsKey(psk)) {
+                throw refused(ErrorKind.UNSUPPORTED, text, "there are no pre-shared keys here (" + psk + ")");
+            }
+        }
+        String verify = parameters.remove("tls-verify-peer");
+        if (verify != null && !verify.equals("0") && !verify.equals("1")) {
+            throw refused(ErrorKind.INVALID, text, "tls-verify-peer is 0 or 1");
+        }
+        String certificates = parameters.remove("tls-certificates");
+        return new Tls(
+                parameters.remove("tls-hostname"),
+                !"0".equals(verify),
+                certificates == null ? null : path(text, certificates));
+    }
+
+    private static Path path(String text, String value) throws BlockException {
         try {
-            return Path.of(URLDecoder.decode(value, StandardCharsets.UTF_8));
-        } catch (IllegalArgumentException e) {
-            throw refused(ErrorKind.INVALID, text, "the socket is no path");
+            return Path.of(value);
+        } catch (IllegalArgumentException none) {
+            throw refused(ErrorKind.INVALID, text, "'" + value + "' is no path");
         }
     }
 

@@ -5,33 +5,50 @@ import dev.ferry.block.BlockException;
 import dev.ferry.block.ErrorKind;
 import dev.ferry.block.Invariant;
 import dev.ferry.block.IoBuffer;
+import dev.ferry.nbd.tls.ClientTls;
+import dev.ferry.nbd.transport.TlsTransport;
+import dev.ferry.nbd.transport.Transport;
 import dev.ferry.nbd.wire.ClientHandshake;
 import dev.ferry.reactor.Errno;
 import dev.ferry.reactor.EventLoop;
 import dev.ferry.reactor.IoOperation;
-import dev.ferry.reactor.Linux;
 import dev.ferry.reactor.Sockets;
 import java.io.IOException;
 import java.net.InetSocketAddress;
 import java.nio.ByteBuffer;
+import java.nio.file.Path;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.RejectedExecutionException;
+import javax.net.ssl.SSLEngine;
+import org.jspecify.annotations.Nullable;
 
 /** Connects and drives the client's handshake on a loop, for a caller who waits. */
 final class Negotiation extends IoOperation {
     /**
      * How a handshake ended well.
      *
-     * @param socket connected, for {@link ClientHandshake.Purpose#USE}; else closed
+     * @param transport the connection, for {@link ClientHandshake.Purpose#USE}; else null, and it is closed
      * @param early bytes that came behind the handshake
      */
     @SuppressWarnings("ArrayRecordComponent") // handed over once, and never compared
-    record Result(ClientHandshake handshake, int socket, byte[] early) {}
+    record Result(ClientHandshake handshake, @Nullable Transport transport, byte[] early) {
+        Transport usable() {
+            return java.util.Objects.requireNonNull(transport);
+        }
+
+        /** Gives the connection up. */
+        void close() {
+            Transport unused = transport;
+            if (unused != null) {
+                unused.close();
+            }
+        }
+    }
 
     private final EventLoop loop;
     private final NbdUri uri;
-    private final int socket;
+    private final @Nullable ClientTls tls;
     private final ClientHandshake handshake;
     private final CompletableFuture<Result> future = new CompletableFuture<>();
     private final IoBuffer inputMemory = IoBuffer.allocate(ClientHandshake.inputBytes());
@@ -40,22 +57,38 @@ final class Negotiation extends IoOperation {
     private ClientHandshake.Outcome outcome = ClientHandshake.Outcome.CONTINUE;
     private byte[] output = new byte[0];
     private int outputSent;
+    private Transport transport;
+    private @Nullable TlsTransport securing;
     private boolean sending;
     private boolean late;
     private boolean over;
     private EventLoop.Timer deadline = () -> {};
 
-    private Negotiation(EventLoop loop, NbdUri uri, int socket, ClientHandshake.Purpose purpose) {
+    private Negotiation(
+            EventLoop loop,
+            NbdUri uri,
+            Transport transport,
+            ClientHandshake.Purpose purpose,
+            ClientSettings settings,
+            @Nullable ClientTls tls) {
         this.loop = loop;
         this.uri = uri;
-        this.socket = socket;
-        this.handshake = new ClientHandshake(purpose, uri.exportName());
+        this.transport = transport;
+        this.tls = tls;
+        this.handshake = new ClientHandshake(purpose, uri.exportName(), settings.contexts(), tls != null);
+    }
+
+    /** Connects for {@link ClientHandshake.Purpose#USE}. */
+    static Result use(EventLoop loop, NbdUri uri, ClientSettings settings) throws BlockException {
+        return run(loop, uri, settings, ClientHandshake.Purpose.USE);
     }
 
     static Result run(EventLoop loop, NbdUri uri, ClientSettings settings, ClientHandshake.Purpose purpose)
             throws BlockException {
         Invariant.that(!loop.inLoop(), "a loop must not wait for a handshake");
-        Negotiation negotiation = new Negotiation(loop, uri, connect(uri), purpose);
+        ClientTls tls = tlsOf(uri, settings);
+        Transport plain = Transport.plain(loop, connect(uri));
+        Negotiation negotiation = new Negotiation(loop, uri, plain, purpose, settings, tls);
         try {
             loop.execute(() -> negotiation.begin(settings.openMax().toNanos()));
             return negotiation.future.get();
@@ -69,8 +102,26 @@ final class Negotiation extends IoOperation {
             loop.execute(negotiation::abort);
             throw error(uri, ErrorKind.CANCELLED, "interrupted").toException();
         } catch (RejectedExecutionException e) {
-            Linux.close(negotiation.socket);
+            plain.close();
             throw error(uri, ErrorKind.CLOSED, "the event loop is closed").toException();
+        }
+    }
+
+    private static @Nullable ClientTls tlsOf(NbdUri uri, ClientSettings settings) throws BlockException {
+        NbdUri.Tls wanted = uri.tls();
+        if (wanted == null) {
+            return null;
+        }
+        Path named = wanted.certificates();
+        String host = wanted.hostName();
+        if (host == null && uri instanceof NbdUri.Tcp tcp) {
+            host = tcp.host();
+        }
+        try {
+            return ClientTls.of(named == null ? settings.tlsCertificates() : named, host, wanted.verifyPeer());
+        } catch (IOException unusable) {
+            throw error(uri, ErrorKind.INVALID, String.valueOf(unusable.getMessage()))
+                    .toException();
         }
     }
 
@@ -98,14 +149,17 @@ final class Negotiation extends IoOperation {
     private void abort() {
         late = true;
         if (!over) {
-            Sockets.shutdown(socket);
+            transport.shutdown();
         }
     }
 
     @Override
     protected void completed(int result) {
+        TlsTransport handshaking = securing;
         if (late) {
             fail(ErrorKind.TIMED_OUT, "the server takes too long over the handshake");
+        } else if (handshaking != null) {
+            secured(handshaking, result);
         } else if (result == 0) {
             fail(ErrorKind.UNAVAILABLE, handshake.meaningOfEnd());
         } else if (result < 0) {
@@ -132,13 +186,17 @@ final class Negotiation extends IoOperation {
                 return;
             }
             switch (outcome) {
+                case START_TLS -> {
+                    secure();
+                    return;
+                }
                 case TRANSMISSION -> {
-                    succeed(socket);
+                    succeed(transport);
                     return;
                 }
                 case DONE -> {
-                    Linux.close(socket);
-                    succeed(-1);
+                    transport.close();
+                    succeed(null);
                     return;
                 }
                 case FAILED -> {
@@ -156,11 +214,31 @@ final class Negotiation extends IoOperation {
         }
     }
 
+    private void secure() {
+        int port = uri instanceof NbdUri.Tcp tcp ? tcp.port() : NbdUri.DEFAULT_PORT;
+        SSLEngine engine = java.util.Objects.requireNonNull(tls).engine(port);
+        TlsTransport secure = new TlsTransport(loop, transport.socket(), engine, input);
+        input.limit(input.position());
+        transport = secure;
+        securing = secure;
+        secure.handshake(this);
+    }
+
+    private void secured(TlsTransport handshaking, int result) {
+        if (result <= 0) {
+            fail(ErrorKind.ACCESS, "TLS failed: " + ClientHandshake.printable(handshaking.failure()));
+            return;
+        }
+        securing = null;
+        outcome = handshake.secured();
+        proceed();
+    }
+
     private void send() {
         sending = true;
         int length = Math.min(outputMemory.capacity(), output.length - outputSent);
         outputMemory.copyFrom(output, outputSent, 0, length);
-        loop.send(socket, outputMemory.address(), length, this);
+        transport.send(outputMemory.address(), length, this);
     }
 
     private void receive() {
@@ -168,21 +246,21 @@ final class Negotiation extends IoOperation {
         input.compact();
         input.flip();
         int at = input.limit();
-        loop.receive(socket, inputMemory.address() + at, inputMemory.capacity() - at, this);
+        transport.receive(inputMemory.address() + at, inputMemory.capacity() - at, this);
     }
 
-    private void succeed(int result) {
+    private void succeed(@Nullable Transport usable) {
         over = true;
         deadline.cancel();
         byte[] early = new byte[input.remaining()];
         input.get(early);
-        future.complete(new Result(handshake, result, early));
+        future.complete(new Result(handshake, usable, early));
     }
 
     private void fail(ErrorKind kind, String why) {
         over = true;
         deadline.cancel();
-        Linux.close(socket);
+        transport.close();
         future.completeExceptionally(error(uri, kind, why).toException());
     }
 }

@@ -6,6 +6,7 @@ import dev.ferry.block.ExtentSink;
 import dev.ferry.block.IoBuffer;
 import dev.ferry.nbd.wire.ClientHandshake;
 import dev.ferry.nbd.wire.Nbd;
+import dev.ferry.nbd.wire.ReplyStyle;
 import dev.ferry.nbd.wire.SessionTerms;
 import dev.ferry.nbd.wire.TransmissionLayout;
 import java.lang.foreign.MemorySegment;
@@ -27,13 +28,14 @@ final class ReplyReader {
     private static final int SMALL_RECEIVE_BYTES = 4096;
 
     private static final int ERROR_PAYLOAD_MAX = 6 + Nbd.STRING_BYTES_MAX + 8;
-    private static final int EXTENT_BYTES = 8;
 
     private final ClientLink link;
     private final IoBuffer input;
     private final MemorySegment in;
-    private final boolean structured;
-    private final int allocationContext;
+    private final ReplyStyle style;
+    private final int[] contextIds;
+    private final boolean[] allocation;
+    private final int extentBytes;
     private final long sizeBytes;
     private int readAt;
     private int writeAt;
@@ -46,15 +48,28 @@ final class ReplyReader {
     private int dataAt;
     private int dataLeft;
     private long statusLeft;
+    private boolean statusWanted;
+    private boolean statusIsAllocation;
 
-    ReplyReader(ClientLink link, IoBuffer input, SessionTerms terms) {
+    /** @param contextIds the numbers of the contexts that requests name by their places */
+    ReplyReader(ClientLink link, IoBuffer input, SessionTerms terms, int[] contextIds) {
         this.link = link;
         this.input = input;
         this.in = input.segment();
-        this.structured = terms.structuredReplies();
-        this.allocationContext = terms.allocationContext();
+        this.style = terms.replies();
+        this.contextIds = contextIds;
+        this.allocation = new boolean[contextIds.length];
+        SessionTerms.Context base = terms.context(Nbd.BASE_ALLOCATION);
+        for (int i = 0; i < contextIds.length; i++) {
+            allocation[i] = base != null && contextIds[i] == base.id();
+        }
+        this.extentBytes = style.extended() ? 16 : 8;
         this.sizeBytes = terms.export().sizeBytes();
         this.roomMax = input.capacity();
+    }
+
+    int contextId(int context) {
+        return contextIds[context];
     }
 
     // ---- what the link receives
@@ -117,16 +132,16 @@ final class ReplyReader {
             return false;
         }
         int magic = in.get(TransmissionLayout.INT, readAt);
-        if (magic == Nbd.SIMPLE_REPLY_MAGIC) {
+        if (magic == Nbd.SIMPLE_REPLY_MAGIC && !style.extended()) {
             return takeSimple();
         }
-        if (magic != Nbd.STRUCTURED_REPLY_MAGIC) {
-            return nonsense("no magic number");
-        }
-        if (!structured) {
+        if (magic == Nbd.STRUCTURED_REPLY_MAGIC && style == ReplyStyle.SIMPLE) {
             return nonsense("a structured reply that was not negotiated");
         }
-        return present >= TransmissionLayout.CHUNK_BYTES && takeChunk(present - TransmissionLayout.CHUNK_BYTES);
+        if (magic != (style.extended() ? Nbd.EXTENDED_REPLY_MAGIC : Nbd.STRUCTURED_REPLY_MAGIC)) {
+            return nonsense("no magic number of a reply that was negotiated");
+        }
+        return present >= style.chunkBytes() && takeChunk(present - style.chunkBytes());
     }
 
     private boolean takeSimple() {
@@ -136,7 +151,7 @@ final class ReplyReader {
         if (request == null) {
             return nonsense("an unknown cookie");
         }
-        if (structured && (request.type == Nbd.CMD_READ || request.type == Nbd.CMD_BLOCK_STATUS)) {
+        if (style.chunks() && (request.type == Nbd.CMD_READ || request.type == Nbd.CMD_BLOCK_STATUS)) {
             return nonsense("a simple reply to a request that needs a structured one");
         }
         if (error != 0) {
@@ -144,7 +159,7 @@ final class ReplyReader {
         } else if (request.type == Nbd.CMD_READ) {
             request.coverage.add(request.offset, request.length);
             last = true;
-            beginData(request, request.offset, request.length);
+            beginData(request, request.offset, (int) request.length);
         } else {
             link.answered(request, null);
         }
@@ -155,11 +170,21 @@ final class ReplyReader {
         int flags = in.get(TransmissionLayout.SHORT, readAt + TransmissionLayout.CHUNK_FLAGS);
         int type = in.get(TransmissionLayout.SHORT, readAt + TransmissionLayout.CHUNK_TYPE) & 0xffff;
         ClientRequest request = link.find(in.get(TransmissionLayout.LONG, readAt + TransmissionLayout.CHUNK_COOKIE));
-        long length = Integer.toUnsignedLong(in.get(TransmissionLayout.INT, readAt + TransmissionLayout.CHUNK_LENGTH));
-        int at = readAt + TransmissionLayout.CHUNK_BYTES;
+        long length = style.extended()
+                ? in.get(TransmissionLayout.LONG, readAt + TransmissionLayout.EXTENDED_CHUNK_LENGTH)
+                : Integer.toUnsignedLong(in.get(TransmissionLayout.INT, readAt + TransmissionLayout.CHUNK_LENGTH));
+        int at = readAt + style.chunkBytes();
         boolean done = (flags & Nbd.REPLY_FLAG_DONE) != 0;
         if (request == null) {
             return nonsense("an unknown cookie");
+        }
+        if (style.extended()
+                && in.get(TransmissionLayout.LONG, readAt + TransmissionLayout.EXTENDED_CHUNK_OFFSET)
+                        != request.offset) {
+            return nonsense("a reply to a request at another offset");
+        }
+        if (length < 0 || length > Integer.MAX_VALUE) {
+            return nonsense("a chunk of " + Long.toUnsignedString(length) + " bytes");
         }
         if ((type & Nbd.CHUNK_ERROR_BIT) != 0) {
             return takeError(request, type, at, length, present, done);
@@ -168,7 +193,8 @@ final class ReplyReader {
             case Nbd.CHUNK_NONE -> takeNone(request, at, length, done);
             case Nbd.CHUNK_OFFSET_DATA -> takeDataHeader(request, at, length, present, done);
             case Nbd.CHUNK_OFFSET_HOLE -> takeHole(request, at, length, present, done);
-            case Nbd.CHUNK_BLOCK_STATUS -> takeStatusHeader(request, at, length, present, done);
+            case Nbd.CHUNK_BLOCK_STATUS, Nbd.CHUNK_BLOCK_STATUS_EXT ->
+                takeStatusHeader(request, type, at, length, present, done);
             default -> nonsense("a chunk of type " + type);
         };
     }
@@ -215,23 +241,44 @@ final class ReplyReader {
         return chunkDone(request, done);
     }
 
-    private boolean takeStatusHeader(ClientRequest request, int at, long length, int present, boolean done) {
-        if (request.type != Nbd.CMD_BLOCK_STATUS || length < 12 || (length - 4) % EXTENT_BYTES != 0) {
+    private boolean takeStatusHeader(ClientRequest request, int type, int at, long length, int present, boolean done) {
+        int prefixBytes = style.extended() ? 8 : 4;
+        int expected = style.extended() ? Nbd.CHUNK_BLOCK_STATUS_EXT : Nbd.CHUNK_BLOCK_STATUS;
+        long extents = length - prefixBytes;
+        if (request.type != Nbd.CMD_BLOCK_STATUS
+                || type != expected
+                || extents < extentBytes
+                || extents % extentBytes != 0) {
             return nonsense("a block status that was not asked for");
         }
-        if (present < 4) {
+        if (present < prefixBytes) {
             return false;
         }
-        if (in.get(TransmissionLayout.INT, at) != allocationContext || request.statusSeen) {
+        if (style.extended()
+                && Integer.toUnsignedLong(in.get(TransmissionLayout.INT, at + 4)) != extents / extentBytes) {
+            return nonsense("a block status that miscounts its extents");
+        }
+        int context = placeOf(in.get(TransmissionLayout.INT, at));
+        if (context < 0 || (request.contextsSeen & 1L << context) != 0) {
             return nonsense("a block status of another context");
         }
-        readAt = at + 4;
-        request.statusSeen = true;
-        request.statusNext = request.offset;
+        readAt = at + prefixBytes;
+        request.contextsSeen |= 1L << context;
+        statusWanted = context == request.context;
+        statusIsAllocation = allocation[context];
         current = request;
-        statusLeft = length - 4;
+        statusLeft = extents;
         last = done;
         return true;
+    }
+
+    private int placeOf(int contextId) {
+        for (int i = 0; i < contextIds.length; i++) {
+            if (contextIds[i] == contextId) {
+                return i;
+            }
+        }
+        return -1;
     }
 
     private boolean covers(ClientRequest request, long offset, long length) {
@@ -316,7 +363,7 @@ final class ReplyReader {
         }
         if (request.error == null) {
             boolean missing = (request.type == Nbd.CMD_READ && request.coverage.coveredBytes() != request.length)
-                    || (request.type == Nbd.CMD_BLOCK_STATUS && !request.statusSeen);
+                    || (request.type == Nbd.CMD_BLOCK_STATUS && (request.contextsSeen & 1L << request.context) == 0);
             if (missing) {
                 return nonsense("success, with a part missing");
             }
@@ -330,27 +377,38 @@ final class ReplyReader {
     /** True when no extent is missing. */
     private boolean takeStatus() {
         while (statusLeft > 0) {
-            if (writeAt - readAt < EXTENT_BYTES) {
+            if (writeAt - readAt < extentBytes) {
                 return false;
             }
+            boolean wide = style.extended();
+            long length = wide
+                    ? in.get(TransmissionLayout.LONG, readAt)
+                    : Integer.toUnsignedLong(in.get(TransmissionLayout.INT, readAt));
+            int state = in.get(TransmissionLayout.INT, readAt + (wide ? 12 : 4));
+            readAt += extentBytes;
+            statusLeft -= extentBytes;
             ClientRequest request = java.util.Objects.requireNonNull(current);
-            long length = Integer.toUnsignedLong(in.get(TransmissionLayout.INT, readAt));
-            int state = in.get(TransmissionLayout.INT, readAt + 4);
-            readAt += EXTENT_BYTES;
-            statusLeft -= EXTENT_BYTES;
-            long end = request.offset + request.length;
-            if (length == 0 || request.statusNext >= end || request.statusNext + length > sizeBytes) {
-                return nonsense("an extent outside of what was asked for");
+            if (statusWanted && !takeExtent(request, length, state)) {
+                return false;
             }
-            long within = Math.min(length, end - request.statusNext);
-            ExtentSink sink = java.util.Objects.requireNonNull(request.sink);
-            sink.extent(request.statusNext, within, state & (ExtentSink.HOLE | ExtentSink.ZERO));
-            request.statusNext += length;
             if (statusLeft == 0) {
                 current = null;
                 chunkDone(request, last);
             }
         }
+        return true;
+    }
+
+    private boolean takeExtent(ClientRequest request, long length, int state) {
+        long end = request.offset + request.length;
+        if (length <= 0 || request.statusNext >= end || length > sizeBytes - request.statusNext) {
+            return nonsense("an extent outside of what was asked for");
+        }
+        long within = Math.min(length, end - request.statusNext);
+        ExtentSink sink = java.util.Objects.requireNonNull(request.sink);
+        sink.extent(
+                request.statusNext, within, statusIsAllocation ? state & (ExtentSink.HOLE | ExtentSink.ZERO) : state);
+        request.statusNext += length;
         return true;
     }
 }

@@ -2,14 +2,18 @@ package dev.ferry.nbd.server;
 
 import dev.ferry.block.IoBuffer;
 import dev.ferry.nbd.transport.Outbox;
-import dev.ferry.reactor.EventLoop;
+import dev.ferry.nbd.transport.Transport;
 import java.util.concurrent.ConcurrentLinkedQueue;
 import java.util.concurrent.atomic.AtomicInteger;
 
 /** The native memory of one connection in transmission; kept for the next one when it closes. */
 final class ConnectionMemory {
     private static final int INPUT_BYTES = 64 << 10;
-    private static final int TEXT_ROOM_BYTES = 1024;
+
+    /** What a batch of replies has beyond the one small message of each: for texts, and for replies in many chunks. */
+    private static final int SPARE_BYTES = 4096;
+
+    private static final int SPARE_VECTORS = 64;
 
     private final Store store;
     private final IoBuffer input = IoBuffer.allocate(INPUT_BYTES);
@@ -29,8 +33,8 @@ final class ConnectionMemory {
         return header;
     }
 
-    Outbox outbox(EventLoop loop, int socket, Outbox.Listener listener) {
-        return new Outbox(loop, socket, output.segment(), store.smallBytes(), store.vectors(), listener);
+    Outbox outbox(Transport transport, Outbox.Listener listener) {
+        return new Outbox(transport, output.segment(), store.smallBytes(), store.vectors(), listener);
     }
 
     void release() {
@@ -50,11 +54,11 @@ final class ConnectionMemory {
         }
 
         private int smallBytes() {
-            return requestsMax * ReplyWriter.SMALL_REPLY_BYTES + TEXT_ROOM_BYTES;
+            return requestsMax * ReplyWriter.SMALL_REPLY_BYTES + SPARE_BYTES;
         }
 
         private int vectors() {
-            return 2 * requestsMax + 2;
+            return 2 * requestsMax + SPARE_VECTORS;
         }
 
         ConnectionMemory take() {

@@ -3,6 +3,8 @@ package dev.ferry.nbd.server;
 import dev.ferry.block.BlockDevice;
 import dev.ferry.block.BufferPool;
 import dev.ferry.reactor.EventLoop;
+import java.util.List;
+import java.util.function.Supplier;
 
 /**
  * A disk under the name that clients know it by.
@@ -13,11 +15,29 @@ import dev.ferry.reactor.EventLoop;
  * @param loop the loop that the disk belongs to, and that connections to it move to
  * @param buffers where the bytes of requests are; belongs to {@code loop}
  * @param readOnly changes are refused, whatever the device could do
+ * @param contexts what else it can tell of its ranges, now: asked for whenever a client asks, on any thread. The names
+ *     are unique
  */
 public record Export(
-        String name, String description, BlockDevice device, EventLoop loop, BufferPool buffers, boolean readOnly) {
+        String name,
+        String description,
+        BlockDevice device,
+        EventLoop loop,
+        BufferPool buffers,
+        boolean readOnly,
+        Supplier<List<MetadataContext>> contexts) {
+    public Export(
+            String name, String description, BlockDevice device, EventLoop loop, BufferPool buffers, boolean readOnly) {
+        this(name, description, device, loop, buffers, readOnly, List::of);
+    }
+
     /** An export that may be changed, if its device may be. */
     public static Export of(String name, BlockDevice device, EventLoop loop, BufferPool buffers) {
         return new Export(name, "", device, loop, buffers, false);
+    }
+
+    /** The same export, which can tell more of its ranges. */
+    public Export withContexts(Supplier<List<MetadataContext>> more) {
+        return new Export(name, description, device, loop, buffers, readOnly, more);
     }
 }

@@ -3,10 +3,10 @@ package dev.ferry.nbd.server;
 import dev.ferry.block.BlockDevice;
 import dev.ferry.block.Capabilities;
 import dev.ferry.block.Geometry;
+import dev.ferry.nbd.transport.Transport;
 import dev.ferry.nbd.wire.ExportFacts;
 import dev.ferry.nbd.wire.Nbd;
 import dev.ferry.nbd.wire.SessionTerms;
-import dev.ferry.reactor.Linux;
 import java.util.ArrayList;
 import java.util.HashSet;
 import java.util.List;
@@ -23,6 +23,8 @@ final class ExportEntry {
     private final Export export;
     private final ExportFacts facts;
     private final NbdServer server;
+    private final List<MetadataContext> deviceContexts;
+    private final AtomicInteger places = new AtomicInteger();
     private final AtomicInteger clients = new AtomicInteger();
     private final Set<Connection> connections = new HashSet<>();
     private final List<Runnable> whenGone = new ArrayList<>();
@@ -32,6 +34,8 @@ final class ExportEntry {
         this.server = server;
         this.export = export;
         this.facts = factsOf(export);
+        this.deviceContexts =
+                List.of(MetadataContext.allocation(export.device()), MetadataContext.depth(export.device()));
     }
 
     String name() {
@@ -48,6 +52,26 @@ final class ExportEntry {
 
     int clients() {
         return clients.get();
+    }
+
+    /** What can be told of its ranges now; base:allocation first. Any thread. */
+    List<MetadataContext> contexts() {
+        List<MetadataContext> all = new ArrayList<>(deviceContexts);
+        all.addAll(export.contexts().get());
+        return all;
+    }
+
+    /** A place for one more client; false if there is none. Any thread. */
+    boolean takePlace(int placesMax) {
+        if (places.incrementAndGet() <= placesMax) {
+            return true;
+        }
+        places.decrementAndGet();
+        return false;
+    }
+
+    void giveUpPlace() {
+        places.decrementAndGet();
     }
 
     /** What is true of this device, and nothing more. */
@@ -72,24 +96,27 @@ final class ExportEntry {
     }
 
     /** A client comes from the handshake. */
-    void enter(int socket, SessionTerms terms, byte[] early, ServerSettings settings, ConnectionMemory memory) {
+    void enter(
+            Transport transport, SessionTerms terms, byte[] early, ServerSettings settings, ConnectionMemory memory) {
         if (removed) {
-            Linux.close(socket);
+            transport.close();
             memory.release();
             server.connectionClosed();
             return;
         }
-        Connection connection = new Connection(this, socket, terms, settings, memory);
+        Connection connection = new Connection(this, transport, terms, settings, memory);
         connections.add(connection);
         clients.incrementAndGet();
+        server.used();
         connection.start(early);
     }
 
     /** A client has gone. */
     void left(Connection connection) {
         connections.remove(connection);
+        giveUpPlace();
         clients.decrementAndGet();
-        server.connectionClosed();
+        server.userGone();
         tellIfGone();
     }
 

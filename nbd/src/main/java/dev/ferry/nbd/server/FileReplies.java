@@ -6,6 +6,8 @@ import dev.ferry.block.BufferPool;
 import dev.ferry.block.Completion;
 import dev.ferry.block.FileRange;
 import dev.ferry.block.IoBuffer;
+import dev.ferry.nbd.wire.Nbd;
+import dev.ferry.nbd.wire.ReplyStyle;
 import dev.ferry.nbd.wire.TransmissionLayout;
 import dev.ferry.reactor.Errno;
 import dev.ferry.reactor.EventLoop;
@@ -28,7 +30,7 @@ final class FileReplies {
     private final int socket;
     private final BlockDevice device;
     private final BufferPool buffers;
-    private final boolean structured;
+    private final ReplyStyle style;
     private final IoBuffer header;
     private final FileRange range = new FileRange();
     private final Waiting waiting = new Waiting();
@@ -45,13 +47,13 @@ final class FileReplies {
     private int restEnd;
 
     /** @param header memory for one header, of this connection alone */
-    FileReplies(Connection connection, EventLoop loop, int socket, Export export, boolean structured, IoBuffer header) {
+    FileReplies(Connection connection, EventLoop loop, int socket, Export export, ReplyStyle style, IoBuffer header) {
         this.connection = connection;
         this.loop = loop;
         this.socket = socket;
         this.device = export.device();
         this.buffers = export.buffers();
-        this.structured = structured;
+        this.style = style;
         this.header = header;
     }
 
@@ -111,9 +113,19 @@ final class FileReplies {
         headerSent = 0;
         sent = 0;
         restReady = false;
-        if (structured) {
-            headerBytes = TransmissionLayout.DATA_CHUNK_BYTES;
-            TransmissionLayout.putDataChunk(header.segment(), 0, request.cookie, request.offset, (int) request.length);
+        if (style.chunks()) {
+            int chunkBytes = style.chunkBytes();
+            headerBytes = chunkBytes + 8;
+            TransmissionLayout.putChunk(
+                    header.segment(),
+                    0,
+                    style.extended(),
+                    Nbd.REPLY_FLAG_DONE,
+                    Nbd.CHUNK_OFFSET_DATA,
+                    request.cookie,
+                    request.offset,
+                    8 + (int) request.length);
+            header.segment().set(TransmissionLayout.LONG, chunkBytes, request.offset);
         } else {
             headerBytes = TransmissionLayout.SIMPLE_REPLY_BYTES;
             TransmissionLayout.putSimpleReply(header.segment(), 0, 0, request.cookie);

@@ -1,12 +1,14 @@
 package dev.ferry.nbd.server;
 
 import dev.ferry.block.IoBuffer;
+import dev.ferry.nbd.tls.ServerTls;
+import dev.ferry.nbd.transport.TlsTransport;
+import dev.ferry.nbd.transport.Transport;
 import dev.ferry.nbd.wire.ServerHandshake;
 import dev.ferry.reactor.EventLoop;
 import dev.ferry.reactor.IoOperation;
-import dev.ferry.reactor.Linux;
-import dev.ferry.reactor.Sockets;
 import java.nio.ByteBuffer;
+import org.jspecify.annotations.Nullable;
 
 /**
  * A connection in the handshake, on the loop of its listener: sends what there is to send, then receives, and never does
@@ -17,12 +19,17 @@ final class Greeting extends IoOperation {
 
     private enum Doing {
         SENDING,
-        RECEIVING
+        RECEIVING,
+        /** Certificates may have changed; files are read elsewhere. */
+        REFRESHING,
+        SECURING
     }
 
     private final NbdServer server;
     private final EventLoop loop;
-    private final int socket;
+    private final ServerTls tls;
+    private Transport transport;
+    private @Nullable TlsTransport securing;
     private final ServerHandshake handshake;
     private final IoBuffer buffer = IoBuffer.allocate(2 * BUFFER_BYTES);
     private final ByteBuffer input;
@@ -34,11 +41,12 @@ final class Greeting extends IoOperation {
     private boolean over;
     private EventLoop.Timer deadline = () -> {};
 
-    Greeting(NbdServer server, EventLoop loop, int socket) {
+    Greeting(NbdServer server, EventLoop loop, int socket, ServerTls tls) {
         this.server = server;
         this.loop = loop;
-        this.socket = socket;
-        this.handshake = new ServerHandshake(server);
+        this.transport = Transport.plain(loop, socket);
+        this.tls = tls;
+        this.handshake = new ServerHandshake(server, tls.mode());
         this.input = buffer.segment().asSlice(0, BUFFER_BYTES).asByteBuffer().limit(0);
     }
 
@@ -51,7 +59,7 @@ final class Greeting extends IoOperation {
     void abort() {
         aborted = true;
         if (!over) {
-            Sockets.shutdown(socket);
+            transport.shutdown();
         }
     }
 
@@ -61,12 +69,45 @@ final class Greeting extends IoOperation {
             close();
             return;
         }
-        if (doing == Doing.SENDING) {
-            outputSent += result;
-        } else {
-            input.limit(input.limit() + result);
+        switch (doing) {
+            case SENDING -> outputSent += result;
+            case RECEIVING -> input.limit(input.limit() + result);
+            case REFRESHING -> {
+                secure();
+                return;
+            }
+            case SECURING -> {
+                if (!tls.admits(java.util.Objects.requireNonNull(securing).session())) {
+                    close();
+                    return;
+                }
+                securing = null;
+            }
         }
         proceed();
+    }
+
+    // ---- TLS
+
+    private void refresh() {
+        outcome = ServerHandshake.Outcome.CONTINUE;
+        doing = Doing.REFRESHING;
+        loop.offload(
+                () -> {
+                    java.util.Objects.requireNonNull(tls.credentials()).refresh();
+                    return 1;
+                },
+                this);
+    }
+
+    /** What the client has sent behind its wish for TLS is taken for TLS, so that nothing said in the clear is believed. */
+    private void secure() {
+        TlsTransport secure = new TlsTransport(loop, transport.socket(), tls.engine(), input);
+        input.limit(input.position());
+        transport = secure;
+        securing = secure;
+        doing = Doing.SECURING;
+        secure.handshake(this);
     }
 
     private void proceed() {
@@ -88,6 +129,10 @@ final class Greeting extends IoOperation {
                     close();
                     return;
                 }
+                case START_TLS -> {
+                    refresh();
+                    return;
+                }
                 case CONTINUE -> {}
             }
             int before = input.remaining();
@@ -104,7 +149,7 @@ final class Greeting extends IoOperation {
         int length = Math.min(BUFFER_BYTES, output.length - outputSent);
         buffer.copyFrom(output, outputSent, BUFFER_BYTES, length);
         doing = Doing.SENDING;
-        loop.send(socket, buffer.address() + BUFFER_BYTES, length, this);
+        transport.send(buffer.address() + BUFFER_BYTES, length, this);
     }
 
     private void receive() {
@@ -112,7 +157,7 @@ final class Greeting extends IoOperation {
         input.flip();
         doing = Doing.RECEIVING;
         int at = input.limit();
-        loop.receive(socket, buffer.address() + at, BUFFER_BYTES - at, this);
+        transport.receive(buffer.address() + at, BUFFER_BYTES - at, this);
     }
 
     private void move() {
@@ -120,13 +165,14 @@ final class Greeting extends IoOperation {
         deadline.cancel();
         byte[] early = new byte[input.remaining()];
         input.get(early);
-        server.greeted(this, socket, handshake.terms(), early);
+        server.greeted(this, transport, handshake.terms(), early);
     }
 
     private void close() {
         over = true;
         deadline.cancel();
-        Linux.close(socket);
-        server.turnedAway(this);
+        transport.close();
+        boolean reserved = outcome == ServerHandshake.Outcome.TRANSMISSION;
+        server.turnedAway(this, reserved ? handshake.terms() : null);
     }
 }

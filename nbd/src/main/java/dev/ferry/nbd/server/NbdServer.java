@@ -3,6 +3,8 @@ package dev.ferry.nbd.server;
 import dev.ferry.block.BlockError;
 import dev.ferry.block.BlockException;
 import dev.ferry.block.ErrorKind;
+import dev.ferry.nbd.tls.ServerTls;
+import dev.ferry.nbd.transport.Transport;
 import dev.ferry.nbd.wire.ExportFacts;
 import dev.ferry.nbd.wire.Nbd;
 import dev.ferry.nbd.wire.ServerHandshake;
@@ -32,6 +34,7 @@ public final class NbdServer implements ServerHandshake.Catalog {
     private static final int UNIX_BUFFER_BYTES = 1 << 20;
 
     private final ServerSettings settings;
+    private final ServerTls tls;
     private final ConnectionMemory.Store memory;
     private final Map<String, ExportEntry> exports = new ConcurrentSkipListMap<>();
     private final Set<Acceptor> acceptors = ConcurrentHashMap.newKeySet();
@@ -41,10 +44,18 @@ public final class NbdServer implements ServerHandshake.Catalog {
     /** Listeners, connections and exports that are not gone yet; and one for the server itself. */
     private final AtomicInteger open = new AtomicInteger(1);
 
+    private final AtomicInteger users = new AtomicInteger();
+    private volatile Runnable whenUnused = () -> {};
     private final AtomicReference<@Nullable Runnable> whenDone = new AtomicReference<>();
 
+    /** A server without TLS. */
     public NbdServer(ServerSettings settings) {
+        this(settings, ServerTls.OFF);
+    }
+
+    public NbdServer(ServerSettings settings, ServerTls tls) {
         this.settings = settings;
+        this.tls = tls;
         this.memory = new ConnectionMemory.Store(settings.requestsInFlightMax());
     }
 
@@ -124,6 +135,14 @@ public final class NbdServer implements ServerHandshake.Catalog {
     }
 
     /**
+     * Has something done each time that the last client has gone of those that used an export: one that only asked, or
+     * gave up in the handshake, does not count. Runs on one of the loops.
+     */
+    public void onUnused(Runnable task) {
+        whenUnused = task;
+    }
+
+    /**
      * Stops: closes listeners and handshakes, and removes every export as {@link #remove} does.
      *
      * @param done runs when all is closed, on one of the loops or on the caller's thread
@@ -138,10 +157,6 @@ public final class NbdServer implements ServerHandshake.Catalog {
             remove(name, () -> {});
         }
         closedOne();
-    }
-
-    private boolean stopping() {
-        return whenDone.get() != null;
     }
 
     /** A socket that a server accepts connections from. */
@@ -167,6 +182,25 @@ public final class NbdServer implements ServerHandshake.Catalog {
         return entry == null ? null : entry.facts();
     }
 
+    @Override
+    public List<String> contexts(ExportFacts export) {
+        ExportEntry entry = exports.get(export.name());
+        return entry == null
+                ? List.of()
+                : entry.contexts().stream().map(MetadataContext::name).toList();
+    }
+
+    @Override
+    public boolean reserve(ExportFacts export) {
+        ExportEntry entry = exports.get(export.name());
+        return entry != null && entry.facts() == export && entry.takePlace(settings.clientsPerExportMax());
+    }
+
+    @Override
+    public boolean stopping() {
+        return whenDone.get() != null;
+    }
+
     // ---- what happens to connections, told on their loops
 
     void accepted(EventLoop loop, int socket) {
@@ -185,7 +219,7 @@ public final class NbdServer implements ServerHandshake.Catalog {
         } else {
             Sockets.tuneTcp(socket);
         }
-        Greeting greeting = new Greeting(this, loop, socket);
+        Greeting greeting = new Greeting(this, loop, socket, tls);
         greetings.put(greeting, loop);
         greeting.begin(settings.handshakeMax().toNanos());
         if (stopping()) {
@@ -193,17 +227,19 @@ public final class NbdServer implements ServerHandshake.Catalog {
         }
     }
 
-    /** A client has chosen; its connection moves to where its export lives. */
-    void greeted(Greeting greeting, int socket, SessionTerms terms, byte[] early) {
+    /** A client has chosen, and has a place; its connection moves to where its export lives. */
+    void greeted(Greeting greeting, Transport transport, SessionTerms terms, byte[] early) {
         greetings.remove(greeting);
         ExportEntry entry = exportOf(terms);
         if (entry == null) {
-            Linux.close(socket);
+            transport.close();
             connectionClosed();
             return;
         }
         ConnectionMemory taken = memory.take();
-        entry.export().loop().execute(() -> entry.enter(socket, terms, early, settings, taken));
+        EventLoop loop = entry.export().loop();
+        Transport moved = transport.moveTo(loop);
+        loop.execute(() -> entry.enter(moved, terms, early, settings, taken));
     }
 
     /** What a client was told of; null if it has gone since, though another disk may have its name now. */
@@ -213,9 +249,27 @@ public final class NbdServer implements ServerHandshake.Catalog {
         return entry != null && entry.facts() == terms.export() ? entry : null;
     }
 
-    void turnedAway(Greeting greeting) {
+    /** @param chosen what the client has a place for, if it got that far */
+    void turnedAway(Greeting greeting, @Nullable SessionTerms chosen) {
         greetings.remove(greeting);
+        ExportEntry entry = chosen == null ? null : exportOf(chosen);
+        if (entry != null) {
+            entry.giveUpPlace();
+        }
         connectionClosed();
+    }
+
+    /** A client has begun to use an export. */
+    void used() {
+        users.incrementAndGet();
+    }
+
+    /** One that used an export has gone. */
+    void userGone() {
+        connectionClosed();
+        if (users.decrementAndGet() == 0) {
+            whenUnused.run();
+        }
     }
 
     void connectionClosed() {

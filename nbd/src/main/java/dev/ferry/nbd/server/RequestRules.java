@@ -22,7 +22,8 @@ final class RequestRules {
     private final int payloadMax;
     private final int flags;
     private final boolean structured;
-    private final int allocationContext;
+    private final boolean extended;
+    private final boolean hasContexts;
 
     RequestRules(SessionTerms terms) {
         ExportFacts facts = terms.export();
@@ -30,12 +31,9 @@ final class RequestRules {
         alignmentMask = facts.minimumBlockBytes() - 1L;
         payloadMax = facts.maximumPayloadBytes();
         flags = facts.transmissionFlags();
-        structured = terms.structuredReplies();
-        allocationContext = terms.allocationContext();
-    }
-
-    int allocationContext() {
-        return allocationContext;
+        structured = terms.replies().chunks();
+        extended = terms.replies().extended();
+        hasContexts = !terms.contexts().isEmpty();
     }
 
     /** The longest read or write. */
@@ -46,11 +44,12 @@ final class RequestRules {
     /**
      * The error that a request is to be answered with before it gets any further, or 0.
      *
-     * @param offset as it came: above 2^63 it is negative here
+     * @param offset as it came: above 2^63 it is negative here, and so is the length
      */
     int check(int type, int commandFlags, long offset, long length) {
         int allowed = allowedFlags(type);
-        if (allowed < 0 || (commandFlags & ~allowed) != 0) {
+        boolean bare = extended && type == Nbd.CMD_WRITE && (commandFlags & Nbd.CMD_FLAG_PAYLOAD_LEN) == 0;
+        if (allowed < 0 || (commandFlags & ~allowed) != 0 || bare) {
             return Nbd.EINVAL;
         }
         if (type == Nbd.CMD_FLUSH) {
@@ -59,6 +58,9 @@ final class RequestRules {
         boolean changes = type == Nbd.CMD_WRITE || type == Nbd.CMD_TRIM || type == Nbd.CMD_WRITE_ZEROES;
         if (changes && (flags & Nbd.FLAG_READ_ONLY) != 0) {
             return Nbd.EPERM;
+        }
+        if (length < 0) {
+            return type == Nbd.CMD_WRITE_ZEROES ? Nbd.ENOSPC : Nbd.EINVAL;
         }
         boolean carries = type == Nbd.CMD_READ || type == Nbd.CMD_WRITE;
         if (carries && length > payloadMax) {
@@ -73,19 +75,51 @@ final class RequestRules {
         return 0;
     }
 
+    /**
+     * Finds out which contexts a BLOCK_STATUS is about, and of what length: all of them, or those in its payload, which is
+     * at hand.
+     *
+     * @return false if the payload makes no sense
+     */
+    boolean takeContexts(RequestStream stream, SelectedContexts selected, ServerRequest request) {
+        request.contexts = selected.all();
+        if (!extended || (request.flags & Nbd.CMD_FLAG_PAYLOAD_LEN) == 0) {
+            return true;
+        }
+        long bytes = stream.payloadBytes();
+        if (bytes < 12 || bytes > 8 + 4 * Nbd.CONTEXTS_MAX || bytes % 4 != 0) {
+            return false;
+        }
+        request.length = stream.payloadLong(0);
+        request.contexts = 0;
+        for (int at = 8; at < bytes; at += 4) {
+            long context = selected.ofId(stream.payloadInt(at));
+            if (context == 0 || (request.contexts & context) != 0) {
+                return false;
+            }
+            request.contexts |= context;
+        }
+        return true;
+    }
+
     /** The flags that a command may carry; -1 if there is no such command here. FUA is accepted on all. */
     private int allowedFlags(int type) {
         return switch (type) {
             case Nbd.CMD_READ -> structured ? Nbd.CMD_FLAG_FUA | Nbd.CMD_FLAG_DF : Nbd.CMD_FLAG_FUA;
-            case Nbd.CMD_WRITE, Nbd.CMD_FLUSH, Nbd.CMD_CACHE -> Nbd.CMD_FLAG_FUA;
+            case Nbd.CMD_WRITE -> Nbd.CMD_FLAG_FUA | payloadFlag();
+            case Nbd.CMD_FLUSH, Nbd.CMD_CACHE -> Nbd.CMD_FLAG_FUA;
             case Nbd.CMD_TRIM -> has(Nbd.FLAG_SEND_TRIM) || readOnly() ? Nbd.CMD_FLAG_FUA : -1;
             case Nbd.CMD_WRITE_ZEROES ->
                 has(Nbd.FLAG_SEND_WRITE_ZEROES) || readOnly()
                         ? Nbd.CMD_FLAG_FUA | Nbd.CMD_FLAG_NO_HOLE | Nbd.CMD_FLAG_FAST_ZERO
                         : -1;
-            case Nbd.CMD_BLOCK_STATUS -> allocationContext >= 0 ? Nbd.CMD_FLAG_FUA | Nbd.CMD_FLAG_REQ_ONE : -1;
+            case Nbd.CMD_BLOCK_STATUS -> hasContexts ? Nbd.CMD_FLAG_FUA | Nbd.CMD_FLAG_REQ_ONE | payloadFlag() : -1;
             default -> -1;
         };
+    }
+
+    private int payloadFlag() {
+        return extended ? Nbd.CMD_FLAG_PAYLOAD_LEN : 0;
     }
 
     private boolean has(int flag) {
@@ -101,7 +135,7 @@ final class RequestRules {
         return switch (type) {
             case Nbd.CMD_READ, Nbd.CMD_WRITE -> (int) length;
             case Nbd.CMD_CACHE -> (int) Math.min(length, CACHE_PIECE_BYTES);
-            case Nbd.CMD_BLOCK_STATUS -> ServerRequest.STATUS_BYTES;
+            case Nbd.CMD_BLOCK_STATUS -> StatusAnswer.BYTES;
             default -> 0;
         };
     }
@@ -109,6 +143,19 @@ final class RequestRules {
     static int zeroFlags(int commandFlags) {
         return ((commandFlags & Nbd.CMD_FLAG_NO_HOLE) != 0 ? RequestFlags.NO_HOLE : 0)
                 | ((commandFlags & Nbd.CMD_FLAG_FAST_ZERO) != 0 ? RequestFlags.FAST_ZERO : 0);
+    }
+
+    /** Why a request was refused, for people. */
+    static String textOf(ServerRequest request, int error) {
+        return switch (error) {
+            case Nbd.EPERM -> "the export is read-only";
+            case Nbd.ENOSPC -> "the range ends past the end of the export";
+            case Nbd.EOVERFLOW -> "longer than the export's maximum payload";
+            default ->
+                request.type > Nbd.CMD_BLOCK_STATUS
+                        ? "no such command"
+                        : "not what this export takes: flags, range, block size, or a command that was not negotiated";
+        };
     }
 
     /** What a device's error is called on the wire. ENOTSUP answers fast zeroes, and nothing else. */

@@ -1,7 +1,6 @@
 package dev.ferry.nbd.transport;
 
 import dev.ferry.reactor.Errno;
-import dev.ferry.reactor.EventLoop;
 import dev.ferry.reactor.IoOperation;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
@@ -29,8 +28,7 @@ public final class Outbox {
 
     private static final int VECTOR_BYTES = 16;
 
-    private final EventLoop loop;
-    private final int socket;
+    private final Transport transport;
     private final Listener listener;
     private final MemorySegment memory;
     private final int smallBytesMax;
@@ -47,10 +45,8 @@ public final class Outbox {
      * @param smallBytesMax bytes of small messages in a batch
      * @param vectorsMax pieces in a batch, at most 1024
      */
-    public Outbox(
-            EventLoop loop, int socket, MemorySegment memory, int smallBytesMax, int vectorsMax, Listener listener) {
-        this.loop = loop;
-        this.socket = socket;
+    public Outbox(Transport transport, MemorySegment memory, int smallBytesMax, int vectorsMax, Listener listener) {
+        this.transport = transport;
         this.listener = listener;
         this.memory = memory;
         this.smallBytesMax = smallBytesMax;
@@ -77,6 +73,11 @@ public final class Outbox {
     /** Bytes of small messages that the gathering batch still takes. */
     public int smallRoom() {
         return smallBytesMax - batches[filling].smallUsed;
+    }
+
+    /** Pieces that the gathering batch still takes. */
+    public int vectorRoom() {
+        return vectorsMax - batches[filling].vectors;
     }
 
     /** The batch that gathers now, 0 or 1. */
@@ -132,9 +133,9 @@ public final class Outbox {
         long vector = batch.vectorAt(nextVector);
         if (nextVector == batch.vectors - 1) {
             long address = memory.get(ValueLayout.JAVA_LONG, vector);
-            loop.send(socket, address, (int) memory.get(ValueLayout.JAVA_LONG, vector + 8), operation);
+            transport.send(address, (int) memory.get(ValueLayout.JAVA_LONG, vector + 8), operation);
         } else {
-            loop.sendVectors(socket, memory.address() + vector, batch.vectors - nextVector, operation);
+            transport.sendVectors(memory.address() + vector, batch.vectors - nextVector, operation);
         }
     }
 

@@ -9,9 +9,9 @@ import java.util.List;
 import org.jspecify.annotations.Nullable;
 
 /**
- * The client's side of the handshake: it is fed bytes and gives bytes. It asks for what Ferry can use (structured replies,
- * {@code base:allocation}, GO with block sizes) and makes do with what a poor server has, down to EXPORT_NAME of a
- * newstyle server without options. Every length is checked before anything is allocated. Belongs to one thread.
+ * The client's side of the handshake: it is fed bytes and gives bytes. It asks for what Ferry can use (TLS if it has to
+ * be, extended headers, structured replies, metadata contexts, GO with block sizes) and makes do with what a poor server
+ * has, down to EXPORT_NAME of a newstyle server without options; but never without TLS if there has to be TLS. Every length is checked before anything is allocated. Belongs to one thread.
  * Specification: sections "Handshake" and "Option types".
  */
 public final class ClientHandshake {
@@ -35,6 +35,8 @@ public final class ClientHandshake {
     public enum Outcome {
         /** Send the output, if any; then call {@link #step} again with more input. */
         CONTINUE,
+        /** Shake hands by TLS; what is left of the input belongs to that already. Then call {@link #secured}. */
+        START_TLS,
         /** The transmission phase begins, by {@link #terms}. */
         TRANSMISSION,
         /** Everything that was asked has been answered. Send the output, then close. */
@@ -47,6 +49,8 @@ public final class ClientHandshake {
 
     private final Purpose purpose;
     private final String exportName;
+    private final List<String> wantedContexts;
+    private final boolean tls;
     private final MessageBytes output = new MessageBytes();
     private final Deque<Question> plan = new ArrayDeque<>();
     private final List<ExportReport> reports = new ArrayList<>();
@@ -55,8 +59,9 @@ public final class ClientHandshake {
     private boolean greeted;
     private boolean fixed;
     private boolean noZeroes;
-    private boolean structured;
-    private int allocationContext = -1;
+    private ReplyStyle style = ReplyStyle.SIMPLE;
+    private boolean secured;
+    private List<SessionTerms.Context> selected = new ArrayList<>();
     private ExportReport report = ExportReport.named("");
     private boolean reported;
     private int replies;
@@ -64,10 +69,19 @@ public final class ClientHandshake {
     private String failure = "";
     private @Nullable SessionTerms terms;
 
-    /** @param exportName the export to use or to ask for; means nothing for {@link Purpose#LIST} */
-    public ClientHandshake(Purpose purpose, String exportName) {
+    /**
+     * @param exportName the export to use or to ask for; means nothing for {@link Purpose#LIST}
+     * @param wantedContexts what is wanted besides {@code base:allocation}
+     * @param tls nothing is said or believed without TLS
+     */
+    public ClientHandshake(Purpose purpose, String exportName, List<String> wantedContexts, boolean tls) {
         this.purpose = purpose;
         this.exportName = exportName;
+        List<String> wanted = new ArrayList<>(wantedContexts);
+        wanted.remove(Nbd.BASE_ALLOCATION);
+        wanted.addFirst(Nbd.BASE_ALLOCATION);
+        this.wantedContexts = wanted.stream().distinct().toList();
+        this.tls = tls;
         this.asked = new Question(0, exportName);
     }
 
@@ -91,8 +105,14 @@ public final class ClientHandshake {
         return fixed;
     }
 
-    public boolean structuredReplies() {
-        return structured;
+    /** The form of replies that the server agreed to. */
+    public ReplyStyle replies() {
+        return style;
+    }
+
+    /** True if all but the first words went through TLS. */
+    public boolean isSecured() {
+        return secured;
     }
 
     /** The exports that were asked for. */
@@ -162,6 +182,9 @@ public final class ClientHandshake {
         fixed = (flags & Nbd.FLAG_FIXED_NEWSTYLE) != 0;
         noZeroes = (flags & Nbd.FLAG_NO_ZEROES) != 0;
         output.u32((fixed ? Nbd.FLAG_FIXED_NEWSTYLE : 0) | (noZeroes ? Nbd.FLAG_NO_ZEROES : 0));
+        if (!fixed && tls) {
+            return fail(ErrorKind.UNSUPPORTED, "the server is too old for TLS, and nothing is said to it without");
+        }
         if (!fixed) {
             if (purpose == Purpose.LIST) {
                 return fail(ErrorKind.UNSUPPORTED, "the server cannot list its exports");
@@ -169,6 +192,10 @@ public final class ClientHandshake {
             plan.add(new Question(Nbd.OPT_EXPORT_NAME, exportName));
             return ask();
         }
+        if (tls) {
+            plan.add(new Question(Nbd.OPT_STARTTLS, ""));
+        }
+        plan.add(new Question(Nbd.OPT_EXTENDED_HEADERS, ""));
         plan.add(new Question(Nbd.OPT_STRUCTURED_REPLY, ""));
         switch (purpose) {
             case USE -> {
@@ -178,6 +205,12 @@ public final class ClientHandshake {
             case ASK -> planReport(exportName);
             case LIST -> plan.add(new Question(Nbd.OPT_LIST, ""));
         }
+        return ask();
+    }
+
+    /** Goes on after the handshake of TLS. */
+    public Outcome secured() {
+        secured = true;
         return ask();
     }
 
@@ -198,17 +231,20 @@ public final class ClientHandshake {
         MessageBytes data = new MessageBytes();
         switch (next.option) {
             case Nbd.OPT_EXPORT_NAME -> data.raw(MessageBytes.utf8(next.name));
+            case Nbd.OPT_STRUCTURED_REPLY -> {
+                if (style.extended()) {
+                    return ask();
+                }
+            }
             case Nbd.OPT_SET_META_CONTEXT, Nbd.OPT_LIST_META_CONTEXT -> {
-                if (!structured) {
+                if (!style.chunks()) {
                     return ask();
                 }
                 contexts.clear();
                 data.string(next.name);
-                if (next.option == Nbd.OPT_SET_META_CONTEXT) {
-                    data.u32(1).string(Nbd.BASE_ALLOCATION);
-                } else {
-                    data.u32(0);
-                }
+                List<String> queries = next.option == Nbd.OPT_SET_META_CONTEXT ? wantedContexts : List.of();
+                data.u32(queries.size());
+                queries.forEach(data::string);
             }
             case Nbd.OPT_INFO, Nbd.OPT_GO -> {
                 report = ExportReport.named(next.name);
@@ -244,8 +280,8 @@ public final class ClientHandshake {
                 int id = (int) data.u32();
                 String name = data.string(data.remaining());
                 contexts.add(name);
-                if (asked.option == Nbd.OPT_SET_META_CONTEXT && name.equals(Nbd.BASE_ALLOCATION)) {
-                    allocationContext = id;
+                if (asked.option == Nbd.OPT_SET_META_CONTEXT && !data.malformed() && !select(id, name)) {
+                    return fail(ErrorKind.CORRUPT, "the server selects a context that was not asked for");
                 }
             }
             case Nbd.REP_INFO -> report = info(data);
@@ -254,6 +290,16 @@ public final class ClientHandshake {
             }
         }
         return data.malformed() ? fail(ErrorKind.CORRUPT, "the server's answer is malformed") : Outcome.CONTINUE;
+    }
+
+    private boolean select(int id, String name) {
+        for (SessionTerms.Context other : selected) {
+            if (other.id() == id || other.name().equals(name)) {
+                return false;
+            }
+        }
+        selected.add(new SessionTerms.Context(id, name));
+        return wantedContexts.contains(name);
     }
 
     private ExportReport info(OptionData data) {
@@ -271,7 +317,11 @@ public final class ClientHandshake {
 
     private Outcome acknowledged() {
         switch (asked.option) {
-            case Nbd.OPT_STRUCTURED_REPLY -> structured = true;
+            case Nbd.OPT_STARTTLS -> {
+                return Outcome.START_TLS;
+            }
+            case Nbd.OPT_EXTENDED_HEADERS -> style = ReplyStyle.EXTENDED;
+            case Nbd.OPT_STRUCTURED_REPLY -> style = ReplyStyle.STRUCTURED;
             case Nbd.OPT_GO, Nbd.OPT_INFO -> {
                 if (!reported) {
                     return fail(ErrorKind.CORRUPT, "the server does not say how large the export is");
@@ -290,15 +340,21 @@ public final class ClientHandshake {
     private Outcome refused(int type, byte[] text) {
         boolean unsupported = type == Nbd.REP_ERR_UNSUP;
         switch (asked.option) {
-            case Nbd.OPT_SET_META_CONTEXT, Nbd.OPT_LIST_META_CONTEXT, Nbd.OPT_STRUCTURED_REPLY -> {
+            case Nbd.OPT_STARTTLS -> {
+                return fail(ErrorKind.UNSUPPORTED, "the server has no TLS, and nothing is said to it without");
+            }
+            case Nbd.OPT_SET_META_CONTEXT,
+                    Nbd.OPT_LIST_META_CONTEXT,
+                    Nbd.OPT_EXTENDED_HEADERS,
+                    Nbd.OPT_STRUCTURED_REPLY -> {
                 contexts.clear();
-                allocationContext = -1;
+                selected.clear();
                 if (type != Nbd.REP_ERR_TLS_REQD && type != Nbd.REP_ERR_SHUTDOWN) {
                     return ask();
                 }
             }
             case Nbd.OPT_GO, Nbd.OPT_INFO -> {
-                if (unsupported && purpose != Purpose.LIST) {
+                if (unsupported && purpose != Purpose.LIST && !style.extended()) {
                     plan.clear();
                     plan.add(new Question(Nbd.OPT_EXPORT_NAME, asked.name));
                     return ask();
@@ -316,7 +372,7 @@ public final class ClientHandshake {
             case Nbd.REP_ERR_UNKNOWN ->
                 fail(ErrorKind.NOT_FOUND, "the server has no export \"" + printable(asked.name) + "\"");
             case Nbd.REP_ERR_TLS_REQD ->
-                fail(ErrorKind.UNSUPPORTED, "the server insists on TLS, which is not in this version of Ferry");
+                fail(ErrorKind.UNSUPPORTED, "the server insists on TLS: use a URI that begins with nbds");
             case Nbd.REP_ERR_SHUTDOWN -> fail(ErrorKind.UNAVAILABLE, "the server is shutting down");
             case Nbd.REP_ERR_POLICY -> fail(ErrorKind.ACCESS, "the server's policy forbids it" + tail(why));
             case Nbd.REP_ERR_UNSUP -> fail(ErrorKind.UNSUPPORTED, "the server does not support this" + tail(why));
@@ -343,7 +399,7 @@ public final class ClientHandshake {
         if (flaw != null) {
             return fail(ErrorKind.CORRUPT, flaw);
         }
-        terms = new SessionTerms(report.facts(), structured, allocationContext);
+        terms = new SessionTerms(report.facts(), style, selected);
         return Outcome.TRANSMISSION;
     }
 

@@ -12,6 +12,8 @@ public final class Nbd {
     public static final int REQUEST_MAGIC = 0x25609513;
     public static final int SIMPLE_REPLY_MAGIC = 0x67446698;
     public static final int STRUCTURED_REPLY_MAGIC = 0x668e33ef;
+    public static final int EXTENDED_REQUEST_MAGIC = 0x21e41c71;
+    public static final int EXTENDED_REPLY_MAGIC = 0x6e8a278c;
 
     // ---- handshake flags, of the server and of the client
     public static final int FLAG_FIXED_NEWSTYLE = 1;
@@ -27,6 +29,7 @@ public final class Nbd {
     public static final int OPT_STRUCTURED_REPLY = 8;
     public static final int OPT_LIST_META_CONTEXT = 9;
     public static final int OPT_SET_META_CONTEXT = 10;
+    public static final int OPT_EXTENDED_HEADERS = 11;
 
     // ---- replies to options
     public static final int REP_ACK = 1;
@@ -43,6 +46,7 @@ public final class Nbd {
     public static final int REP_ERR_SHUTDOWN = REP_ERROR + 7;
     public static final int REP_ERR_BLOCK_SIZE_REQD = REP_ERROR + 8;
     public static final int REP_ERR_TOO_BIG = REP_ERROR + 9;
+    public static final int REP_ERR_EXT_HEADER_REQD = REP_ERROR + 10;
 
     // ---- kinds of information
     public static final int INFO_EXPORT = 0;
@@ -62,6 +66,7 @@ public final class Nbd {
     public static final int FLAG_CAN_MULTI_CONN = 1 << 8;
     public static final int FLAG_SEND_CACHE = 1 << 10;
     public static final int FLAG_SEND_FAST_ZERO = 1 << 11;
+    public static final int FLAG_BLOCK_STATUS_PAYLOAD = 1 << 12;
 
     // ---- commands
     public static final int CMD_READ = 0;
@@ -79,6 +84,7 @@ public final class Nbd {
     public static final int CMD_FLAG_DF = 1 << 2;
     public static final int CMD_FLAG_REQ_ONE = 1 << 3;
     public static final int CMD_FLAG_FAST_ZERO = 1 << 4;
+    public static final int CMD_FLAG_PAYLOAD_LEN = 1 << 5;
 
     // ---- structured replies
     public static final int REPLY_FLAG_DONE = 1;
@@ -86,6 +92,7 @@ public final class Nbd {
     public static final int CHUNK_OFFSET_DATA = 1;
     public static final int CHUNK_OFFSET_HOLE = 2;
     public static final int CHUNK_BLOCK_STATUS = 5;
+    public static final int CHUNK_BLOCK_STATUS_EXT = 6;
     public static final int CHUNK_ERROR_BIT = 1 << 15;
     public static final int CHUNK_ERROR = CHUNK_ERROR_BIT + 1;
     public static final int CHUNK_ERROR_OFFSET = CHUNK_ERROR_BIT + 2;
@@ -104,8 +111,17 @@ public final class Nbd {
     /** The longest string that the protocol allows: names, descriptions, messages. */
     public static final int STRING_BYTES_MAX = 4096;
 
+    /** Metadata contexts of one connection, so that a set of them fits a word. */
+    public static final int CONTEXTS_MAX = 64;
+
     /** The one metadata context that the specification defines. */
     public static final String BASE_ALLOCATION = "base:allocation";
+
+    /** QEMU's context for the layer of a chain that has the data; docs/interop/nbd.rst of QEMU. */
+    public static final String ALLOCATION_DEPTH = "qemu:allocation-depth";
+
+    /** What the names of QEMU's contexts for dirty bitmaps begin with; docs/interop/nbd.rst of QEMU. */
+    public static final String DIRTY_BITMAP = "qemu:dirty-bitmap:";
 
     private Nbd() {}
 

@@ -15,6 +15,11 @@ final class OptionData {
         this.bytes = bytes;
     }
 
+    /** The same data, from its beginning. */
+    OptionData again() {
+        return new OptionData(bytes);
+    }
+
     /** True if something was read that was not there, or a string that is none. */
     boolean malformed() {
         return malformed;

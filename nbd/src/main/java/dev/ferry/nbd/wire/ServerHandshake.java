@@ -26,8 +26,6 @@ public final class ServerHandshake {
     /** One that claims to be longer than this is an attack, and ends the connection. */
     private static final long OPTION_BYTES_SKIPPED_MAX = 32 << 20;
 
-    private static final int QUERIES_MAX = 1024;
-
     /** The exports that a client may see. */
     public interface Catalog {
         /** All of them, in the order of their names. */
@@ -36,12 +34,23 @@ public final class ServerHandshake {
         /** The export that a client means by a name; the empty name means the default one. */
         @Nullable
         ExportFacts find(String name);
+
+        /** The names of an export's metadata contexts; {@link Nbd#BASE_ALLOCATION} is the first. */
+        List<String> contexts(ExportFacts export);
+
+        /** Takes a place for one more client of an export; false if it has as many as it may have. */
+        boolean reserve(ExportFacts export);
+
+        /** True if no client is to begin anything any more. */
+        boolean stopping();
     }
 
     /** What comes next. */
     public enum Outcome {
         /** Send the output, if any; then call {@link #step} again, with more input if there is none left. */
         CONTINUE,
+        /** Send the output, then go on over TLS: what is left of the input belongs to that already. */
+        START_TLS,
         /** Send the output, then begin the transmission phase by {@link #terms}. */
         TRANSMISSION,
         /** Send the output, then close the connection. */
@@ -59,17 +68,21 @@ public final class ServerHandshake {
     private final MessageBytes output = new MessageBytes();
     private State state = State.FLAGS;
     private boolean noZeroes;
-    private boolean structured;
+    private final TlsMode tls;
+    private boolean secured;
+    private ReplyStyle style = ReplyStyle.SIMPLE;
     private int option;
     private long skip;
     private byte[] data = new byte[0];
     private int dataLength;
     private int dataRead;
     private @Nullable String contextExport;
+    private List<SessionTerms.Context> contexts = List.of();
     private @Nullable SessionTerms terms;
 
-    public ServerHandshake(Catalog catalog) {
+    public ServerHandshake(Catalog catalog, TlsMode tls) {
         this.catalog = catalog;
+        this.tls = tls;
         output.u64(Nbd.GREETING_MAGIC).u64(Nbd.OPTION_MAGIC).u16(Nbd.FLAG_FIXED_NEWSTYLE | Nbd.FLAG_NO_ZEROES);
     }
 
@@ -121,7 +134,9 @@ public final class ServerHandshake {
                         return Outcome.CONTINUE;
                     }
                     state = State.OPTION;
-                    return refuse(Nbd.REP_ERR_TOO_BIG, "the option is too long");
+                    return tls == TlsMode.REQUIRE && !secured
+                            ? refuse(Nbd.REP_ERR_TLS_REQD, "this server insists on TLS")
+                            : refuse(Nbd.REP_ERR_TOO_BIG, "the option is too long");
                 }
             }
         }
@@ -138,7 +153,7 @@ public final class ServerHandshake {
         }
         if (option == Nbd.OPT_SET_META_CONTEXT) {
             // Whatever becomes of it, it replaces what was selected before.
-            contextExport = null;
+            forgetContexts();
         }
         if (length > OPTION_BYTES_MAX) {
             skip = length;
@@ -163,6 +178,17 @@ public final class ServerHandshake {
     }
 
     private Outcome answer(OptionData asked) {
+        boolean always = option == Nbd.OPT_STARTTLS || option == Nbd.OPT_ABORT;
+        if (tls == TlsMode.REQUIRE && !secured && !always) {
+            return option == Nbd.OPT_EXPORT_NAME
+                    ? Outcome.CLOSE
+                    : refuse(Nbd.REP_ERR_TLS_REQD, "this server insists on TLS");
+        }
+        if (catalog.stopping() && option != Nbd.OPT_ABORT) {
+            return option == Nbd.OPT_EXPORT_NAME
+                    ? Outcome.CLOSE
+                    : refuse(Nbd.REP_ERR_SHUTDOWN, "the server is shutting down");
+        }
         return switch (option) {
             case Nbd.OPT_EXPORT_NAME -> exportName(asked);
             case Nbd.OPT_ABORT -> {
@@ -170,23 +196,52 @@ public final class ServerHandshake {
                 yield Outcome.CLOSE;
             }
             case Nbd.OPT_LIST -> list(asked);
+            case Nbd.OPT_STARTTLS -> startTls(asked);
             case Nbd.OPT_INFO, Nbd.OPT_GO -> info(asked);
-            case Nbd.OPT_STRUCTURED_REPLY -> {
-                if (asked.remaining() > 0) {
-                    yield refuse(Nbd.REP_ERR_INVALID, "this option takes no data");
-                }
-                structured = true;
-                yield acknowledge();
-            }
+            case Nbd.OPT_STRUCTURED_REPLY, Nbd.OPT_EXTENDED_HEADERS -> style(asked);
             case Nbd.OPT_LIST_META_CONTEXT, Nbd.OPT_SET_META_CONTEXT -> contexts(asked);
             default -> refuse(Nbd.REP_ERR_UNSUP, "this option is not known here");
         };
     }
 
+    private Outcome style(OptionData asked) {
+        if (asked.remaining() > 0) {
+            return refuse(Nbd.REP_ERR_INVALID, "this option takes no data");
+        }
+        if (option == Nbd.OPT_EXTENDED_HEADERS) {
+            style = ReplyStyle.EXTENDED;
+        } else if (style.extended()) {
+            return refuse(Nbd.REP_ERR_EXT_HEADER_REQD, "extended headers have been negotiated");
+        } else {
+            style = ReplyStyle.STRUCTURED;
+        }
+        return acknowledge();
+    }
+
+    /** What was agreed on in the clear may have been said by anybody, and counts for nothing afterwards. */
+    private Outcome startTls(OptionData asked) {
+        if (tls == TlsMode.OFF) {
+            return refuse(Nbd.REP_ERR_UNSUP, "this server has no TLS");
+        }
+        if (secured || asked.remaining() > 0) {
+            return refuse(Nbd.REP_ERR_INVALID, secured ? "TLS is there already" : "this option takes no data");
+        }
+        acknowledge();
+        secured = true;
+        style = ReplyStyle.SIMPLE;
+        forgetContexts();
+        return Outcome.START_TLS;
+    }
+
+    private void forgetContexts() {
+        contextExport = null;
+        contexts = List.of();
+    }
+
     private Outcome exportName(OptionData asked) {
         String name = asked.string(asked.remaining());
-        ExportFacts facts = asked.malformed() ? null : catalog.find(name);
-        if (facts == null) {
+        ExportFacts facts = asked.malformed() || style.extended() ? null : catalog.find(name);
+        if (facts == null || !catalog.reserve(facts)) {
             return Outcome.CLOSE;
         }
         output.u64(facts.sizeBytes()).u16(transmissionFlags(facts));
@@ -234,6 +289,9 @@ public final class ServerHandshake {
         if (facts == null) {
             return refuse(Nbd.REP_ERR_UNKNOWN, "no such export");
         }
+        if (option == Nbd.OPT_GO && !catalog.reserve(facts)) {
+            return refuse(Nbd.REP_ERR_POLICY, "the export has as many clients as it may have");
+        }
         reply(Nbd.REP_INFO, 12).u16(Nbd.INFO_EXPORT).u64(facts.sizeBytes()).u16(transmissionFlags(facts));
         if (wantsName) {
             text(Nbd.INFO_NAME, facts.name());
@@ -258,53 +316,58 @@ public final class ServerHandshake {
     }
 
     private Outcome contexts(OptionData asked) {
-        if (!structured) {
+        if (!style.chunks()) {
             return refuse(Nbd.REP_ERR_INVALID, "structured replies have to be negotiated first");
         }
-        String name = asked.string(asked.u32());
-        long count = asked.u32();
-        if (asked.malformed()) {
-            return refuse(Nbd.REP_ERR_INVALID, "malformed option");
-        }
-        if (count > QUERIES_MAX) {
+        if (ContextQueries.tooMany(asked)) {
             return refuse(Nbd.REP_ERR_TOO_BIG, "too many queries");
         }
-        List<String> queries = new ArrayList<>();
-        for (long i = 0; i < count; i++) {
-            queries.add(asked.string(asked.u32()));
-        }
-        if (asked.malformed() || asked.remaining() > 0) {
+        ContextQueries queries = ContextQueries.parse(asked);
+        if (queries == null) {
             return refuse(Nbd.REP_ERR_INVALID, "malformed option");
         }
-        ExportFacts facts = catalog.find(name);
+        ExportFacts facts = catalog.find(queries.export());
         if (facts == null) {
             return refuse(Nbd.REP_ERR_UNKNOWN, "no such export");
         }
         boolean listing = option == Nbd.OPT_LIST_META_CONTEXT;
-        boolean matches =
-                queries.contains(Nbd.BASE_ALLOCATION) || (listing && (queries.isEmpty() || queries.contains("base:")));
-        if (matches) {
-            byte[] context = MessageBytes.utf8(Nbd.BASE_ALLOCATION);
-            reply(Nbd.REP_META_CONTEXT, 4 + context.length)
-                    .u32(listing ? 0 : ALLOCATION_CONTEXT)
-                    .raw(context);
-            if (!listing) {
-                contextExport = facts.name();
-            }
+        List<SessionTerms.Context> matching = matching(catalog.contexts(facts), queries, listing);
+        if (!listing && matching.size() > Nbd.CONTEXTS_MAX) {
+            return refuse(Nbd.REP_ERR_TOO_BIG, "too many contexts");
+        }
+        for (SessionTerms.Context context : matching) {
+            byte[] name = MessageBytes.utf8(context.name());
+            reply(Nbd.REP_META_CONTEXT, 4 + name.length)
+                    .u32(listing ? 0 : context.id())
+                    .raw(name);
+        }
+        if (!listing) {
+            contextExport = facts.name();
+            contexts = matching;
         }
         return acknowledge();
     }
 
-    /** The number of base:allocation on every connection. */
-    static final int ALLOCATION_CONTEXT = 1;
+    /** Contexts are numbered from 1 in the order in which the export has them. */
+    private static List<SessionTerms.Context> matching(List<String> names, ContextQueries queries, boolean listing) {
+        List<SessionTerms.Context> matching = new ArrayList<>();
+        for (int i = 0; i < names.size(); i++) {
+            if (queries.match(names.get(i), listing)) {
+                matching.add(new SessionTerms.Context(i + 1, names.get(i)));
+            }
+        }
+        return matching;
+    }
 
     private int transmissionFlags(ExportFacts facts) {
-        return facts.transmissionFlags() | (structured ? Nbd.FLAG_SEND_DF : 0);
+        return facts.transmissionFlags()
+                | (style.chunks() ? Nbd.FLAG_SEND_DF : 0)
+                | (style.extended() ? Nbd.FLAG_BLOCK_STATUS_PAYLOAD : 0);
     }
 
     private Outcome agree(ExportFacts facts) {
         boolean selected = facts.name().equals(contextExport);
-        terms = new SessionTerms(facts, structured, selected ? ALLOCATION_CONTEXT : -1);
+        terms = new SessionTerms(facts, style, selected ? contexts : List.of());
         return Outcome.TRANSMISSION;
     }
 

@@ -21,9 +21,21 @@ import java.nio.ByteOrder;
  *    BLOCK_STATUS                                              │context (4)│ { length (4) │ status (4) } …
  *    ERROR                                                     │error (4)  │ text length (2) │ text
  *    ERROR_OFFSET                                              │error (4)  │ text length (2) │ text │ offset (8)
+ *
+ * with extended headers, for every request and every chunk of a reply:
+ *
+ * request          0      4      6     8               16              24              32
+ *                  │magic │flags │type │cookie         │offset         │length         │ payload, if PAYLOAD_LEN is set
+ *    BLOCK_STATUS                                                                      │length (8) │ { context (4) } …
+ *
+ * reply chunk      0      4      6     8               16              24              32
+ *                  │magic │flags │type │cookie         │request offset │payload length │ payload:
+ *    BLOCK_STATUS_EXT                           │context (4)│count (4) │ { length (8) │ status (8) } …
+ *    others                                     │ as above
  * </pre>
  *
- * <p>Specification: sections "Request message", "Simple reply message" and "Structured reply chunk message".
+ * <p>Specification: sections "Request message", "Simple reply message", "Structured reply chunk message" and "Extended
+ * reply chunk message".
  */
 public final class TransmissionLayout {
     public static final ValueLayout.OfShort SHORT = ValueLayout.JAVA_SHORT_UNALIGNED.withOrder(ByteOrder.BIG_ENDIAN);
@@ -37,6 +49,8 @@ public final class TransmissionLayout {
     public static final int REQUEST_OFFSET = 16;
     public static final int REQUEST_LENGTH = 24;
 
+    public static final int EXTENDED_REQUEST_BYTES = 32;
+
     public static final int SIMPLE_REPLY_BYTES = 16;
     public static final int SIMPLE_ERROR = 4;
     public static final int SIMPLE_COOKIE = 8;
@@ -47,11 +61,15 @@ public final class TransmissionLayout {
     public static final int CHUNK_COOKIE = 8;
     public static final int CHUNK_LENGTH = 16;
 
-    /** A chunk's header and the offset that begins OFFSET_DATA and OFFSET_HOLE. */
-    public static final int DATA_CHUNK_BYTES = CHUNK_BYTES + 8;
+    public static final int EXTENDED_CHUNK_BYTES = 32;
+    public static final int EXTENDED_CHUNK_OFFSET = 16;
+    public static final int EXTENDED_CHUNK_LENGTH = 24;
 
-    /** A chunk's header and the fixed part of ERROR. */
-    public static final int ERROR_CHUNK_BYTES = CHUNK_BYTES + 6;
+    /** The payload of OFFSET_HOLE. */
+    public static final int HOLE_BYTES = 12;
+
+    /** The fixed part of the payload of ERROR. */
+    public static final int ERROR_BYTES = 6;
 
     private TransmissionLayout() {}
 
@@ -71,25 +89,41 @@ public final class TransmissionLayout {
         to.set(LONG, at + SIMPLE_COOKIE, cookie);
     }
 
-    /** The header of a chunk that is the last of its reply. */
-    public static void putLastChunk(MemorySegment to, long at, int type, long cookie, int payloadBytes) {
-        to.set(INT, at, Nbd.STRUCTURED_REPLY_MAGIC);
-        to.set(SHORT, at + CHUNK_FLAGS, (short) Nbd.REPLY_FLAG_DONE);
+    public static void putExtendedRequest(
+            MemorySegment to, long at, int flags, int type, long cookie, long offset, long length) {
+        to.set(INT, at, Nbd.EXTENDED_REQUEST_MAGIC);
+        to.set(SHORT, at + REQUEST_FLAGS, (short) flags);
+        to.set(SHORT, at + REQUEST_TYPE, (short) type);
+        to.set(LONG, at + REQUEST_COOKIE, cookie);
+        to.set(LONG, at + REQUEST_OFFSET, offset);
+        to.set(LONG, at + REQUEST_LENGTH, length);
+    }
+
+    /**
+     * The header of a chunk.
+     *
+     * @param extended its form
+     * @param offset of the request; means something in the extended form only
+     * @param payloadBytes what follows the header
+     */
+    public static void putChunk(
+            MemorySegment to,
+            long at,
+            boolean extended,
+            int flags,
+            int type,
+            long cookie,
+            long offset,
+            int payloadBytes) {
+        to.set(INT, at, extended ? Nbd.EXTENDED_REPLY_MAGIC : Nbd.STRUCTURED_REPLY_MAGIC);
+        to.set(SHORT, at + CHUNK_FLAGS, (short) flags);
         to.set(SHORT, at + CHUNK_TYPE, (short) type);
         to.set(LONG, at + CHUNK_COOKIE, cookie);
-        to.set(INT, at + CHUNK_LENGTH, payloadBytes);
-    }
-
-    /** The header and the offset of the one chunk of data that answers a read. */
-    public static void putDataChunk(MemorySegment to, long at, long cookie, long offset, int dataBytes) {
-        putLastChunk(to, at, Nbd.CHUNK_OFFSET_DATA, cookie, 8 + dataBytes);
-        to.set(LONG, at + CHUNK_BYTES, offset);
-    }
-
-    /** An ERROR chunk up to its text. */
-    public static void putErrorChunk(MemorySegment to, long at, long cookie, int error, int textBytes) {
-        putLastChunk(to, at, Nbd.CHUNK_ERROR, cookie, 6 + textBytes);
-        to.set(INT, at + CHUNK_BYTES, error);
-        to.set(SHORT, at + CHUNK_BYTES + 4, (short) textBytes);
+        if (extended) {
+            to.set(LONG, at + EXTENDED_CHUNK_OFFSET, offset);
+            to.set(LONG, at + EXTENDED_CHUNK_LENGTH, payloadBytes);
+        } else {
+            to.set(INT, at + CHUNK_LENGTH, payloadBytes);
+        }
     }
 }

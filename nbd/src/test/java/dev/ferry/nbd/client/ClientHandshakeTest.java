@@ -8,6 +8,7 @@ import dev.ferry.nbd.wire.ClientHandshake.Purpose;
 import dev.ferry.testkit.Seeds;
 import java.nio.ByteBuffer;
 import java.util.Arrays;
+import java.util.List;
 import java.util.Random;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
@@ -17,7 +18,7 @@ import org.junit.jupiter.api.Timeout;
 class ClientHandshakeTest {
     /** What becomes of a handshake in which the server says this, comes in such pieces, and then hangs up. */
     private static String fate(Purpose purpose, byte[] words, int pieceBytes) {
-        ClientHandshake machine = new ClientHandshake(purpose, "disk");
+        ClientHandshake machine = new ClientHandshake(purpose, "disk", List.of(), false);
         ByteBuffer input = ByteBuffer.allocate(ClientHandshake.inputBytes()).limit(0);
         int fed = 0;
         while (true) {

@@ -11,10 +11,15 @@ import java.nio.channels.ServerSocketChannel;
 import java.nio.channels.SocketChannel;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.TimeUnit;
 
-/** A server for one client that says what a test wants it to say. Its end of the connection stays open until closed. */
+/**
+ * A server that says what a test wants it to say: a script for each client, one after the other. Its ends of the connections
+ * stay open until it is closed, or a script closes one.
+ */
 final class FakeServer implements AutoCloseable {
     static final long SIZE_BYTES = 1 << 20;
     static final int FLAGS = Nbd.FLAG_HAS_FLAGS
@@ -69,6 +74,10 @@ final class FakeServer implements AutoCloseable {
 
         /** Answers a client's handshake as a good server does. */
         void welcome(boolean structured) throws IOException {
+            welcome(structured, goodExport());
+        }
+
+        void welcome(boolean structured, Bytes export) throws IOException {
             send(Bytes.empty().greeting(Nbd.FLAG_FIXED_NEWSTYLE | Nbd.FLAG_NO_ZEROES));
             receive(4);
             while (true) {
@@ -76,11 +85,12 @@ final class FakeServer implements AutoCloseable {
                 int option = header.getInt(8);
                 receive(header.getInt(12));
                 switch (option) {
+                    case Nbd.OPT_EXTENDED_HEADERS -> send(Bytes.empty().optionReply(option, Nbd.REP_ERR_UNSUP));
                     case Nbd.OPT_STRUCTURED_REPLY ->
                         send(Bytes.empty().optionReply(option, structured ? Nbd.REP_ACK : Nbd.REP_ERR_UNSUP));
                     case Nbd.OPT_SET_META_CONTEXT -> send(goodContext());
                     case Nbd.OPT_GO -> {
-                        send(goodExport());
+                        send(export);
                         return;
                     }
                     default -> throw new IOException("option " + option);
@@ -101,15 +111,20 @@ final class FakeServer implements AutoCloseable {
     }
 
     static Bytes goodExport() {
-        return Bytes.empty()
-                .optionReply(Nbd.OPT_GO, Nbd.REP_INFO, exportInfo(SIZE_BYTES))
-                .optionReply(Nbd.OPT_GO, Nbd.REP_ACK);
+        return export(SIZE_BYTES, FLAGS);
+    }
+
+    static Bytes export(long sizeBytes, int flags) {
+        byte[] info =
+                Bytes.empty().u16(Nbd.INFO_EXPORT).u64(sizeBytes).u16(flags).done();
+        return Bytes.empty().optionReply(Nbd.OPT_GO, Nbd.REP_INFO, info).optionReply(Nbd.OPT_GO, Nbd.REP_ACK);
     }
 
     /** All that a good server says in the handshake, which it may say without listening. */
     static byte[] goodHandshake() {
         return Bytes.empty()
                 .greeting(Nbd.FLAG_FIXED_NEWSTYLE | Nbd.FLAG_NO_ZEROES)
+                .optionReply(Nbd.OPT_EXTENDED_HEADERS, Nbd.REP_ERR_UNSUP)
                 .optionReply(Nbd.OPT_STRUCTURED_REPLY, Nbd.REP_ACK)
                 .raw(goodContext().done())
                 .raw(goodExport().done())
@@ -122,17 +137,32 @@ final class FakeServer implements AutoCloseable {
     private final CompletableFuture<Void> scriptEnd = new CompletableFuture<>();
     private final CompletableFuture<Void> closing = new CompletableFuture<>();
 
-    FakeServer(Script script) throws IOException {
+    FakeServer(Script... scripts) throws IOException {
         listener.bind(UnixDomainSocketAddress.of(socket));
         Thread.startVirtualThread(() -> {
-            try (SocketChannel client = listener.accept()) {
-                script.run(new Peer(client));
+            List<SocketChannel> clients = new ArrayList<>();
+            try {
+                for (Script script : scripts) {
+                    SocketChannel client = listener.accept();
+                    clients.add(client);
+                    script.run(new Peer(client));
+                }
                 scriptEnd.complete(null);
                 closing.join();
             } catch (IOException | RuntimeException | AssertionError failure) {
                 scriptEnd.completeExceptionally(failure);
+            } finally {
+                clients.forEach(FakeServer::hangUp);
             }
         });
+    }
+
+    private static void hangUp(SocketChannel client) {
+        try {
+            client.close();
+        } catch (IOException gone) {
+            throw new java.io.UncheckedIOException(gone);
+        }
     }
 
     NbdUri uri() {

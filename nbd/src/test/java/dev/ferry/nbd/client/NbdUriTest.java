@@ -23,9 +23,28 @@ class NbdUriTest {
                 .isEqualTo(new NbdUri.Unix(Path.of("relative+name x"), ""));
     }
 
+    @Test
+    void whatIsSaidOfTlsIsUnderstood() throws Exception {
+        NbdUri.Tls all = new NbdUri.Tls("other", false, Path.of("/pki"));
+        String text = "tls-type=x509&tls-hostname=other&tls-verify-peer=0&tls-certificates=/pki";
+        assertThat(NbdUri.parse("nbds://h/x?" + text)).isEqualTo(new NbdUri.Tcp("h", 10809, "x", all));
+        assertThat(NbdUri.parse("nbds+unix:///x?socket=/a&" + text))
+                .isEqualTo(new NbdUri.Unix(Path.of("/a"), "x", all));
+        assertThat(NbdUri.parse("nbds://h/x").tls()).isEqualTo(new NbdUri.Tls(null, true, null));
+        assertThat(NbdUri.parse("nbd://h/x").tls()).isNull();
+    }
+
     @ParameterizedTest
     @ValueSource(
-            strings = {"nbd://h/a%20b", "nbd://[::1]:99/", "nbd+unix:///%C3%A4%3F%26?socket=/a%20b/c%2Bd", "nbd://h/"})
+            strings = {
+                "nbd://h/a%20b",
+                "nbd://[::1]:99/",
+                "nbd+unix:///%C3%A4%3F%26?socket=/a%20b/c%2Bd",
+                "nbd://h/",
+                "nbds://h:99/x",
+                "nbds://h/x?tls-hostname=b%26c&tls-verify-peer=0",
+                "nbds+unix:///x?socket=/a&tls-hostname=c&tls-certificates=/b%20c"
+            })
     void whatIsWrittenIsReadBackAsItWas(String text) throws Exception {
         NbdUri uri = NbdUri.parse(text);
         assertThat(NbdUri.parse(uri.toString())).isEqualTo(uri);
@@ -44,7 +63,13 @@ class NbdUriTest {
                 "nbd+unix:///x?socket=/a&tls-type=x",
                 "nbd+unix:///x?socket=%00/abstract",
                 "nbd://h/a%00b",
-                "nbds://host/disk",
+                "nbds://host/disk?tls-type=psk",
+                "nbds://host/disk?tls-psk-file=/a",
+                "nbds://host/disk?tls-verify-peer=yes",
+                "nbds://host/disk?tls-hostname=a&tls-hostname=b",
+                "nbds://host/disk?socket=/a",
+                "nbd://host/disk?tls-hostname=a",
+                "nbdx://host/disk",
                 "nbd://h/x?y=z",
                 "nbd://h h/"
             })

@@ -20,6 +20,9 @@ import org.junit.jupiter.params.provider.EnumSource;
 class DisconnectTest {
     private static final int WRITE_BYTES = 96;
 
+    /** Nothing of the conversation changes what is there. */
+    private static final int READ_AT = 16384;
+
     /** A whole conversation of a client, from its flags to its disconnect. */
     private static byte[] conversation() {
         return Bytes.empty()
@@ -30,7 +33,7 @@ class DisconnectTest {
                 .info(Nbd.OPT_GO, "disk", Nbd.INFO_BLOCK_SIZE)
                 .request(0, Nbd.CMD_WRITE, 1, 0, WRITE_BYTES)
                 .raw(new byte[WRITE_BYTES])
-                .request(0, Nbd.CMD_READ, 2, 0, 4096)
+                .request(0, Nbd.CMD_READ, 2, READ_AT, 4096)
                 .request(0, Nbd.CMD_BLOCK_STATUS, 3, 0, 1 << 20)
                 .request(Nbd.CMD_FLAG_FUA, Nbd.CMD_WRITE_ZEROES, 4, 0, 8192)
                 .request(0, Nbd.CMD_FLUSH, 5, 0, 0)
@@ -38,10 +41,33 @@ class DisconnectTest {
                 .done();
     }
 
+    /** The same with extended headers and two contexts. */
+    private static byte[] extendedConversation() {
+        return Bytes.empty()
+                .u32(Nbd.FLAG_FIXED_NEWSTYLE | Nbd.FLAG_NO_ZEROES)
+                .option(Nbd.OPT_EXTENDED_HEADERS)
+                .contexts(Nbd.OPT_SET_META_CONTEXT, "disk", Nbd.BASE_ALLOCATION, Nbd.ALLOCATION_DEPTH)
+                .info(Nbd.OPT_GO, "disk", Nbd.INFO_BLOCK_SIZE)
+                .extendedRequest(Nbd.CMD_FLAG_PAYLOAD_LEN, Nbd.CMD_WRITE, 1, 0, WRITE_BYTES)
+                .raw(new byte[WRITE_BYTES])
+                .extendedRequest(0, Nbd.CMD_READ, 2, 0, 4096)
+                .extendedRequest(Nbd.CMD_FLAG_PAYLOAD_LEN, Nbd.CMD_BLOCK_STATUS, 3, 0, 12)
+                .u64(1 << 20)
+                .u32(2)
+                .extendedRequest(Nbd.CMD_FLAG_PAYLOAD_LEN, Nbd.CMD_TRIM, 4, 0, 20)
+                .zeroes(20)
+                .extendedRequest(0, Nbd.CMD_DISC, 6, 0, 0)
+                .done();
+    }
+
     @ParameterizedTest
     @EnumSource(names = {"AUTO", "EPOLL"})
     void theClientLeavesAfterEveryByte(EventLoops.Kind kind) throws Exception {
-        byte[] all = conversation();
+        leaveAfterEveryByte(kind, conversation());
+        leaveAfterEveryByte(kind, extendedConversation());
+    }
+
+    private static void leaveAfterEveryByte(EventLoops.Kind kind, byte[] all) throws Exception {
         try (ServerRig rig = new ServerRig(kind, ServerSettings.DEFAULT)) {
             rig.export("disk", CheckedDevice.of(new MemoryDisk(1 << 20), "disk"));
             for (int length = 0; length <= all.length; length++) {
@@ -59,8 +85,12 @@ class DisconnectTest {
     void theClientStopsSendingAfterEveryByteAndIsAnsweredWhatItAsked() throws Exception {
         byte[] all = conversation();
         byte[] whole = Bytes.empty().done();
+        MemoryDisk disk = new MemoryDisk(1 << 20);
+        byte[] data = new byte[4096];
+        Arrays.fill(data, (byte) 1);
+        disk.fill(READ_AT, data);
         try (ServerRig rig = new ServerRig()) {
-            rig.export("disk", CheckedDevice.of(new MemoryDisk(1 << 20), "disk"));
+            rig.export("disk", CheckedDevice.of(disk, "disk"));
             for (int length = 0; length <= all.length; length++) {
                 try (RawClient client = rig.connect()) {
                     client.send(Arrays.copyOf(all, length));
@@ -100,7 +130,7 @@ class DisconnectTest {
     @Test
     void theClientLeavesWithoutTakingItsAnswers() throws Exception {
         try (ServerRig rig = new ServerRig()) {
-            rig.export("disk", CheckedDevice.of(new MemoryDisk(64 << 20), "disk"));
+            rig.export("disk", CheckedDevice.of(ServerRig.written(64 << 20, 1 << 20), "disk"));
             for (int taken : new int[] {0, 1, 20, 28, 29, 4096, 1 << 20}) {
                 try (RawClient client = rig.connect()) {
                     client.channel().setOption(StandardSocketOptions.SO_RCVBUF, 4096);

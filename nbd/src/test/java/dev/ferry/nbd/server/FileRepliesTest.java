@@ -89,7 +89,7 @@ class FileRepliesTest {
     private static RawClient.Reply simple(RawClient client) throws Exception {
         RawClient.Reply reply = client.reply(0);
         return reply.cookie() < 100
-                ? new RawClient.Reply(-1, 0, reply.error(), reply.cookie(), client.receive(READ_BYTES))
+                ? new RawClient.Reply(-1, 0, reply.error(), reply.cookie(), 0, client.receive(READ_BYTES))
                 : reply;
     }
 

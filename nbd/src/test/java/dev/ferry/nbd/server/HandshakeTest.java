@@ -21,8 +21,6 @@ import org.junit.jupiter.params.provider.ValueSource;
 @Timeout(30)
 class HandshakeTest {
     private static final long DISK_BYTES = 10 << 20;
-    private static final int OPT_EXTENDED_HEADERS = 11;
-
     private ServerRig rig;
     private RawClient client;
 
@@ -253,7 +251,7 @@ class HandshakeTest {
     }
 
     @ParameterizedTest
-    @ValueSource(ints = {0, 4, Nbd.OPT_STARTTLS, OPT_EXTENDED_HEADERS, 0x7fffffff, -1})
+    @ValueSource(ints = {0, 4, Nbd.OPT_STARTTLS, 12, 0x7fffffff, -1})
     void whatIsNotKnownIsUnsupportedWithDataAndWithout(int option) throws Exception {
         client.greet();
         assertThat(client.askType(option(option))).isEqualTo(Nbd.REP_ERR_UNSUP);
@@ -323,12 +321,14 @@ class HandshakeTest {
     void contextsAreListedByWildcardByNameAndByNothing() throws Exception {
         client.greet();
         client.ask(option(Nbd.OPT_STRUCTURED_REPLY));
-        assertThat(contexts(Nbd.OPT_LIST_META_CONTEXT)).containsExactly(Nbd.BASE_ALLOCATION);
+        assertThat(contexts(Nbd.OPT_LIST_META_CONTEXT)).containsExactly(Nbd.BASE_ALLOCATION, Nbd.ALLOCATION_DEPTH);
         assertThat(contexts(Nbd.OPT_LIST_META_CONTEXT, "base:")).containsExactly(Nbd.BASE_ALLOCATION);
         assertThat(contexts(Nbd.OPT_LIST_META_CONTEXT, "base:allocation", "base:"))
                 .containsExactly(Nbd.BASE_ALLOCATION);
-        assertThat(contexts(Nbd.OPT_LIST_META_CONTEXT, "qemu:", "nobody:x", "base:other"))
+        assertThat(contexts(Nbd.OPT_LIST_META_CONTEXT, "qemu:")).containsExactly(Nbd.ALLOCATION_DEPTH);
+        assertThat(contexts(Nbd.OPT_LIST_META_CONTEXT, "nobody:x", "nobody:", "base:other", "qemu:dirty-bitmap:"))
                 .isEmpty();
+        assertThat(contexts(Nbd.OPT_SET_META_CONTEXT, "base:")).isEmpty();
         assertThat(contexts(Nbd.OPT_SET_META_CONTEXT)).isEmpty();
         assertThat(contexts(Nbd.OPT_SET_META_CONTEXT, "nobody:x", Nbd.BASE_ALLOCATION))
                 .containsExactly(Nbd.BASE_ALLOCATION);

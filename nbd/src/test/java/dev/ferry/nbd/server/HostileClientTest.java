@@ -23,7 +23,8 @@ import org.junit.jupiter.api.Timeout;
 /** Clients that mean ill, or are broken: what they do costs them their connection, and nobody else anything. */
 @Timeout(60)
 class HostileClientTest {
-    private static final long NONSENSE_NANOS = TimeUnit.SECONDS.toNanos(2);
+    /** How long nonsense is talked; a long run is {@code -Dferry.fuzz.seconds=3600}. */
+    private static final long NONSENSE_NANOS = TimeUnit.SECONDS.toNanos(Long.getLong("ferry.fuzz.seconds", 2));
 
     @Test
     void clientsStuckInTheHandshakeAreDroppedAndHarmNobody() throws Exception {
@@ -112,7 +113,7 @@ class HostileClientTest {
     void aClientThatNeverReadsIsNotListenedToAndItsMemoryIsBounded() throws Exception {
         int bound = 4 << 20;
         int readBytes = 600_000;
-        HeldDisk disk = new HeldDisk(new MemoryDisk(1 << 20));
+        HeldDisk disk = new HeldDisk(ServerRig.written(1 << 20, 1 << 20));
         try (ServerRig rig = new ServerRig(ServerSettings.DEFAULT.withBytesInFlightMax(bound))) {
             rig.export("disk", disk);
             try (RawClient deaf = rig.connect();
@@ -186,6 +187,7 @@ class HostileClientTest {
     }
 
     @Test
+    @Timeout(value = 1, unit = TimeUnit.DAYS)
     void nonsenseCostsNoMoreThanItsConnection() throws Exception {
         Seeds.run(seed -> {
             Random random = new Random(seed);
@@ -207,6 +209,7 @@ class HostileClientTest {
     }
 
     @Test
+    @Timeout(value = 1, unit = TimeUnit.DAYS)
     void goodConversationsWithErrorsCostNoMoreThanTheirConnection() throws Exception {
         Seeds.run(seed -> {
             Random random = new Random(seed);
@@ -257,6 +260,34 @@ class HostileClientTest {
     }
 
     private static byte[] conversation(Random random) {
+        return random.nextBoolean() ? compact(random) : extended(random);
+    }
+
+    private static byte[] extended(Random random) {
+        Bytes words = Bytes.empty()
+                .u32(Nbd.FLAG_FIXED_NEWSTYLE | Nbd.FLAG_NO_ZEROES)
+                .option(Nbd.OPT_EXTENDED_HEADERS)
+                .contexts(Nbd.OPT_LIST_META_CONTEXT, "disk", "qemu:")
+                .contexts(Nbd.OPT_SET_META_CONTEXT, "disk", Nbd.BASE_ALLOCATION, Nbd.ALLOCATION_DEPTH)
+                .info(Nbd.OPT_GO, "disk", Nbd.INFO_NAME, Nbd.INFO_BLOCK_SIZE);
+        for (int i = 0; i < 10; i++) {
+            int type = random.nextInt(9);
+            int length = random.nextInt(20_000);
+            boolean chooses = type == Nbd.CMD_BLOCK_STATUS && random.nextBoolean();
+            boolean carries = chooses || type == Nbd.CMD_WRITE || random.nextInt(8) == 0;
+            int flags = (random.nextInt(4) == 0 ? random.nextInt(32) : 0) | (carries ? Nbd.CMD_FLAG_PAYLOAD_LEN : 0);
+            long announced = chooses ? 12 : carries || random.nextInt(4) > 0 ? length : random.nextLong();
+            words.extendedRequest(flags, type, i, random.nextInt(1 << 20), announced);
+            if (chooses) {
+                words.u64(length).u32(random.nextInt(3));
+            } else if (carries) {
+                words.zeroes(length);
+            }
+        }
+        return words.done();
+    }
+
+    private static byte[] compact(Random random) {
         Bytes words = Bytes.empty()
                 .u32(Nbd.FLAG_FIXED_NEWSTYLE | Nbd.FLAG_NO_ZEROES)
                 .option(Nbd.OPT_STRUCTURED_REPLY)

@@ -9,6 +9,7 @@ import dev.ferry.nbd.wire.Bytes;
 import dev.ferry.nbd.wire.ExportFacts;
 import dev.ferry.nbd.wire.Nbd;
 import dev.ferry.nbd.wire.RawClient;
+import dev.ferry.nbd.wire.ReplyStyle;
 import dev.ferry.nbd.wire.SessionTerms;
 import dev.ferry.reactor.Sockets;
 import dev.ferry.testkit.MemoryDisk;
@@ -20,6 +21,7 @@ import java.nio.channels.ServerSocketChannel;
 import java.nio.channels.SocketChannel;
 import java.nio.file.Path;
 import java.time.Duration;
+import java.util.List;
 import java.util.Objects;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.CountDownLatch;
@@ -90,7 +92,7 @@ class LifeCycleTest {
         try (ServerRig rig = new ServerRig()) {
             rig.export("disk", new MemoryDisk(8192));
             ExportFacts told = Objects.requireNonNull(rig.server().find("disk"));
-            SessionTerms terms = new SessionTerms(told, true, -1);
+            SessionTerms terms = new SessionTerms(told, ReplyStyle.STRUCTURED, List.of());
             assertThat(rig.server().exportOf(terms)).isNotNull();
             rig.server().remove("disk", () -> {});
             assertThat(rig.server().exportOf(terms)).isNull();

@@ -9,9 +9,11 @@ import dev.ferry.nbd.wire.RawClient;
 import dev.ferry.reactor.EventLoop;
 import dev.ferry.reactor.EventLoops;
 import dev.ferry.reactor.Sockets;
+import dev.ferry.testkit.MemoryDisk;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.Random;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.TimeUnit;
 import java.util.function.BooleanSupplier;
@@ -74,6 +76,15 @@ final class ServerRig implements AutoCloseable {
     ServerRig exportReadOnly(String name, BlockDevice device) throws BlockException {
         server.add(new Export(name, "", device, exportLoop, buffers, true));
         return this;
+    }
+
+    /** A disk without a hole at its beginning, so that reads of it carry bytes. */
+    static MemoryDisk written(long sizeBytes, int writtenBytes) {
+        MemoryDisk disk = new MemoryDisk(sizeBytes);
+        byte[] bytes = new byte[writtenBytes];
+        new Random(7).nextBytes(bytes);
+        disk.fill(0, bytes);
+        return disk;
     }
 
     RawClient connect() throws IOException {

@@ -150,6 +150,7 @@ class TransmissionTest {
 
     @Test
     void dontFragmentGivesOneChunk() throws Exception {
+        disk.fill(4096, random(4096));
         client.go("disk");
         client.request(Nbd.CMD_FLAG_DF, Nbd.CMD_READ, 4, 4096, 1 << 20);
         Reply reply = client.reply();

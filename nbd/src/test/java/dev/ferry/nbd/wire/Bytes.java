@@ -76,6 +76,15 @@ public final class Bytes {
         return option(option, data.done());
     }
 
+    public Bytes extendedRequest(int flags, int type, long cookie, long offset, long length) {
+        return u32(Nbd.EXTENDED_REQUEST_MAGIC)
+                .u16(flags)
+                .u16(type)
+                .u64(cookie)
+                .u64(offset)
+                .u64(length);
+    }
+
     public Bytes request(int flags, int type, long cookie, long offset, long length) {
         return u32(Nbd.REQUEST_MAGIC)
                 .u16(flags)

@@ -22,9 +22,9 @@ public final class RawClient implements AutoCloseable {
         }
     }
 
-    /** A simple reply ({@code type} is -1) or one chunk of a structured one. */
+    /** A simple reply ({@code type} is -1) or one chunk of another; {@code offset} is in the header of extended ones. */
     @SuppressWarnings("ArrayRecordComponent") // never compared
-    public record Reply(int type, int flags, int error, long cookie, byte[] payload) {
+    public record Reply(int type, int flags, int error, long cookie, long offset, byte[] payload) {
         public boolean last() {
             return type == -1 || (flags & Nbd.REPLY_FLAG_DONE) != 0;
         }
@@ -35,6 +35,7 @@ public final class RawClient implements AutoCloseable {
     }
 
     private final SocketChannel channel;
+    private boolean extended;
 
     public RawClient(Path socket) throws IOException {
         channel = SocketChannel.open(UnixDomainSocketAddress.of(socket));
@@ -150,10 +151,27 @@ public final class RawClient implements AutoCloseable {
         return this;
     }
 
+    /** Goes into transmission with extended headers and contexts. */
+    public RawClient goExtended(String name, String... contexts) throws IOException {
+        greet();
+        assertThat(askType(Bytes.empty().option(Nbd.OPT_EXTENDED_HEADERS))).isEqualTo(Nbd.REP_ACK);
+        if (contexts.length > 0) {
+            assertThat(ask(Bytes.empty().contexts(Nbd.OPT_SET_META_CONTEXT, name, contexts)))
+                    .hasSize(contexts.length + 1);
+        }
+        assertThat(askType(Bytes.empty().info(Nbd.OPT_GO, name))).isEqualTo(Nbd.REP_ACK);
+        extended = true;
+        return this;
+    }
+
     // ---- transmission
 
+    /** A request in the form that was negotiated. */
     public void request(int flags, int type, long cookie, long offset, long length, byte... data) throws IOException {
-        send(Bytes.empty().request(flags, type, cookie, offset, length).raw(data));
+        Bytes message = extended
+                ? Bytes.empty().extendedRequest(flags, type, cookie, offset, length)
+                : Bytes.empty().request(flags, type, cookie, offset, length);
+        send(message.raw(data));
     }
 
     /** One reply or chunk; {@code simpleBytes} of data follow a simple one without error. */
@@ -162,15 +180,22 @@ public final class RawClient implements AutoCloseable {
         int magic = start.getInt();
         if (magic == Nbd.SIMPLE_REPLY_MAGIC) {
             int error = start.getInt();
-            return new Reply(-1, 0, error, start.getLong(), receive(error == 0 ? simpleBytes : 0));
+            assertThat(extended).as("simple replies went with extended headers").isFalse();
+            return new Reply(-1, 0, error, start.getLong(), 0, receive(error == 0 ? simpleBytes : 0));
         }
-        assertThat(magic).as("magic of a reply").isEqualTo(Nbd.STRUCTURED_REPLY_MAGIC);
+        assertThat(magic)
+                .as("magic of a reply")
+                .isEqualTo(extended ? Nbd.EXTENDED_REPLY_MAGIC : Nbd.STRUCTURED_REPLY_MAGIC);
         int flags = start.getShort() & 0xffff;
         int type = start.getShort() & 0xffff;
         long cookie = start.getLong();
-        byte[] payload = receive(ByteBuffer.wrap(receive(4)).getInt());
+        long offset = extended ? ByteBuffer.wrap(receive(8)).getLong() : 0;
+        long length = extended
+                ? ByteBuffer.wrap(receive(8)).getLong()
+                : ByteBuffer.wrap(receive(4)).getInt();
+        byte[] payload = receive(Math.toIntExact(length));
         int error = (type & Nbd.CHUNK_ERROR_BIT) != 0 ? ByteBuffer.wrap(payload).getInt() : 0;
-        return new Reply(type, flags, error, cookie, payload);
+        return new Reply(type, flags, error, cookie, offset, payload);
     }
 
     public Reply reply() throws IOException {

@@ -1,0 +1,349 @@
+package dev.ferry.nbd.client;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import dev.ferry.block.BlockError;
+import dev.ferry.block.ErrorKind;
+import dev.ferry.block.IoBuffer;
+import dev.ferry.nbd.client.FakeServer.Peer;
+import dev.ferry.nbd.client.FakeServer.Request;
+import dev.ferry.nbd.client.FakeServer.Script;
+import dev.ferry.nbd.wire.Bytes;
+import dev.ferry.nbd.wire.Nbd;
+import java.io.IOException;
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.Collections;
+import java.util.List;
+import java.util.Optional;
+import java.util.concurrent.CompletableFuture;
+import java.util.stream.IntStream;
+import org.junit.jupiter.api.Test;
+
+/** A connection is lost: what was answered is not sent again, what was not is, and everything has a bound. */
+class ReconnectTest extends HostileRig {
+    private static final ClientSettings PATIENT = ClientSettings.DEFAULT.withReconnectMax(Duration.ofSeconds(30));
+
+    private final IoBuffer buffer = IoBuffer.allocate(1 << 16);
+
+    private static NbdClientDevice open(FakeServer server, ClientSettings settings) throws Exception {
+        return NbdClientDevice.open(loop, server.uri(), settings);
+    }
+
+    private CompletableFuture<Optional<BlockError>> write(NbdClientDevice device, int block) {
+        return submit(end -> device.write(block * 4096L, buffer, block * 4096, 4096, 0, end));
+    }
+
+    private CompletableFuture<Optional<BlockError>> read(NbdClientDevice device, int block) {
+        return submit(end -> device.read(block * 4096L, buffer, block * 4096, 4096, end));
+    }
+
+    private static List<Long> blocks(List<Request> requests) {
+        return requests.stream()
+                .map(request -> request.offset() / 4096)
+                .sorted()
+                .toList();
+    }
+
+    private static List<Request> take(Peer client, int count) throws IOException {
+        List<Request> taken = new ArrayList<>();
+        for (int i = 0; i < count; i++) {
+            taken.add(client.request());
+        }
+        return taken;
+    }
+
+    private static void answer(Peer client, List<Request> requests) throws IOException {
+        for (Request request : requests) {
+            client.send(Bytes.empty().simpleReply(0, request.cookie()));
+        }
+    }
+
+    @Test
+    void whatWasAnsweredIsNotSentAgainAndWhatWasNotIs() throws Exception {
+        List<Long> again = Collections.synchronizedList(new ArrayList<>());
+        CompletableFuture<Void> answersRead = new CompletableFuture<>();
+        Script first = client -> {
+            client.welcome(true);
+            List<Request> all = take(client, 5);
+            answer(client, List.of(all.get(1), all.get(3)));
+            answersRead.join();
+            client.channel().close();
+        };
+        Script second = client -> {
+            client.welcome(true);
+            List<Request> rest = take(client, 3);
+            again.addAll(blocks(rest));
+            answer(client, rest);
+            // Nothing else comes but this.
+            List<Request> last = take(client, 1);
+            assertThat(last.getFirst().type()).isEqualTo(Nbd.CMD_FLUSH);
+            answer(client, last);
+        };
+        try (FakeServer server = new FakeServer(first, second)) {
+            NbdClientDevice device = open(server, PATIENT);
+            List<CompletableFuture<Optional<BlockError>>> ends = IntStream.range(0, 5)
+                    .mapToObj(block -> write(device, block))
+                    .toList();
+            assertThat(join(ends.get(1))).isEmpty();
+            assertThat(join(ends.get(3))).isEmpty();
+            answersRead.complete(null);
+            ends.forEach(end -> assertThat(join(end)).isEmpty());
+            assertThat(again).containsExactly(0L, 2L, 4L);
+            assertThat(join(submit(device::flush))).isEmpty();
+            server.awaitScript();
+            close(device);
+        }
+    }
+
+    @Test
+    void aReadThatHadHalfComeIsReadAgainWhole() throws Exception {
+        Script first = client -> {
+            client.welcome(true);
+            Request read = client.request();
+            client.send(part(
+                    read,
+                    Nbd.CHUNK_OFFSET_DATA,
+                    Bytes.empty().u64(read.offset()).raw(bytes(1024, 1))));
+            client.send(part(read, Nbd.CHUNK_ERROR, Bytes.empty().u32(Nbd.EIO).u16(0)));
+            client.channel().close();
+        };
+        Script second = client -> {
+            client.welcome(true);
+            Request read = client.request();
+            client.send(chunk(
+                    read,
+                    Nbd.CHUNK_OFFSET_DATA,
+                    Bytes.empty().u64(read.offset()).raw(bytes(4096, 2))));
+        };
+        try (FakeServer server = new FakeServer(first, second)) {
+            NbdClientDevice device = open(server, PATIENT);
+            assertThat(join(read(device, 2)))
+                    .as("the error was of the first attempt")
+                    .isEmpty();
+            byte[] got = new byte[4096];
+            buffer.copyTo(2 * 4096, got, 0, 4096);
+            assertThat(got).containsOnly(2);
+            server.awaitScript();
+            close(device);
+        }
+    }
+
+    private static byte[] bytes(int length, int value) {
+        byte[] bytes = new byte[length];
+        java.util.Arrays.fill(bytes, (byte) value);
+        return bytes;
+    }
+
+    @Test
+    void extentsThatHaveBeenToldAreNotToldAgain() throws Exception {
+        Script first = client -> {
+            client.welcome(true);
+            Request status = client.request();
+            byte[] two = Bytes.empty().u32(7).u32(4096).u32(3).u32(4096).u32(0).done();
+            client.send(Bytes.empty()
+                    .u32(Nbd.STRUCTURED_REPLY_MAGIC)
+                    .u16(1)
+                    .u16(Nbd.CHUNK_BLOCK_STATUS)
+                    .u64(status.cookie())
+                    .u32(two.length + 8)
+                    .raw(two));
+            client.channel().close();
+        };
+        try (FakeServer server = new FakeServer(first, client -> client.welcome(true))) {
+            NbdClientDevice device = open(server, PATIENT);
+            List<Long> told = Collections.synchronizedList(new ArrayList<>());
+            assertThat(join(submit(end -> device.extents(0, 1 << 16, (at, length, state) -> told.add(at), end))))
+                    .isEmpty();
+            assertThat(told).containsExactly(0L, 4096L);
+            server.awaitScript();
+            close(device);
+        }
+    }
+
+    @Test
+    void aRequestThatNobodyAnswersInTimeIsTriedElsewhere() throws Exception {
+        Script mute = client -> {
+            client.welcome(true);
+            take(client, 1);
+        };
+        Script good = client -> {
+            client.welcome(true);
+            answer(client, take(client, 1));
+        };
+        ClientSettings hurried = PATIENT.withRequestMax(Duration.ofMillis(300));
+        try (FakeServer server = new FakeServer(mute, good)) {
+            NbdClientDevice device = open(server, hurried);
+            assertThat(join(write(device, 0))).isEmpty();
+            server.awaitScript();
+            close(device);
+        }
+    }
+
+    @Test
+    void aRequestThatNobodyAnswersInTimeFailsWhereNothingElseIsAllowed() throws Exception {
+        Script mute = client -> {
+            client.welcome(true);
+            take(client, 1);
+        };
+        try (FakeServer server = new FakeServer(mute)) {
+            NbdClientDevice device = open(server, ClientSettings.DEFAULT.withRequestMax(Duration.ofMillis(200)));
+            assertThat(join(write(device, 0)))
+                    .hasValueSatisfying(error -> assertThat(error.kind()).isEqualTo(ErrorKind.TIMED_OUT));
+            assertThat(join(write(device, 1)))
+                    .hasValueSatisfying(error -> assertThat(error.kind()).isEqualTo(ErrorKind.TIMED_OUT));
+            close(device);
+        }
+    }
+
+    @Test
+    void aRequestThatKillsItsServersIsGivenUp() throws Exception {
+        Script dies = client -> {
+            client.welcome(true);
+            take(client, 1);
+            client.channel().close();
+        };
+        Script[] many = Collections.nCopies(8, dies).toArray(Script[]::new);
+        Script[] scripts = java.util.Arrays.copyOf(many, 9);
+        scripts[8] = client -> {
+            client.welcome(true);
+            answer(client, take(client, 1));
+        };
+        try (FakeServer server = new FakeServer(scripts)) {
+            NbdClientDevice device = open(server, PATIENT);
+            assertThat(join(write(device, 0)))
+                    .hasValueSatisfying(error -> assertThat(error.kind()).isEqualTo(ErrorKind.UNAVAILABLE));
+            assertThat(join(write(device, 1))).as("others go on").isEmpty();
+            server.awaitScript();
+            close(device);
+        }
+    }
+
+    @Test
+    void aServerThatStaysAwayIsGivenUp() throws Exception {
+        NbdClientDevice device;
+        CompletableFuture<Optional<BlockError>> waiting;
+        CompletableFuture<Void> go = new CompletableFuture<>();
+        Script leaves = client -> {
+            client.welcome(true);
+            take(client, 1);
+            go.join();
+            client.channel().close();
+        };
+        try (FakeServer server = new FakeServer(leaves)) {
+            device = open(server, PATIENT.withReconnectMax(Duration.ofMillis(300)));
+            waiting = write(device, 0);
+        }
+        go.complete(null);
+        assertThat(join(waiting))
+                .hasValueSatisfying(error -> assertThat(error.kind()).isEqualTo(ErrorKind.UNAVAILABLE));
+        assertThat(join(write(device, 1)))
+                .hasValueSatisfying(error -> assertThat(error.kind()).isEqualTo(ErrorKind.UNAVAILABLE));
+        close(device);
+    }
+
+    @Test
+    void aDeviceThatIsClosedWhileItWaitsForItsServerDoesNotWait() throws Exception {
+        NbdClientDevice device;
+        CompletableFuture<Optional<BlockError>> waiting;
+        Script leaves = client -> {
+            client.welcome(true);
+            take(client, 1);
+            client.channel().close();
+        };
+        try (FakeServer server = new FakeServer(leaves)) {
+            device = open(server, PATIENT.withReconnectMax(Duration.ofHours(1)));
+            waiting = write(device, 0);
+            server.awaitScript();
+        }
+        close(device);
+        assertThat(join(waiting)).isPresent();
+    }
+
+    @Test
+    void anExportThatIsNotTheSameIsNotUsed() throws Exception {
+        int flags = FakeServer.FLAGS;
+        for (Bytes other : List.of(
+                FakeServer.export(FakeServer.SIZE_BYTES * 2, flags),
+                FakeServer.export(FakeServer.SIZE_BYTES, flags & ~Nbd.FLAG_SEND_FUA),
+                FakeServer.export(FakeServer.SIZE_BYTES, flags | Nbd.FLAG_READ_ONLY))) {
+            Script first = client -> {
+                client.welcome(true);
+                take(client, 1);
+                client.channel().close();
+            };
+            try (FakeServer server = new FakeServer(first, client -> client.welcome(true, other))) {
+                NbdClientDevice device = open(server, PATIENT);
+                assertThat(join(write(device, 0)))
+                        .hasValueSatisfying(error -> assertThat(error.kind()).isEqualTo(ErrorKind.CORRUPT));
+                close(device);
+            }
+        }
+    }
+
+    // ---- several connections
+
+    @Test
+    void requestsAreSpreadOverConnectionsIfTheServerAllowsIt() throws Exception {
+        Bytes shared = FakeServer.export(FakeServer.SIZE_BYTES, FakeServer.FLAGS | Nbd.FLAG_CAN_MULTI_CONN);
+        List<Peer> peers = Collections.synchronizedList(new ArrayList<>());
+        Script greets = client -> {
+            client.welcome(true, shared);
+            peers.add(client);
+        };
+        Script greetsLast = client -> {
+            greets.run(client);
+            for (Peer peer : peers) {
+                answer(peer, take(peer, 2));
+            }
+        };
+        try (FakeServer server = new FakeServer(greets, greets, greetsLast)) {
+            NbdClientDevice device = open(server, ClientSettings.DEFAULT.withConnections(3));
+            assertThat(device.connections()).isEqualTo(3);
+            List<CompletableFuture<Optional<BlockError>>> ends = IntStream.range(0, 6)
+                    .mapToObj(block -> write(device, block))
+                    .toList();
+            ends.forEach(end -> assertThat(join(end)).isEmpty());
+            server.awaitScript();
+            close(device);
+        }
+    }
+
+    @Test
+    void aServerThatDoesNotPromiseItGetsOneConnection() throws Exception {
+        try (FakeServer server = new FakeServer(client -> client.welcome(true))) {
+            NbdClientDevice device = open(server, ClientSettings.DEFAULT.withConnections(8));
+            assertThat(device.connections()).isEqualTo(1);
+            close(device);
+        }
+    }
+
+    @Test
+    void whenOneOfSeveralConnectionsIsLostTheOthersTakeItsRequests() throws Exception {
+        Bytes shared = FakeServer.export(FakeServer.SIZE_BYTES, FakeServer.FLAGS | Nbd.FLAG_CAN_MULTI_CONN);
+        List<Peer> peers = Collections.synchronizedList(new ArrayList<>());
+        Script greets = client -> {
+            client.welcome(true, shared);
+            peers.add(client);
+        };
+        Script greetsLast = client -> {
+            greets.run(client);
+            List<Request> lost = take(peers.get(0), 2);
+            List<Request> own = take(peers.get(1), 2);
+            peers.get(0).channel().close();
+            List<Request> taken = take(peers.get(1), 2);
+            assertThat(blocks(taken)).isEqualTo(blocks(lost));
+            answer(peers.get(1), own);
+            answer(peers.get(1), taken);
+        };
+        try (FakeServer server = new FakeServer(greets, greetsLast, client -> client.welcome(true, shared))) {
+            NbdClientDevice device = open(server, PATIENT.withConnections(2));
+            List<CompletableFuture<Optional<BlockError>>> ends = IntStream.range(0, 4)
+                    .mapToObj(block -> write(device, block))
+                    .toList();
+            ends.forEach(end -> assertThat(join(end)).isEmpty());
+            server.awaitScript();
+            close(device);
+        }
+    }
+}
