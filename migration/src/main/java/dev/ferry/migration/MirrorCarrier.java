@@ -37,6 +37,7 @@ import java.util.List;
 import java.util.Objects;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.Executor;
+import java.util.concurrent.locks.LockSupport;
 import java.util.function.LongFunction;
 import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
@@ -52,6 +53,11 @@ final class MirrorCarrier implements Carrier {
     private static final Logger LOG = LoggerFactory.getLogger(MirrorCarrier.class);
     /** How long the copier gets to come to rest when a move is called off. */
     private static final long STOP_NANOS_MAX = 2_000_000_000L;
+
+    /** A target that is well again has answers on their way. */
+    private static final long ANSWER_NANOS_MAX = 2_000_000_000L;
+
+    private static final long LOOK_AGAIN_NANOS = 5_000_000;
 
     private final OpenDisk disk;
     private final Events events;
@@ -348,7 +354,11 @@ final class MirrorCarrier implements Carrier {
         if (!live().hasTarget()) {
             return;
         }
-        int inFlight = OnLoop.get(loop, () -> mirror().attached() ? 0 : mirror().targetInFlight());
+        int inFlight = unanswered();
+        for (long end = System.nanoTime() + ANSWER_NANOS_MAX; inFlight > 0 && System.nanoTime() - end < 0; ) {
+            LockSupport.parkNanos(LOOK_AGAIN_NANOS);
+            inFlight = unanswered();
+        }
         if (inFlight > 0) {
             throw BlockError.of(
                             ErrorKind.UNAVAILABLE,
@@ -360,6 +370,10 @@ final class MirrorCarrier implements Carrier {
         if (!OnLoop.get(loop, () -> mirror().attached())) {
             live().closeTarget();
         }
+    }
+
+    private int unanswered() throws BlockException {
+        return OnLoop.get(loop, () -> mirror().attached() ? 0 : mirror().targetInFlight());
     }
 
     private void stopCopier() throws BlockException {

@@ -2,19 +2,17 @@ package dev.ferry.migration;
 
 import dev.ferry.block.BlockDevice;
 import dev.ferry.block.BlockError;
-import dev.ferry.block.Capabilities;
 import dev.ferry.block.Completion;
 import dev.ferry.block.ErrorKind;
-import dev.ferry.block.ExtentSink;
-import dev.ferry.block.Geometry;
 import dev.ferry.block.IoBuffer;
+import dev.ferry.testkit.PassingDevice;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.concurrent.atomic.AtomicBoolean;
 import org.jspecify.annotations.Nullable;
 
 /** A file that fails or hangs when the test says so. The mood is set from any thread, all else is on the loop. */
-final class FlakyDevice implements BlockDevice {
+final class FlakyDevice extends PassingDevice {
     enum Mood {
         WELL,
         NO_READS,
@@ -24,13 +22,12 @@ final class FlakyDevice implements BlockDevice {
         SILENT
     }
 
-    private final BlockDevice next;
     private final AtomicBoolean closed = new AtomicBoolean();
     private final List<Runnable> held = new ArrayList<>();
     volatile Mood mood = Mood.WELL;
 
     FlakyDevice(BlockDevice next) {
-        this.next = next;
+        super(next);
     }
 
     /** On the loop: answers what was left without an answer. */
@@ -71,16 +68,6 @@ final class FlakyDevice implements BlockDevice {
     }
 
     @Override
-    public Geometry geometry() {
-        return next.geometry();
-    }
-
-    @Override
-    public Capabilities capabilities() {
-        return next.capabilities();
-    }
-
-    @Override
     public void read(long offset, IoBuffer buffer, int at, int length, Completion completion) {
         if (!fails("read", offset, length, completion, () -> next.read(offset, buffer, at, length, completion))) {
             next.read(offset, buffer, at, length, completion);
@@ -114,11 +101,6 @@ final class FlakyDevice implements BlockDevice {
         if (!fails("flush", -1, -1, completion, () -> next.flush(completion))) {
             next.flush(completion);
         }
-    }
-
-    @Override
-    public void extents(long offset, long length, ExtentSink sink, Completion completion) {
-        next.extents(offset, length, sink, completion);
     }
 
     /** Closes the file, if nobody has. */

@@ -1,20 +1,18 @@
 package dev.ferry.filter.mirror;
 
-import dev.ferry.block.BlockDevice;
 import dev.ferry.block.BlockError;
-import dev.ferry.block.Capabilities;
 import dev.ferry.block.Completion;
 import dev.ferry.block.ErrorKind;
 import dev.ferry.block.ExtentSink;
 import dev.ferry.block.FileRange;
-import dev.ferry.block.Geometry;
 import dev.ferry.block.IoBuffer;
 import dev.ferry.testkit.MemoryDisk;
+import dev.ferry.testkit.PassingDevice;
 import java.util.ArrayList;
 import java.util.List;
 
 /** A disk whose requests a test ends by hand, and which says what it was asked. */
-final class HeldDisk implements BlockDevice {
+final class HeldDisk extends PassingDevice {
     private final MemoryDisk disk;
     private final List<Runnable> held = new ArrayList<>();
     private final List<Completion> completions = new ArrayList<>();
@@ -22,7 +20,12 @@ final class HeldDisk implements BlockDevice {
     boolean holds;
 
     HeldDisk(long sizeBytes) {
-        disk = new MemoryDisk(sizeBytes);
+        this(new MemoryDisk(sizeBytes));
+    }
+
+    private HeldDisk(MemoryDisk disk) {
+        super(disk);
+        this.disk = disk;
     }
 
     MemoryDisk disk() {
@@ -61,16 +64,6 @@ final class HeldDisk implements BlockDevice {
     }
 
     @Override
-    public Geometry geometry() {
-        return disk.geometry();
-    }
-
-    @Override
-    public Capabilities capabilities() {
-        return disk.capabilities();
-    }
-
-    @Override
     public void read(long offset, IoBuffer buffer, int at, int length, Completion completion) {
         ask("read " + offset + "+" + length, completion, () -> disk.read(offset, buffer, at, length, completion));
     }
@@ -106,10 +99,5 @@ final class HeldDisk implements BlockDevice {
     public boolean locate(long offset, int length, FileRange range) {
         asked.add("locate " + offset + "+" + length);
         return true;
-    }
-
-    @Override
-    public void close(Completion completion) {
-        disk.close(completion);
     }
 }

@@ -7,19 +7,10 @@ import dev.ferry.block.Loop;
 
 /** Mirrors that each break one rule, for the canary: a simulation that does not catch them is worth nothing. */
 public enum PlantedBug {
-    NONE {
-        @Override
-        public Mirror mirror(
-                Loop loop, BlockDevice source, BlockDevice target, MirrorSettings settings, MirrorListener listener) {
-            return new Mirror(loop, source, target, settings, listener);
-        }
-    },
+    NONE(Mirror::new),
     /** Rule 3 broken: small writes of copied regions stay on the source. */
-    SMALL_WRITES_NOT_MIRRORED {
-        @Override
-        public Mirror mirror(
-                Loop loop, BlockDevice source, BlockDevice target, MirrorSettings settings, MirrorListener listener) {
-            return new Mirror(loop, source, target, settings, listener) {
+    SMALL_WRITES_NOT_MIRRORED(
+            (loop, source, target, settings, listener) -> new Mirror(loop, source, target, settings, listener) {
                 @Override
                 void submitToTarget(Change change) {
                     if (change.kind == Change.WRITE && change.length < 2000) {
@@ -28,41 +19,26 @@ public enum PlantedBug {
                         super.submitToTarget(change);
                     }
                 }
-            };
-        }
-    },
+            }),
     /** Rule 4 broken: a write goes to the target before the copy of its region has been written there. */
-    WRITE_BEFORE_COPY {
-        @Override
-        public Mirror mirror(
-                Loop loop, BlockDevice source, BlockDevice target, MirrorSettings settings, MirrorListener listener) {
-            return new Mirror(loop, source, target, settings, listener) {
+    WRITE_BEFORE_COPY(
+            (loop, source, target, settings, listener) -> new Mirror(loop, source, target, settings, listener) {
                 @Override
                 void changeWhileCopying(Change change, RegionHold hold) {
                     changeBoth(change);
                 }
-            };
-        }
-    },
+            }),
     /** Rule 5 broken: the copy does not wait for writes that go to the source alone. */
-    COPY_WITHOUT_WAITING {
-        @Override
-        public Mirror mirror(
-                Loop loop, BlockDevice source, BlockDevice target, MirrorSettings settings, MirrorListener listener) {
-            return new Mirror(loop, source, target, settings, listener) {
+    COPY_WITHOUT_WAITING(
+            (loop, source, target, settings, listener) -> new Mirror(loop, source, target, settings, listener) {
                 @Override
                 int changesBefore(RegionHold hold) {
                     return 0;
                 }
-            };
-        }
-    },
+            }),
     /** Rule 7 broken: discards stay on the source. */
-    DISCARDS_NOT_MIRRORED {
-        @Override
-        public Mirror mirror(
-                Loop loop, BlockDevice source, BlockDevice target, MirrorSettings settings, MirrorListener listener) {
-            return new Mirror(loop, source, target, settings, listener) {
+    DISCARDS_NOT_MIRRORED(
+            (loop, source, target, settings, listener) -> new Mirror(loop, source, target, settings, listener) {
                 @Override
                 void submitToTarget(Change change) {
                     if (change.kind == Change.DISCARD) {
@@ -71,50 +47,29 @@ public enum PlantedBug {
                         super.submitToTarget(change);
                     }
                 }
-            };
-        }
-    },
+            }),
     /** Rule 9 broken: what the source failed is still taken for copied. */
-    SOURCE_ERROR_FORGOTTEN {
-        @Override
-        public Mirror mirror(
-                Loop loop, BlockDevice source, BlockDevice target, MirrorSettings settings, MirrorListener listener) {
-            return new Mirror(loop, source, target, settings, listener) {
+    SOURCE_ERROR_FORGOTTEN(
+            (loop, source, target, settings, listener) -> new Mirror(loop, source, target, settings, listener) {
                 @Override
                 void sourceFailed(Change change, BlockError error) {}
-            };
-        }
-    },
+            }),
     /** The map of the source is trusted where the guest has written since. */
-    STALE_MAP {
+    STALE_MAP((loop, source, target, settings, listener) -> new Mirror(loop, source, target, settings, listener) {
         @Override
-        public Mirror mirror(
-                Loop loop, BlockDevice source, BlockDevice target, MirrorSettings settings, MirrorListener listener) {
-            return new Mirror(loop, source, target, settings, listener) {
-                @Override
-                public boolean changedSinceWatch(long region) {
-                    return false;
-                }
-            };
+        public boolean changedSinceWatch(long region) {
+            return false;
         }
-    },
+    }),
     /** Rule 9 broken: what was in flight to a target that is lost still counts as copied. */
-    UNFINISHED_FORGOTTEN {
-        @Override
-        public Mirror mirror(
-                Loop loop, BlockDevice source, BlockDevice target, MirrorSettings settings, MirrorListener listener) {
-            return new Mirror(loop, source, target, settings, listener) {
+    UNFINISHED_FORGOTTEN(
+            (loop, source, target, settings, listener) -> new Mirror(loop, source, target, settings, listener) {
                 @Override
                 void markUnfinished() {}
-            };
-        }
-    },
+            }),
     /** Rule 6 broken: a target that trails gets changes of one block at the same time. */
-    TRAIL_WITHOUT_ORDER {
-        @Override
-        public Mirror mirror(
-                Loop loop, BlockDevice source, BlockDevice target, MirrorSettings settings, MirrorListener listener) {
-            return new Mirror(loop, source, target, settings, listener) {
+    TRAIL_WITHOUT_ORDER((loop, source, target, settings, listener) ->
+            new Mirror(loop, source, target, settings, listener) {
                 @Override
                 Trail makeTrail(TrailSettings trail) {
                     return new Trail(loop, this, shift, trail) {
@@ -125,15 +80,10 @@ public enum PlantedBug {
                         }
                     };
                 }
-            };
-        }
-    },
+            }),
     /** The bytes for a target that trails are looked at when they are sent. */
-    TRAIL_WITHOUT_CAPTURE {
-        @Override
-        public Mirror mirror(
-                Loop loop, BlockDevice source, BlockDevice target, MirrorSettings settings, MirrorListener listener) {
-            return new Mirror(loop, source, target, settings, listener) {
+    TRAIL_WITHOUT_CAPTURE((loop, source, target, settings, listener) ->
+            new Mirror(loop, source, target, settings, listener) {
                 @Override
                 Trail makeTrail(TrailSettings trail) {
                     return new Trail(loop, this, shift, trail) {
@@ -141,15 +91,10 @@ public enum PlantedBug {
                         void capture(Change change) {}
                     };
                 }
-            };
-        }
-    },
+            }),
     /** Memory of a trail is used again while the target may still read it. */
-    TRAIL_FREED_TOO_SOON {
-        @Override
-        public Mirror mirror(
-                Loop loop, BlockDevice source, BlockDevice target, MirrorSettings settings, MirrorListener listener) {
-            return new Mirror(loop, source, target, settings, listener) {
+    TRAIL_FREED_TOO_SOON((loop, source, target, settings, listener) ->
+            new Mirror(loop, source, target, settings, listener) {
                 @Override
                 Trail makeTrail(TrailSettings trail) {
                     return new Trail(loop, this, shift, trail) {
@@ -164,15 +109,10 @@ public enum PlantedBug {
                         void free(TrailPlace oldest) {}
                     };
                 }
-            };
-        }
-    },
+            }),
     /** What went to the source alone, since the target trailed too far behind, counts as copied. */
-    TRAIL_OVERRUN_FORGOTTEN {
-        @Override
-        public Mirror mirror(
-                Loop loop, BlockDevice source, BlockDevice target, MirrorSettings settings, MirrorListener listener) {
-            return new Mirror(loop, source, target, settings, listener) {
+    TRAIL_OVERRUN_FORGOTTEN(
+            (loop, source, target, settings, listener) -> new Mirror(loop, source, target, settings, listener) {
                 @Override
                 void changeSource(Change change) {
                     if (attached() && trailing()) {
@@ -182,15 +122,10 @@ public enum PlantedBug {
                         super.changeSource(change);
                     }
                 }
-            };
-        }
-    },
+            }),
     /** The switch does not wait for what a target that trails is owed. */
-    TRAIL_NOT_AWAITED {
-        @Override
-        public Mirror mirror(
-                Loop loop, BlockDevice source, BlockDevice target, MirrorSettings settings, MirrorListener listener) {
-            return new Mirror(loop, source, target, settings, listener) {
+    TRAIL_NOT_AWAITED(
+            (loop, source, target, settings, listener) -> new Mirror(loop, source, target, settings, listener) {
                 @Override
                 public void settle(Completion completion) {
                     source().flush(completion);
@@ -200,23 +135,31 @@ public enum PlantedBug {
                 public void closeUp(Completion whenInStep) {
                     whenInStep.complete(null);
                 }
-            };
-        }
-    },
+            }),
     /** A flush goes to the source alone. */
-    FLUSH_OF_SOURCE_ONLY {
-        @Override
-        public Mirror mirror(
-                Loop loop, BlockDevice source, BlockDevice target, MirrorSettings settings, MirrorListener listener) {
-            return new Mirror(loop, source, target, settings, listener) {
+    FLUSH_OF_SOURCE_ONLY(
+            (loop, source, target, settings, listener) -> new Mirror(loop, source, target, settings, listener) {
                 @Override
                 public void flush(Completion completion) {
                     source().flush(completion);
                 }
-            };
-        }
-    };
+            });
 
-    public abstract Mirror mirror(
-            Loop loop, BlockDevice source, BlockDevice target, MirrorSettings settings, MirrorListener listener);
+    /** As the constructor of a mirror. */
+    private interface Maker {
+        Mirror mirror(
+                Loop loop, BlockDevice source, BlockDevice target, MirrorSettings settings, MirrorListener listener);
+    }
+
+    @SuppressWarnings("ImmutableEnumChecker") // makers hold nothing
+    private final Maker maker;
+
+    PlantedBug(Maker maker) {
+        this.maker = maker;
+    }
+
+    public Mirror mirror(
+            Loop loop, BlockDevice source, BlockDevice target, MirrorSettings settings, MirrorListener listener) {
+        return maker.mirror(loop, source, target, settings, listener);
+    }
 }

@@ -1,12 +1,9 @@
 package dev.ferry.migration.copy;
 
 import dev.ferry.block.BlockDevice;
-import dev.ferry.block.Capabilities;
 import dev.ferry.block.Completion;
-import dev.ferry.block.ExtentSink;
-import dev.ferry.block.Geometry;
-import dev.ferry.block.IoBuffer;
 import dev.ferry.block.Loop;
+import dev.ferry.testkit.PassingDevice;
 import dev.ferry.testkit.SimLoop;
 
 /** One process in a world that outlives it: once it has died, nothing that it was waiting for comes to pass in it. */
@@ -63,51 +60,14 @@ final class SimulatedLife implements Loop {
         return new Open(disk);
     }
 
-    private final class Open implements BlockDevice {
-        private final BlockDevice disk;
-
+    private final class Open extends PassingDevice {
         Open(BlockDevice disk) {
-            this.disk = disk;
+            super(disk);
         }
 
         @Override
-        public Geometry geometry() {
-            return disk.geometry();
-        }
-
-        @Override
-        public Capabilities capabilities() {
-            return disk.capabilities();
-        }
-
-        @Override
-        public void read(long offset, IoBuffer buffer, int at, int length, Completion completion) {
-            disk.read(offset, buffer, at, length, whileAlive(completion));
-        }
-
-        @Override
-        public void write(long offset, IoBuffer buffer, int at, int length, int flags, Completion completion) {
-            disk.write(offset, buffer, at, length, flags, whileAlive(completion));
-        }
-
-        @Override
-        public void writeZeroes(long offset, long length, int flags, Completion completion) {
-            disk.writeZeroes(offset, length, flags, whileAlive(completion));
-        }
-
-        @Override
-        public void discard(long offset, long length, int flags, Completion completion) {
-            disk.discard(offset, length, flags, whileAlive(completion));
-        }
-
-        @Override
-        public void flush(Completion completion) {
-            disk.flush(whileAlive(completion));
-        }
-
-        @Override
-        public void extents(long offset, long length, ExtentSink sink, Completion completion) {
-            disk.extents(offset, length, sink, whileAlive(completion));
+        protected Completion ending(Completion completion) {
+            return whileAlive(completion);
         }
 
         @Override
