@@ -74,6 +74,30 @@ public final class Bench {
     }
 
     @Command(
+            name = "trailing",
+            description = "What a mirror adds to a guest's writes with its target 1 to 100 ms away, sync and trailing.",
+            mixinStandardHelpOptions = true)
+    int trailing(@Mixin BenchOptions options) throws Exception {
+        return run(options, new TrailingBench(options));
+    }
+
+    @Command(
+            name = "bound",
+            description = "In how many seconds of a move --max-added-latency 2 holds, under a paced load.",
+            mixinStandardHelpOptions = true)
+    int bound(@Mixin BenchOptions options) throws Exception {
+        return run(options, new BoundBench(options));
+    }
+
+    @Command(
+            name = "record",
+            description = "What it costs a guest that a move records what is in step, for after a crash.",
+            mixinStandardHelpOptions = true)
+    int record(@Mixin BenchOptions options) throws Exception {
+        return run(options, new RecordBench(options));
+    }
+
+    @Command(
             name = "copy",
             description = "Copy of an idle file to a file; beside nbdcopy and qemu-img convert.",
             mixinStandardHelpOptions = true)

@@ -3,6 +3,8 @@ package dev.ferry.bench;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.time.Instant;
+import java.util.ArrayList;
+import java.util.List;
 import tools.jackson.databind.JsonNode;
 
 /** Ferry: one daemon with O_DIRECT, whose disk goes back and forth between two datastores. */
@@ -11,9 +13,12 @@ final class FerryMover implements Mover {
 
     private final FerryDaemon daemon;
     private final String uri;
+    private final List<String> how;
     private boolean atSecond;
 
-    FerryMover(BenchOptions options, Workspace workspace, BenchFile file) throws IOException {
+    /** @param how options of {@code ferry migrate} */
+    FerryMover(BenchOptions options, Workspace workspace, BenchFile file, String... how) throws IOException {
+        this.how = List.of(how);
         daemon = new FerryDaemon(options, Files.createDirectory(workspace.path("ferry")), "--direct");
         try {
             daemon.addDatastore("first");
@@ -46,7 +51,10 @@ final class FerryMover implements Mover {
     @Override
     public Move move() {
         // Proving the copy equal is left out, since the peers do not do it.
-        JsonNode move = daemon.json("migrate", DISK, "--to", atSecond ? "first" : "second", "--no-verify");
+        List<String> command =
+                new ArrayList<>(List.of("migrate", DISK, "--to", atSecond ? "first" : "second", "--no-verify"));
+        command.addAll(how);
+        JsonNode move = daemon.json(command.toArray(String[]::new));
         if (!move.path("state").asString().equals("done")) {
             throw new BenchException("the move ended as " + move);
         }

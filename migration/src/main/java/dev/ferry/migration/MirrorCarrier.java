@@ -355,7 +355,7 @@ final class MirrorCarrier implements Carrier {
             return;
         }
         int inFlight = unanswered();
-        for (long end = System.nanoTime() + ANSWER_NANOS_MAX; inFlight > 0 && System.nanoTime() - end < 0; ) {
+        for (long end = loop.nanoTime() + ANSWER_NANOS_MAX; inFlight > 0 && loop.nanoTime() - end < 0; ) {
             LockSupport.parkNanos(LOOK_AGAIN_NANOS);
             inFlight = unanswered();
         }

@@ -151,9 +151,10 @@ public class Mirror extends TargetFront {
         return behind != null && behind.open();
     }
 
-    /** True if the target trails whenever it is not closed up. */
+    /** True if the target trails whenever it is not closed up. One that cannot keep up even so trails no more. */
     public boolean trails() {
-        return trail != null;
+        Trail behind = trail;
+        return behind != null && !behind.spent();
     }
 
     /**
@@ -202,7 +203,7 @@ public class Mirror extends TargetFront {
     }
 
     /** How often the guest went on on the source alone since a target that trailed took nothing any more. */
-    public long overruns() {
+    public int overruns() {
         Trail behind = trail;
         return behind == null ? 0 : behind.overruns();
     }
@@ -368,7 +369,13 @@ public class Mirror extends TargetFront {
                 table.markWritten(change.offset, change.length);
                 target.write(change.offset, change.bytes(), change.at, (int) change.length, flags, change.targetEnd);
             }
-            case Change.ZERO -> target.writeZeroes(change.offset, change.length, flags, change.targetEnd);
+            case Change.ZERO -> {
+                if ((flags & RequestFlags.NO_HOLE) != 0) {
+                    // If the source fails it, the target has room allocated for nothing, which a copy has to give back.
+                    table.markWritten(change.offset, change.length);
+                }
+                target.writeZeroes(change.offset, change.length, flags, change.targetEnd);
+            }
             default -> target.discard(change.offset, change.length, flags, change.targetEnd);
         }
     }

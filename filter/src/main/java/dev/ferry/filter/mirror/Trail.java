@@ -12,12 +12,16 @@ import org.jspecify.annotations.Nullable;
  * <p>Their bytes are captured when they arrive, once for both sides, in memory that is taken once. The bounds are those
  * of {@link TrailSettings}. A change for which there is no room waits, so that a guest that writes faster than its target
  * takes it writes at the target's speed, and the move comes to an end. It does not wait for long, though: a target that
- * has taken nothing for so long is not slow but away, and from then on the guest goes on on the source alone, its regions
- * are pending again, until the target has caught up by half.
+ * gives room to nobody for so long is not slow but away, and from then on the guest goes on on the source alone, its
+ * regions are pending again, until the target has caught up by half. A target that this happens to again and again does
+ * not trail any more, or the move would have no end: then guests wait for it as for one nearby.
  *
  * <p>Thread: the loop's. In the steady state a change allocates nothing.
  */
 class Trail {
+    /** After which a target does not trail any more. */
+    static final int OVERRUNS_MAX = 8;
+
     private final Loop loop;
     private final Mirror mirror;
     private final TrailSettings settings;
@@ -28,12 +32,13 @@ class Trail {
     private @Nullable Change firstHeld;
     private @Nullable Change lastHeld;
     private boolean open = true;
+    private boolean spent;
     private boolean overrun;
     private boolean admitting;
     private boolean working;
     private boolean workAgain;
     private long heldBack;
-    private long overruns;
+    private int overruns;
 
     /** Somebody who wants to know when all is with the target that came before. */
     private record Waiter(long sequence, Completion caughtUp) {}
@@ -55,8 +60,13 @@ class Trail {
     }
 
     void open(boolean trails) {
-        open = trails;
+        open = trails && !spent;
         work();
+    }
+
+    /** True once it has turned out that the target cannot keep up even so. */
+    boolean spent() {
+        return spent;
     }
 
     int partBytes() {
@@ -72,7 +82,7 @@ class Trail {
         return heldBack;
     }
 
-    long overruns() {
+    int overruns() {
         return overruns;
     }
 
@@ -124,6 +134,11 @@ class Trail {
         if (oldest != null && nowNanos - oldest.place.sinceNanos >= settings.waitNanosMax()) {
             overrun = true;
             overruns++;
+            if (overruns == OVERRUNS_MAX) {
+                spent = true;
+                open = false;
+                overrun = false;
+            }
             work();
         }
         Change left = firstHeld;

@@ -12,8 +12,8 @@ import dev.ferry.block.Invariant;
  *     and its regions are pending again
  */
 public record TrailSettings(int bytesMax, int changesMax, long ageNanosMax, long waitNanosMax) {
-    /** 16 MiB, 2048 changes, one second; a guest waits for a tenth of a second. */
-    public static final TrailSettings DEFAULT = new TrailSettings(16 << 20, 2048, 1_000_000_000L, 100_000_000L);
+    /** 16 MiB, 2048 changes, one second; a guest waits for half a second. */
+    public static final TrailSettings DEFAULT = new TrailSettings(16 << 20, 2048, 1_000_000_000L, 500_000_000L);
 
     private static final int PARTS = 4;
     private static final int BYTES_MIN = 64 << 10;

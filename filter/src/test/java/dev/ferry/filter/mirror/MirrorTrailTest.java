@@ -167,6 +167,31 @@ class MirrorTrailTest extends MirrorRig {
     }
 
     @Test
+    void aTargetThatFallsBehindAgainAndAgainTrailsNoMore() {
+        copied(0, 1);
+        for (int time = 0; time < Trail.OVERRUNS_MAX; time++) {
+            assertThat(mirror.trails()).isTrue();
+            for (int i = 0; i < 4; i++) {
+                write("write", i * 8192L, 4096);
+            }
+            write("held", REGION, 4096);
+            loop.runFor(BOUNDS.waitNanosMax());
+            endTarget();
+            if (!mirror.copied(1)) {
+                copied(1);
+            }
+        }
+        assertThat(mirror.trails()).isFalse();
+        int before = ended.size();
+        write("both", 0, 4096);
+        mirror.trailAgain();
+        write("both", 8192, 4096);
+        assertThat(ended).hasSize(before);
+        endTarget();
+        assertThat(ended).hasSize(before + 2);
+    }
+
+    @Test
     void whatIsTooOldKeepsMoreFromBeingAdded() {
         copied(0);
         write("old", 0, 4096);

@@ -13,7 +13,7 @@ final class SimulatedTrail {
         return new TrailSettings(
                 (64 << 10) << random.nextInt(4),
                 2 + random.nextInt(30),
-                1 + random.nextLong(8 * MILLIS),
-                1 + random.nextLong(3 * MILLIS));
+                MILLIS / 10 + random.nextLong(8 * MILLIS),
+                MILLIS / 10 + random.nextLong(3 * MILLIS));
     }
 }
