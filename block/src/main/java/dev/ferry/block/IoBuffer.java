@@ -2,6 +2,7 @@ package dev.ferry.block;
 
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
+import java.lang.foreign.SegmentAllocator;
 import java.lang.foreign.ValueLayout;
 import org.jspecify.annotations.Nullable;
 
@@ -45,6 +46,11 @@ public final class IoBuffer {
     public static IoBuffer allocate(int capacity) {
         MemorySegment whole = Arena.ofAuto().allocate((long) ALIGNMENT + capacity, ALIGNMENT);
         return new IoBuffer(whole, null, -1);
+    }
+
+    /** A buffer of memory that its giver looks after, such as pages that are never freed. */
+    public static IoBuffer of(SegmentAllocator memory, int capacity) {
+        return new IoBuffer(memory.allocate((long) ALIGNMENT + capacity, ALIGNMENT), null, -1);
     }
 
     /** The data, from its first byte; {@link #capacity} bytes. */

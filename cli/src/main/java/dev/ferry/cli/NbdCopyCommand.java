@@ -16,6 +16,8 @@ import dev.ferry.server.Transfer;
 import dev.ferry.stack.DiskLoop;
 import dev.ferry.stack.DiskSpec;
 import dev.ferry.stack.OnLoop;
+import java.io.FileDescriptor;
+import java.io.FileOutputStream;
 import java.io.IOException;
 import java.io.RandomAccessFile;
 import java.nio.file.Files;
@@ -200,7 +202,8 @@ final class NbdCopyCommand implements Callable<Integer> {
             DiskLoop loop = plane.loops().getFirst();
             if (target.equals("-")) {
                 BlockDevice from = open(loop, source, true);
-                new Piping(loop.loop(), from).to(screen.out());
+                // Not the screen's stream, which keeps errors to itself: a pipe that broke has to end this.
+                new Piping(loop.loop(), from).to(new FileOutputStream(FileDescriptor.out));
                 OnLoop.await(loop.loop(), from::close);
                 return Ferry.DONE;
             }

@@ -134,13 +134,11 @@ final class NbdServeCommand implements Callable<Integer> {
             description = "So many clients at once (default: 0, as many as come).")
     private int shared;
 
-    @Option(
-            names = "--no-persistent",
-            negatable = true,
-            defaultValue = "true",
-            fallbackValue = "true",
-            description = "--no-persistent: end when the last client has gone (default: stay).")
+    @Option(names = "--persistent", description = "Stay when the last client has gone (default).")
     private boolean persistent;
+
+    @Option(names = "--no-persistent", description = "End when the last client has gone.")
+    private boolean forOneUse;
 
     @Option(
             names = "--pid-file",
@@ -198,7 +196,7 @@ final class NbdServeCommand implements Callable<Integer> {
                 disk.loop().buffers(),
                 readOnly));
         CountDownLatch unused = new CountDownLatch(1);
-        if (!persistent) {
+        if (forOneUse) {
             server.onUnused(unused::countDown);
         }
         NbdUri uri = listen(server, plane, security);
@@ -217,6 +215,9 @@ final class NbdServeCommand implements Callable<Integer> {
         }
         if (port != null && (port < 0 || port > 65535)) {
             throw Problems.wrongUsage("--port is a number from 0 to 65535");
+        }
+        if (persistent && forOneUse) {
+            throw Problems.wrongUsage("--persistent and --no-persistent exclude each other; choose one");
         }
         if (shared < 0) {
             throw Problems.wrongUsage("--shared is a number of clients, or 0 for as many as come");

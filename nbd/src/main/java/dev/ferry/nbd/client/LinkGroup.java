@@ -85,13 +85,27 @@ final class LinkGroup {
 
     // ---- connections
 
-    /** Takes a connection in. */
+    /** Takes in the connections that it begins with. */
+    void begin(List<Negotiation.Result> results) {
+        for (Negotiation.Result result : results) {
+            take(result);
+        }
+    }
+
+    /** Takes in a connection that was made later; more are tried for while some are missing. */
     void add(Negotiation.Result result) {
+        take(result);
+        if (linkCount < links.length && failed == null && closing == null) {
+            reconnecting.begin(linkCount == 0);
+        }
+    }
+
+    private void take(Negotiation.Result result) {
         SessionTerms fresh = result.handshake().terms();
         String difference = difference(fresh);
-        if (failed != null || closing != null || difference != null) {
+        if (failed != null || closing != null || difference != null || linkCount == links.length) {
             result.close();
-            if (difference != null && failed == null) {
+            if (difference != null && failed == null && closing == null) {
                 fail(BlockError.of(ErrorKind.CORRUPT, name, "reconnect", difference));
             }
             return;
@@ -101,9 +115,6 @@ final class LinkGroup {
         links[linkCount++] = link;
         sendWaiting();
         link.start(result.early());
-        if (linkCount < links.length && reconnects()) {
-            reconnecting.begin(false);
-        }
     }
 
     /** Why another connection cannot take the place of the first one; null if it can. */
@@ -278,7 +289,7 @@ final class LinkGroup {
                 leastLoad = link.load();
             }
         }
-        turn++;
+        turn = (turn + 1) % links.length;
         return best;
     }
 

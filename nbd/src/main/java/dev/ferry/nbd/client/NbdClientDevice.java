@@ -82,7 +82,7 @@ public final class NbdClientDevice implements BlockDevice {
             NbdClientDevice device = new NbdClientDevice(loop, uri, settings, terms, connections);
             List<Negotiation.Result> all = List.copyOf(results);
             results.clear();
-            loop.execute(() -> all.forEach(device.links::add));
+            loop.execute(() -> device.links.begin(all));
             return device;
         } finally {
             results.forEach(Negotiation.Result::close);

@@ -3,10 +3,13 @@ package dev.ferry.nbd.server;
 import dev.ferry.block.IoBuffer;
 import dev.ferry.nbd.transport.Outbox;
 import dev.ferry.nbd.transport.Transport;
+import dev.ferry.reactor.Linux;
 import java.util.concurrent.ConcurrentLinkedQueue;
-import java.util.concurrent.atomic.AtomicInteger;
 
-/** The native memory of one connection in transmission; kept for the next one when it closes. */
+/**
+ * The native memory of one connection in transmission; kept for the next one when it closes, and never freed: there is as
+ * much of it as there ever were connections at once, and of that only what was touched.
+ */
 final class ConnectionMemory {
     private static final int INPUT_BYTES = 64 << 10;
 
@@ -16,13 +19,13 @@ final class ConnectionMemory {
     private static final int SPARE_VECTORS = 64;
 
     private final Store store;
-    private final IoBuffer input = IoBuffer.allocate(INPUT_BYTES);
-    private final IoBuffer header = IoBuffer.allocate(64);
+    private final IoBuffer input = IoBuffer.of(Linux.pages(), INPUT_BYTES);
+    private final IoBuffer header = IoBuffer.of(Linux.pages(), 64);
     private final IoBuffer output;
 
     private ConnectionMemory(Store store) {
         this.store = store;
-        this.output = IoBuffer.allocate(Outbox.memoryBytes(store.smallBytes(), store.vectors()));
+        this.output = IoBuffer.of(Linux.pages(), Outbox.memoryBytes(store.smallBytes(), store.vectors()));
     }
 
     IoBuffer input() {
@@ -43,10 +46,7 @@ final class ConnectionMemory {
 
     /** Memory of connections that have closed. Any thread. */
     static final class Store {
-        private static final int KEPT_MAX = 64;
-
         private final ConcurrentLinkedQueue<ConnectionMemory> kept = new ConcurrentLinkedQueue<>();
-        private final AtomicInteger keptCount = new AtomicInteger();
         private final int requestsMax;
 
         Store(int requestsMax) {
@@ -61,20 +61,14 @@ final class ConnectionMemory {
             return 2 * requestsMax + SPARE_VECTORS;
         }
 
+        /** @throws OutOfMemoryError if the kernel has none */
         ConnectionMemory take() {
             ConnectionMemory memory = kept.poll();
-            if (memory == null) {
-                return new ConnectionMemory(this);
-            }
-            keptCount.decrementAndGet();
-            return memory;
+            return memory == null ? new ConnectionMemory(this) : memory;
         }
 
         private void put(ConnectionMemory memory) {
-            if (keptCount.get() < KEPT_MAX) {
-                keptCount.incrementAndGet();
-                kept.add(memory);
-            }
+            kept.add(memory);
         }
     }
 }

@@ -17,6 +17,9 @@ import org.jspecify.annotations.Nullable;
 final class Greeting extends IoOperation {
     private static final int BUFFER_BYTES = 4096;
 
+    /** What it needs of memory. */
+    static final int MEMORY_BYTES = 2 * BUFFER_BYTES;
+
     private enum Doing {
         SENDING,
         RECEIVING,
@@ -31,7 +34,7 @@ final class Greeting extends IoOperation {
     private Transport transport;
     private @Nullable TlsTransport securing;
     private final ServerHandshake handshake;
-    private final IoBuffer buffer = IoBuffer.allocate(2 * BUFFER_BYTES);
+    private final IoBuffer buffer;
     private final ByteBuffer input;
     private ServerHandshake.Outcome outcome = ServerHandshake.Outcome.CONTINUE;
     private Doing doing = Doing.SENDING;
@@ -41,7 +44,9 @@ final class Greeting extends IoOperation {
     private boolean over;
     private EventLoop.Timer deadline = () -> {};
 
-    Greeting(NbdServer server, EventLoop loop, int socket, ServerTls tls) {
+    /** @param memory {@link #MEMORY_BYTES} of it, given back to the server at the end */
+    Greeting(NbdServer server, EventLoop loop, int socket, ServerTls tls, IoBuffer memory) {
+        this.buffer = memory;
         this.server = server;
         this.loop = loop;
         this.transport = Transport.plain(loop, socket);
@@ -102,7 +107,13 @@ final class Greeting extends IoOperation {
 
     /** What the client has sent behind its wish for TLS is taken for TLS, so that nothing said in the clear is believed. */
     private void secure() {
-        TlsTransport secure = new TlsTransport(loop, transport.socket(), tls.engine(), input);
+        TlsTransport secure;
+        try {
+            secure = new TlsTransport(loop, transport.socket(), tls.engine(), input);
+        } catch (OutOfMemoryError none) {
+            close();
+            return;
+        }
         input.limit(input.position());
         transport = secure;
         securing = secure;
@@ -165,6 +176,7 @@ final class Greeting extends IoOperation {
         deadline.cancel();
         byte[] early = new byte[input.remaining()];
         input.get(early);
+        server.giveBack(buffer);
         server.greeted(this, transport, handshake.terms(), early);
     }
 
@@ -172,6 +184,7 @@ final class Greeting extends IoOperation {
         over = true;
         deadline.cancel();
         transport.close();
+        server.giveBack(buffer);
         boolean reserved = outcome == ServerHandshake.Outcome.TRANSMISSION;
         server.turnedAway(this, reserved ? handshake.terms() : null);
     }

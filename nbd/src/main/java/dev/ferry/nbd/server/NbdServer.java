@@ -3,7 +3,9 @@ package dev.ferry.nbd.server;
 import dev.ferry.block.BlockError;
 import dev.ferry.block.BlockException;
 import dev.ferry.block.ErrorKind;
+import dev.ferry.block.IoBuffer;
 import dev.ferry.nbd.tls.ServerTls;
+import dev.ferry.nbd.transport.PieceStore;
 import dev.ferry.nbd.transport.Transport;
 import dev.ferry.nbd.wire.ExportFacts;
 import dev.ferry.nbd.wire.Nbd;
@@ -36,6 +38,7 @@ public final class NbdServer implements ServerHandshake.Catalog {
     private final ServerSettings settings;
     private final ServerTls tls;
     private final ConnectionMemory.Store memory;
+    private final PieceStore greetingMemory = new PieceStore(Greeting.MEMORY_BYTES);
     private final Map<String, ExportEntry> exports = new ConcurrentSkipListMap<>();
     private final Set<Acceptor> acceptors = ConcurrentHashMap.newKeySet();
     private final Map<Greeting, EventLoop> greetings = new ConcurrentHashMap<>();
@@ -219,7 +222,14 @@ public final class NbdServer implements ServerHandshake.Catalog {
         } else {
             Sockets.tuneTcp(socket);
         }
-        Greeting greeting = new Greeting(this, loop, socket, tls);
+        Greeting greeting;
+        try {
+            greeting = new Greeting(this, loop, socket, tls, greetingMemory.take());
+        } catch (OutOfMemoryError none) {
+            Linux.close(socket);
+            connectionClosed();
+            return;
+        }
         greetings.put(greeting, loop);
         greeting.begin(settings.handshakeMax().toNanos());
         if (stopping()) {
@@ -236,7 +246,15 @@ public final class NbdServer implements ServerHandshake.Catalog {
             connectionClosed();
             return;
         }
-        ConnectionMemory taken = memory.take();
+        ConnectionMemory taken;
+        try {
+            taken = memory.take();
+        } catch (OutOfMemoryError none) {
+            transport.close();
+            entry.giveUpPlace();
+            connectionClosed();
+            return;
+        }
         EventLoop loop = entry.export().loop();
         Transport moved = transport.moveTo(loop);
         loop.execute(() -> entry.enter(moved, terms, early, settings, taken));
@@ -247,6 +265,11 @@ public final class NbdServer implements ServerHandshake.Catalog {
     ExportEntry exportOf(SessionTerms terms) {
         ExportEntry entry = exports.get(terms.export().name());
         return entry != null && entry.facts() == terms.export() ? entry : null;
+    }
+
+    /** A greeting's memory is free again. */
+    void giveBack(IoBuffer greeted) {
+        greetingMemory.release(greeted);
     }
 
     /** @param chosen what the client has a place for, if it got that far */

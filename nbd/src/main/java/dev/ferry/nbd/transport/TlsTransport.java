@@ -6,6 +6,7 @@ import dev.ferry.reactor.EventLoop;
 import dev.ferry.reactor.IoOperation;
 import dev.ferry.reactor.NativeBytes;
 import dev.ferry.reactor.Sockets;
+import java.lang.foreign.MemorySegment;
 import java.nio.ByteBuffer;
 import javax.net.ssl.SSLEngine;
 import javax.net.ssl.SSLEngineResult;
@@ -18,28 +19,44 @@ import org.jspecify.annotations.Nullable;
  * operation that ends later.
  *
  * <pre>
- *   receive ◀─ plainIn (what was decrypted and not asked for) ◀─ engine ◀─ cipherIn  ◀─ socket
- *   send    ─▶ engine ─▶ cipherOut ─▶ socket
+ *   receive ◀─ plainIn (what was decrypted and not asked for) ◀─ engine ◀─ inMemory  ◀─ socket
+ *   send    ─▶ engine ─▶ outMemory ─▶ socket
  * </pre>
  *
- * <p>A long receive is decrypted where it belongs; many pieces of a send share records. What is slow in a handshake runs
+ * <p>The engine works on arrays, where the processor's AES is used to the full, and not on native memory: a copy more is
+ * cheap beside that. The arrays belong to the thread, so that connections that wait have none. A long receive is decrypted where it belongs; many pieces of a send share records. What is slow in a handshake runs
  * on another thread. The engine allocates for each record: unlike a plain socket, this one is not free of garbage.
  * Specification: section "TLS support" of {@code doc/proto.md}.
  */
 public final class TlsTransport extends Transport {
     private static final int CIPHER_IN_BYTES = 128 << 10;
-    private static final int CIPHER_OUT_BYTES = 160 << 10;
-    private static final ByteBuffer[] NOTHING = {ByteBuffer.allocate(0)};
+
+    /** Room for a reply of 256 KiB and what TLS adds to it. */
+    private static final int CIPHER_OUT_BYTES = 288 << 10;
+
+    private static final PieceStore INPUTS = new PieceStore(CIPHER_IN_BYTES);
+    private static final PieceStore OUTPUTS = new PieceStore(CIPHER_OUT_BYTES);
+    private static final ByteBuffer EMPTY = ByteBuffer.allocate(0);
+    private static final ByteBuffer[] NOTHING = {EMPTY};
+
+    /** What a thread encrypts into and decrypts from; holds nothing between two calls. */
+    private static final class Arrays {
+        private static final ThreadLocal<Arrays> OF_THREAD = ThreadLocal.withInitial(Arrays::new);
+
+        private final byte[] in = new byte[CIPHER_IN_BYTES];
+        private final byte[] out = new byte[CIPHER_OUT_BYTES];
+    }
 
     private EventLoop loop;
     private final SSLEngine engine;
     private final int plainMax;
     private final int recordMax;
-    private final IoBuffer inMemory = IoBuffer.allocate(CIPHER_IN_BYTES);
-    private final IoBuffer outMemory = IoBuffer.allocate(CIPHER_OUT_BYTES);
-    private final ByteBuffer cipherIn = inMemory.segment().asByteBuffer().limit(0);
-    private final ByteBuffer cipherOut = outMemory.segment().asByteBuffer();
-    private final ByteBuffer plainIn;
+    private final IoBuffer inMemory = INPUTS.take();
+    private final IoBuffer outMemory = OUTPUTS.take();
+    private int cipherFrom;
+    private int cipherEnd;
+    private int outBytes;
+    private ByteBuffer plainIn = EMPTY;
     private final Filling filling = new Filling();
     private final Draining draining = new Draining();
     private final Working working = new Working();
@@ -72,10 +89,35 @@ public final class TlsTransport extends Transport {
         this.engine = engine;
         this.plainMax = engine.getSession().getApplicationBufferSize();
         this.recordMax = engine.getSession().getPacketBufferSize();
-        this.plainIn = ByteBuffer.allocateDirect(plainMax).limit(0);
-        cipherIn.limit(early.remaining());
-        cipherIn.put(early);
-        cipherIn.flip();
+        byte[] came = new byte[early.remaining()];
+        early.get(came);
+        inMemory.copyFrom(came, 0, 0, came.length);
+        cipherEnd = came.length;
+    }
+
+    // ---- bytes of TLS
+
+    /** What has come of it, in an array. */
+    private ByteBuffer borrowed() {
+        byte[] array = Arrays.OF_THREAD.get().in;
+        int length = cipherEnd - cipherFrom;
+        inMemory.copyTo(cipherFrom, array, 0, length);
+        return ByteBuffer.wrap(array, 0, length);
+    }
+
+    /** Strikes off what has been made sense of. */
+    private void giveBack(ByteBuffer cipher) {
+        cipherFrom += cipher.position();
+    }
+
+    private static ByteBuffer emptyOut() {
+        return ByteBuffer.wrap(Arrays.OF_THREAD.get().out);
+    }
+
+    /** Takes what is to be sent; nothing may be under way. */
+    private void hold(ByteBuffer cipher) {
+        outBytes = cipher.position();
+        outMemory.copyFrom(Arrays.OF_THREAD.get().out, 0, 0, outBytes);
     }
 
     /** Shakes hands; the result is 1, or an errno below zero, and then {@link #failure} says why. */
@@ -126,17 +168,19 @@ public final class TlsTransport extends Transport {
                     return;
                 }
                 case NEED_WRAP -> {
-                    cipherOut.clear();
-                    engine.wrap(NOTHING, cipherOut);
-                    if (cipherOut.position() > 0) {
+                    ByteBuffer out = emptyOut();
+                    engine.wrap(NOTHING, out);
+                    hold(out);
+                    if (outBytes > 0) {
                         drain();
                         return;
                     }
                 }
                 case NEED_UNWRAP, NEED_UNWRAP_AGAIN -> {
-                    plainIn.clear();
-                    SSLEngineResult result = engine.unwrap(cipherIn, plainIn);
+                    ByteBuffer cipher = borrowed();
+                    SSLEngineResult result = engine.unwrap(cipher, plainRoom());
                     plainIn.flip();
+                    giveBack(cipher);
                     if (result.getStatus() == SSLEngineResult.Status.BUFFER_UNDERFLOW) {
                         fill();
                         return;
@@ -215,17 +259,20 @@ public final class TlsTransport extends Transport {
     // ---- the socket
 
     private void fill() {
-        cipherIn.compact();
-        int at = cipherIn.position();
-        cipherIn.flip();
-        loop.receive(socket(), inMemory.address() + at, CIPHER_IN_BYTES - at, filling);
+        int left = cipherEnd - cipherFrom;
+        if (cipherFrom > 0) {
+            MemorySegment.copy(inMemory.segment(), cipherFrom, inMemory.segment(), 0, left);
+            cipherFrom = 0;
+            cipherEnd = left;
+        }
+        loop.receive(socket(), inMemory.address() + left, CIPHER_IN_BYTES - left, filling);
     }
 
     private final class Filling extends IoOperation {
         @Override
         protected void completed(int result) {
             if (result > 0) {
-                cipherIn.limit(cipherIn.limit() + result);
+                cipherEnd += result;
             } else {
                 ended = true;
                 if (failure.isEmpty()) {
@@ -243,13 +290,12 @@ public final class TlsTransport extends Transport {
     }
 
     private void drain() {
-        loop.send(socket(), outMemory.address(), cipherOut.position(), draining);
+        loop.send(socket(), outMemory.address(), outBytes, draining);
     }
 
     private final class Draining extends IoOperation {
         @Override
         protected void completed(int result) {
-            cipherOut.clear();
             if (closing) {
                 close();
             } else if (result <= 0 || failed) {
@@ -299,30 +345,43 @@ public final class TlsTransport extends Transport {
         if (into == null || filling.inFlight()) {
             return;
         }
-        while (into.hasRemaining()) {
-            if (plainIn.hasRemaining()) {
-                int taken = Math.min(plainIn.remaining(), into.remaining());
-                into.put(plainIn.slice(plainIn.position(), taken));
-                plainIn.position(plainIn.position() + taken);
-            } else if (!decrypt(into)) {
-                if (into.position() > 0 && !readWhole) {
-                    break;
-                }
-                if (ended) {
-                    break;
-                }
-                fill();
-                return;
-            }
+        if (decryptInto(into)) {
+            endRead(into.position());
+        } else {
+            fill();
         }
-        endRead(into.position());
+    }
+
+    /** Fills what is asked for as far as the bytes reach; false if more have to come first. */
+    private boolean decryptInto(ByteBuffer into) throws SSLException {
+        ByteBuffer cipher = borrowed();
+        try {
+            while (into.hasRemaining()) {
+                if (plainIn.hasRemaining()) {
+                    int taken = Math.min(plainIn.remaining(), into.remaining());
+                    into.put(plainIn.slice(plainIn.position(), taken));
+                    plainIn.position(plainIn.position() + taken);
+                } else if (!decrypt(cipher, into)) {
+                    return ended || (into.position() > 0 && !readWhole);
+                }
+            }
+            return true;
+        } finally {
+            giveBack(cipher);
+        }
+    }
+
+    private ByteBuffer plainRoom() {
+        if (plainIn == EMPTY) {
+            plainIn = ByteBuffer.allocate(plainMax);
+        }
+        return plainIn.clear();
     }
 
     /** Decrypts one record; false if there is no whole one, or there will be none. */
-    private boolean decrypt(ByteBuffer into) throws SSLException {
+    private boolean decrypt(ByteBuffer cipher, ByteBuffer into) throws SSLException {
         boolean inPlace = into.remaining() >= plainMax;
-        ByteBuffer out = inPlace ? into : plainIn.clear();
-        SSLEngineResult result = engine.unwrap(cipherIn, out);
+        SSLEngineResult result = engine.unwrap(cipher, inPlace ? into : plainRoom());
         if (!inPlace) {
             plainIn.flip();
         }
@@ -384,15 +443,17 @@ public final class TlsTransport extends Transport {
         if (draining.inFlight()) {
             return;
         }
-        while (cipherOut.remaining() >= recordMax && (mustWrap || unsent())) {
+        ByteBuffer out = emptyOut();
+        while (out.remaining() >= recordMax && (mustWrap || unsent())) {
             mustWrap = false;
-            SSLEngineResult result = engine.wrap(writeFrom, writeIndex, writeFrom.length - writeIndex, cipherOut);
+            SSLEngineResult result = engine.wrap(writeFrom, writeIndex, writeFrom.length - writeIndex, out);
             writtenBytes += result.bytesConsumed();
             if (result.getStatus() != SSLEngineResult.Status.OK) {
                 throw new SSLException("the session takes nothing more: " + result.getStatus());
             }
         }
-        if (cipherOut.position() > 0) {
+        if (out.position() > 0) {
+            hold(out);
             drain();
             return;
         }
@@ -421,10 +482,11 @@ public final class TlsTransport extends Transport {
         }
         try {
             engine.closeOutbound();
-            cipherOut.clear();
-            engine.wrap(NOTHING, cipherOut);
-            if (cipherOut.position() > 0) {
-                Sockets.sendNow(socket(), outMemory.address(), cipherOut.position());
+            ByteBuffer out = emptyOut();
+            engine.wrap(NOTHING, out);
+            hold(out);
+            if (outBytes > 0) {
+                Sockets.sendNow(socket(), outMemory.address(), outBytes);
             }
         } catch (SSLException silent) {
             // The connection ends either way.
@@ -444,5 +506,9 @@ public final class TlsTransport extends Transport {
             sayGoodbye();
         }
         super.close();
+        if (!filling.inFlight()) {
+            INPUTS.release(inMemory);
+        }
+        OUTPUTS.release(outMemory);
     }
 }

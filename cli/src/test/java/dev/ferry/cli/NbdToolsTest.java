@@ -1,0 +1,261 @@
+package dev.ferry.cli;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import dev.ferry.reactor.Descriptors;
+import dev.ferry.reactor.Linux;
+import dev.ferry.reactor.Sockets;
+import dev.ferry.reactor.Spawn;
+import dev.ferry.testkit.Requires;
+import java.io.IOException;
+import java.io.RandomAccessFile;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.Comparator;
+import java.util.List;
+import java.util.Random;
+import java.util.concurrent.TimeUnit;
+import java.util.stream.Stream;
+import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.Timeout;
+import tools.jackson.databind.JsonNode;
+
+/** The one-shot tools as scripts use them, in processes of their own. */
+@Timeout(180)
+final class NbdToolsTest {
+    private static final int MEBI = 1 << 20;
+
+    private final List<Process> processes = new ArrayList<>();
+
+    // Not JUnit's: the path of a socket is to be short.
+    private final Path folder;
+    private final Path disk;
+    private final Path socket;
+
+    NbdToolsTest() throws IOException {
+        folder = Files.createTempDirectory("ferry-test-");
+        disk = folder.resolve("disk.raw");
+        socket = folder.resolve("s");
+    }
+
+    @BeforeEach
+    void makeDisk() throws IOException {
+        byte[] data = new byte[4 * MEBI];
+        new Random(3).nextBytes(data);
+        try (RandomAccessFile file = new RandomAccessFile(disk.toFile(), "rw")) {
+            file.setLength(16 * MEBI);
+            file.seek(4 * MEBI);
+            file.write(data);
+        }
+    }
+
+    @AfterEach
+    void stop() throws Exception {
+        for (Process process : processes) {
+            process.destroyForcibly().waitFor();
+        }
+        try (Stream<Path> files = Files.walk(folder)) {
+            for (Path path : files.sorted(Comparator.reverseOrder()).toList()) {
+                Files.deleteIfExists(path);
+            }
+        }
+    }
+
+    private Process start(Path in, Path out, String... arguments) throws IOException {
+        Process process = new ProcessBuilder(Self.command(Self.Part.DAEMON, List.of(arguments)))
+                .redirectInput(in.toFile())
+                .redirectOutput(out.toFile())
+                .redirectError(folder.resolve("errors").toFile())
+                .start();
+        processes.add(process);
+        return process;
+    }
+
+    private Process serve(String... options) throws IOException {
+        List<String> arguments =
+                new ArrayList<>(List.of("nbd", "serve", disk.toString(), "--socket", socket.toString()));
+        arguments.addAll(List.of(options));
+        Path out = folder.resolve("out");
+        Process process = start(Path.of("/dev/null"), out, arguments.toArray(String[]::new));
+        FerryHost.until(() -> !process.isAlive() || says(out, "nbd"));
+        assertThat(says(out, "nbd")).as(() -> text(folder.resolve("errors"))).isTrue();
+        return process;
+    }
+
+    private static String text(Path file) {
+        try {
+            return Files.readString(file, StandardCharsets.ISO_8859_1);
+        } catch (IOException failed) {
+            return "";
+        }
+    }
+
+    private static boolean says(Path file, String words) {
+        return text(file).contains(words);
+    }
+
+    private String uri(String name) {
+        return "nbd+unix:///" + name + "?socket=" + socket;
+    }
+
+    private static int exit(Process process) throws InterruptedException {
+        assertThat(process.waitFor(60, TimeUnit.SECONDS)).as("it ends").isTrue();
+        return process.exitValue();
+    }
+
+    @Test
+    void aServerInTheBackgroundLeavesItsNumberAndServesThePartThatWasAskedFor() throws Exception {
+        Path number = folder.resolve("pid");
+        Process parent = serve(
+                "--fork",
+                "--pid-file",
+                number.toString(),
+                "--export",
+                "vm1",
+                "--offset",
+                "4M",
+                "--size",
+                "8M",
+                "--description",
+                "a part",
+                "--shared",
+                "1");
+        assertThat(exit(parent)).isZero();
+        ProcessHandle server =
+                ProcessHandle.of(Long.parseLong(text(number).strip())).orElseThrow();
+        try {
+            JsonNode export = FerryHost.bare("nbd", "info", "--json", uri("vm1"))
+                    .done()
+                    .json()
+                    .path("exports")
+                    .get(0);
+            assertThat(export.path("sizeBytes").asLong()).isEqualTo(8 * MEBI);
+            assertThat(export.path("description").asString()).isEqualTo("a part");
+            JsonNode map = FerryHost.bare("nbd", "info", "--map", "--json", uri("vm1"))
+                    .done()
+                    .json();
+            assertThat(map.size()).isEqualTo(2);
+            assertThat(map.get(0).path("length").asLong()).isEqualTo(4 * MEBI);
+            assertThat(map.get(0).path("meaning").asString()).isEqualTo("data");
+            assertThat(map.get(1).path("meaning").asString()).isEqualTo("hole,zero");
+            assertThat(FerryHost.bare("nbd", "info", "--map", "--context", "qemu:allocation-depth", uri("vm1"))
+                            .done()
+                            .out())
+                    .contains("local", "unallocated");
+        } finally {
+            server.destroy();
+        }
+        FerryHost.until(() -> !server.isAlive());
+        assertThat(number).doesNotExist();
+        assertThat(socket).doesNotExist();
+    }
+
+    @Test
+    void aServerForOneUseEndsAfterItAndNotAfterAQuestion() throws Exception {
+        Process server = serve("--no-persistent");
+        FerryHost.bare("nbd", "info", uri("")).done();
+        FerryHost.bare("nbd", "info", "--list", uri("")).done();
+        assertThat(server.isAlive()).as("those only asked").isTrue();
+        Path copy = folder.resolve("copy.raw");
+        assertThat(FerryHost.bare("nbd", "copy", "--verify", "--connections", "3", uri(""), copy.toString())
+                        .done()
+                        .out())
+                .contains("equal");
+        assertThat(copy).hasSameBinaryContentAs(disk);
+        assertThat(exit(server)).isZero();
+        assertThat(socket).doesNotExist();
+    }
+
+    @Test
+    void aSocketThatAnotherOpenedIsServed() throws Exception {
+        int listener = Descriptors.moveOutOfTheWay(Sockets.listenUnix(socket));
+        List<String> command = Self.command(Self.Part.DAEMON, List.of("nbd", "serve", disk.toString()));
+        int pid = Spawn.start(command, System.getenv(), List.of(listener));
+        try {
+            JsonNode export = FerryHost.bare("nbd", "info", "--json", uri(""))
+                    .done()
+                    .json()
+                    .path("exports")
+                    .get(0);
+            assertThat(export.path("sizeBytes").asLong()).isEqualTo(16 * MEBI);
+        } finally {
+            Spawn.signal(pid, Spawn.SIGTERM);
+            Linux.close(listener);
+        }
+        assertThat(Spawn.await(pid).signalled()).as("it ends by itself").isFalse();
+    }
+
+    @Test
+    void aDiskGoesThroughAPipeBothWays() throws Exception {
+        serve();
+        Path copy = folder.resolve("copy.raw");
+        assertThat(exit(start(Path.of("/dev/null"), copy, "nbd", "copy", uri(""), "-")))
+                .isZero();
+        assertThat(copy).hasSameBinaryContentAs(disk);
+        byte[] other = new byte[5 * MEBI + 77];
+        new Random(4).nextBytes(other);
+        java.util.Arrays.fill(other, MEBI, 3 * MEBI, (byte) 0);
+        Path source = Files.write(folder.resolve("source"), other);
+        Path out = folder.resolve("said");
+        assertThat(exit(start(source, out, "nbd", "copy", "-", uri("")))).isZero();
+        byte[] now = Files.readAllBytes(disk);
+        assertThat(java.util.Arrays.copyOf(now, other.length)).isEqualTo(other);
+        assertThat(java.util.Arrays.copyOfRange(now, other.length, now.length))
+                .as("what the stream does not reach")
+                .isEqualTo(java.util.Arrays.copyOfRange(Files.readAllBytes(copy), other.length, now.length));
+        Path tooLong = Files.write(folder.resolve("long"), new byte[17 * MEBI]);
+        assertThat(exit(start(tooLong, out, "nbd", "copy", "-", uri("")))).isEqualTo(1);
+        assertThat(text(folder.resolve("errors"))).contains("more is coming");
+    }
+
+    @Test
+    void aDiskThatFailsOnPurposeFailsTheCopy() throws Exception {
+        serve("--filter", "fault=read:100%");
+        FerryHost.bare("nbd", "copy", uri(""), folder.resolve("copy.raw").toString())
+                .failed(1, "fault injected on purpose");
+    }
+
+    @Test
+    void aServerWithCertificatesLetsNobodyInWithoutTls() throws Exception {
+        Requires.program("openssl");
+        Path pki = Files.createDirectory(folder.resolve("pki"));
+        Process made = new ProcessBuilder(
+                        "openssl",
+                        "req",
+                        "-x509",
+                        "-newkey",
+                        "ec",
+                        "-pkeyopt",
+                        "ec_paramgen_curve:P-256",
+                        "-nodes",
+                        "-keyout",
+                        "server-key.pem",
+                        "-out",
+                        "server-cert.pem",
+                        "-days",
+                        "2",
+                        "-subj",
+                        "/CN=localhost",
+                        "-addext",
+                        "subjectAltName=DNS:localhost")
+                .directory(pki.toFile())
+                .redirectErrorStream(true)
+                .redirectOutput(folder.resolve("openssl").toFile())
+                .start();
+        assertThat(exit(made)).as(() -> text(folder.resolve("openssl"))).isZero();
+        Files.copy(pki.resolve("server-cert.pem"), pki.resolve("ca-cert.pem"));
+        serve("--tls-certificates", pki.toString());
+        FerryHost.bare("nbd", "info", uri("")).failed(1, "nbds");
+        String secure = uri("").replace("nbd+", "nbds+") + "&tls-hostname=localhost";
+        assertThat(FerryHost.bare("nbd", "info", "--tls-certificates", pki.toString(), secure)
+                        .done()
+                        .out())
+                .contains("TLS");
+        FerryHost.bare("nbd", "info", "--tls-certificates", pki.toString(), secure.replace("localhost", "other"))
+                .failed(1, "TLS failed");
+    }
+}
