@@ -103,7 +103,8 @@ class TrailingMoveTest extends EngineRig {
 
     /** Bytes copied by a move whose target goes away when half is done, while the guest writes to four regions. */
     private long away(Mirroring how, Mood mood) throws Exception {
-        world.mirror = World.withStallMax(Duration.ofSeconds(2));
+        // A real disk under the load of other tests may take seconds; a target that is let go twice copies more.
+        world.mirror = World.withStallMax(Duration.ofSeconds(6));
         byte[] content = world.disk("vm1", SIZE, Provisioning.THIN, 63);
         OpenDisk disk = world.openDisk("vm1");
         String id = engine.start(asked(how, 3 * SLOW)).id();
