@@ -297,7 +297,11 @@ public final class SimDisk implements BlockDevice {
                 loseUnflushed();
             }
         } else if (length > 0) {
-            unflushed.add(new Unflushed(offset, length, content.read(offset, (int) length), false));
+            // What was a hole and was not reached stays one: a loss of power allocates nothing.
+            content.extents(offset, length, (from, run, state) -> {
+                byte[] left = state == 0 ? content.read(from, (int) run) : null;
+                unflushed.add(new Unflushed(from, run, left, left == null));
+            });
         }
     }
 
