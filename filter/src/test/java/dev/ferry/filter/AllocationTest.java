@@ -9,6 +9,7 @@ import dev.ferry.block.IoBuffer;
 import dev.ferry.filter.mirror.Mirror;
 import dev.ferry.filter.mirror.MirrorSettings;
 import dev.ferry.filter.mirror.RegionHold;
+import dev.ferry.filter.mirror.TrackedMirror;
 import dev.ferry.filter.mirror.TrailSettings;
 import dev.ferry.testkit.MemoryDisk;
 import dev.ferry.testkit.SimLoop;
@@ -40,6 +41,24 @@ class AllocationTest {
                 new MemoryDisk(size),
                 new MirrorSettings(REGION, 1_000_000_000L, true),
                 why -> {});
+        assertAllocatesNothing(loop, mirror, size, trailing);
+    }
+
+    @Test
+    void aRequestThroughAMirrorThatLeavesItsTargetBehindAllocatesNothing() {
+        SimLoop loop = new SimLoop(1);
+        long size = 16L * REGION;
+        Mirror mirror = new TrackedMirror(
+                loop,
+                new MemoryDisk(size),
+                new MemoryDisk(size),
+                new MirrorSettings(REGION, 1_000_000_000L, true),
+                why -> {},
+                null);
+        assertAllocatesNothing(loop, mirror, size, false);
+    }
+
+    private static void assertAllocatesNothing(SimLoop loop, Mirror mirror, long size, boolean trailing) {
         for (long region = 0; region < mirror.regions(); region++) {
             mirror.copy(region, new RegionHold() {
                 @Override

@@ -9,7 +9,11 @@ import dev.ferry.block.Loop;
 import dev.ferry.filter.mirror.Mirror;
 import dev.ferry.filter.mirror.MirrorSettings;
 import dev.ferry.filter.mirror.RegionHold;
+import dev.ferry.filter.mirror.TrackedMirror;
 import dev.ferry.filter.mirror.TrailSettings;
+import dev.ferry.filter.snapshot.Layers;
+import dev.ferry.filter.tracking.DirtyBitmap;
+import dev.ferry.filter.tracking.Tracker;
 import dev.ferry.testkit.BlockDeviceContract;
 import dev.ferry.testkit.MemoryDisk;
 import dev.ferry.testkit.SimDisk;
@@ -97,6 +101,58 @@ class FilterContractTest {
         }
     }
 
+    @Nested
+    class OfTracker extends InSimulation {
+        @Override
+        protected BlockDevice open(long sizeBytes) {
+            Tracker tracker = new Tracker(disk(sizeBytes));
+            tracker.add("one", new DirtyBitmap(sizeBytes, 4096));
+            tracker.add("two", new DirtyBitmap(sizeBytes, 64 << 10));
+            return tracker;
+        }
+    }
+
+    @Nested
+    class OfLayers extends InSimulation {
+        @Override
+        protected BlockDevice open(long sizeBytes) {
+            Layers layers = new Layers(disk(sizeBytes));
+            layers.push(disk(sizeBytes));
+            return layers;
+        }
+    }
+
+    /** Half of the regions are copied, and pending again when they are changed. */
+    @Nested
+    class OfTrackedMirror extends InSimulation {
+        @Override
+        protected BlockDevice open(long sizeBytes) {
+            MirrorSettings settings = new MirrorSettings(64 << 10, 10_000_000_000L, true);
+            TrackedMirror mirror = new TrackedMirror(
+                    loop,
+                    disk(sizeBytes),
+                    disk(sizeBytes),
+                    settings,
+                    why -> {
+                        throw new AssertionError(why.message());
+                    },
+                    null);
+            copyHalf(mirror);
+            return new Gate(loop, mirror);
+        }
+    }
+
+    private static void copyHalf(Mirror mirror) {
+        for (long region = 0; region < mirror.regions(); region += 2) {
+            mirror.copy(region, new RegionHold() {
+                @Override
+                protected void held(@Nullable BlockError why) {
+                    mirror.end(this, true);
+                }
+            });
+        }
+    }
+
     /** Half of the regions are copied, so that requests are split. */
     @Nested
     class OfMirror extends InSimulation {
@@ -106,14 +162,7 @@ class FilterContractTest {
             Mirror mirror = new Mirror(loop, disk(sizeBytes), disk(sizeBytes), settings, why -> {
                 throw new AssertionError(why.message());
             });
-            for (long region = 0; region < mirror.regions(); region += 2) {
-                mirror.copy(region, new RegionHold() {
-                    @Override
-                    protected void held(@Nullable BlockError why) {
-                        mirror.end(this, true);
-                    }
-                });
-            }
+            copyHalf(mirror);
             if (trails()) {
                 mirror.trail(new TrailSettings(1 << 20, 16, 20_000_000L, 5_000_000L));
             }

@@ -43,7 +43,7 @@ final class Holds {
         if (hold.broken != null) {
             return false;
         }
-        if (!hold.locks) {
+        if (!hold.locks && !hold.overtaken) {
             mirror.copiedNow(region);
         }
         releaseWaiting(hold);

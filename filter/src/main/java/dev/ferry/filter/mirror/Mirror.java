@@ -98,17 +98,24 @@ public class Mirror extends TargetFront {
      */
     @Override
     public void flush(Completion completion) {
+        flush(completion, attached && !trailing() && !leavesBehind());
+    }
+
+    /** True while the guest's changes of what is copied go to the source alone. */
+    boolean leavesBehind() {
+        return false;
+    }
+
+    private void flush(Completion completion, boolean both) {
         BlockError owed = owedToFlush;
         if (owed != null) {
             owedToFlush = null;
             completion.complete(owed);
-            return;
-        }
-        if (!attached || trailing()) {
+        } else if (both) {
+            flushBoth(completion);
+        } else {
             source.flush(completion);
-            return;
         }
-        flushBoth(completion);
     }
 
     private void flushBoth(Completion completion) {
@@ -184,7 +191,7 @@ public class Mirror extends TargetFront {
     public void settle(Completion completion) {
         Trail behind = trail;
         if (behind == null) {
-            flush(completion);
+            flush(completion, attached);
         } else {
             behind.caughtUp(ignored -> flushBoth(completion));
         }
@@ -338,7 +345,7 @@ public class Mirror extends TargetFront {
     }
 
     /** Rule 3. */
-    final void changeBoth(Change change) {
+    void changeBoth(Change change) {
         change.begin(true);
         change.beginTarget();
     }

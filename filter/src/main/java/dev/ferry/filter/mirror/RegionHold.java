@@ -20,6 +20,9 @@ public abstract class RegionHold {
     boolean locks;
     boolean announced;
 
+    /** The source was changed under the copy and the target was not: the region is pending after it, as before. */
+    boolean overtaken;
+
     @Nullable
     BlockError broken;
     /** Changes that wait for this hold to end, oldest first. */
@@ -54,6 +57,7 @@ public abstract class RegionHold {
         locks = lock;
         sequence = newSequence;
         announced = false;
+        overtaken = false;
         broken = null;
         firstWaiting = null;
         lastWaiting = null;

@@ -246,6 +246,12 @@ abstract class TargetFront extends SourceFront {
         return table.keptBytes(offset, length);
     }
 
+    /** For a target that is the same as the source there to begin with, before anything goes through this mirror. */
+    public void inStep(long region) {
+        Invariant.that(steps == null && table.isFree(region), "region taken for copied");
+        table.markCopied(region);
+    }
+
     /** For a move that goes on, before its copier begins: the target has a hole there, which need not be zeroed. */
     public void targetHole(long offset, long length) {
         table.markHole(offset, length);

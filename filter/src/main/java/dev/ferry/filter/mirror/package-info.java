@@ -8,7 +8,8 @@
  * of it at any instant: whoever waits is answered, and what the target still does with the request harms nobody.
  *
  * <p>{@code Trail} is what lets a target follow in its own time, in the order that {@code TrailOrder} keeps and with the
- * bytes in a {@code TrailRing}. {@link dev.ferry.filter.mirror.RegionHold} is how a copier or a verifier gets a region to
+ * bytes in a {@code TrailRing}. {@link dev.ferry.filter.mirror.TrackedMirror} leaves the target behind until a copier has
+ * come by again. {@link dev.ferry.filter.mirror.RegionHold} is how a copier or a verifier gets a region to
  * itself, and {@code RegionMap} says which regions are copied, at one bit each. {@link dev.ferry.filter.mirror.StepMap} is
  * the part of that which outlives the daemon, and {@link dev.ferry.filter.mirror.StepStore} is where it is kept.
  */
