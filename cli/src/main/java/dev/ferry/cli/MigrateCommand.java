@@ -1,6 +1,7 @@
 package dev.ferry.cli;
 
 import dev.ferry.migration.MigrationStatus;
+import dev.ferry.migration.Strategy;
 import dev.ferry.migration.rehearsal.RehearsalReport;
 import dev.ferry.server.Problems;
 import dev.ferry.server.api.MigrateRequest;
@@ -44,8 +45,24 @@ final class MigrateCommand implements Callable<Integer> {
     @Option(names = "--to", paramLabel = "DATASTORE", required = true, description = "Where to.")
     private String target = "";
 
-    @Option(names = "--mode", paramLabel = "MODE", defaultValue = "mirror", description = "mirror (default).")
+    @Option(
+            names = "--mode",
+            paramLabel = "MODE",
+            defaultValue = "mirror",
+            description = {
+                "mirror (default): what the guest writes goes to both sides; there is always an end.",
+                "tracking: it goes to the source alone and is copied again, until so little is left that the guest is",
+                "held for it; 'ferry migration mode ID mirror' changes over while it runs.",
+                "snapshot: likewise, and it goes to an overlay meanwhile, so that what is copied stands still."
+            })
     private String mode = "";
+
+    @Option(
+            names = "--max-downtime",
+            paramLabel = "MS",
+            defaultValue = "0",
+            description = "With --mode tracking or snapshot: hold the guest at most about this long (default: 300 ms).")
+    private double maxDowntimeMillis;
 
     @Option(names = "--format", paramLabel = "F", description = "raw or qcow2 (default: what each disk is).")
     private @Nullable String format;
@@ -145,8 +162,9 @@ final class MigrateCommand implements Callable<Integer> {
     }
 
     private MigrateRequest request() throws ProblemException {
-        if (!mode.equals("mirror")) {
-            throw Problems.wrongUsage("mode '" + mode + "' is not in this version of Ferry; use --mode mirror");
+        if (Strategy.of(mode).isEmpty()) {
+            throw Problems.wrongUsage(
+                    "mode '" + mode + "' is not in this version of Ferry; use mirror, tracking or snapshot");
         }
         if (format != null) {
             format = DiskMakingCommands.checkedFormat(format);
@@ -167,6 +185,7 @@ final class MigrateCommand implements Callable<Integer> {
                 bytesPerSecond,
                 maxAddedLatencyMillis,
                 floorBytesPerSecond,
+                maxDowntimeMillis,
                 mirror,
                 verify,
                 keepSource,

@@ -32,7 +32,8 @@ final class MigrationCommands {
                 .addSubcommand(new Show(screen))
                 .addSubcommand(new WatchOne(screen))
                 .addSubcommand(new ShowReceipt(screen))
-                .addSubcommand(new Rate(screen));
+                .addSubcommand(new Rate(screen))
+                .addSubcommand(new ModeCommand(screen));
         for (Steering steering : Steering.values()) {
             CommandLine one = new CommandLine(new Steer(screen, steering));
             one.getCommandSpec().usageMessage().description(steering.description);
@@ -141,6 +142,10 @@ final class MigrationCommands {
                     Quantities.size(s.doneBytes()),
                     Quantities.size(s.totalBytes()),
                     Quantities.rate(s.bytesPerSecond())));
+            Progress.convergence(s).forEach(screen::print);
+            if (s.eta() != null) {
+                screen.print("eta       " + Progress.left(s.eta()));
+            }
             MigrationStatus.Verification verification = s.verification();
             if (verification != null) {
                 screen.print(String.format(
@@ -153,6 +158,7 @@ final class MigrationCommands {
             }
             screen.print("rate      "
                     + (s.rateBytesPerSecond() == 0 ? "no bound" : Quantities.rate(s.rateBytesPerSecond())));
+            screen.print("mode      " + s.mode());
             screen.print("mover     " + s.mover());
             screen.print("verified  " + (s.verified() ? "yes" : "no"));
             if (s.resumed() != null) {

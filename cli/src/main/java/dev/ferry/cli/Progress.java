@@ -1,7 +1,10 @@
 package dev.ferry.cli;
 
+import dev.ferry.migration.Convergence;
+import dev.ferry.migration.EtaRange;
 import dev.ferry.migration.MigrationStatus;
 import dev.ferry.migration.MigrationStatus.Verification;
+import java.util.List;
 import java.util.Locale;
 import org.jspecify.annotations.Nullable;
 
@@ -16,6 +19,7 @@ public final class Progress {
     private final Screen screen;
     private final boolean silent;
     private String lastPhase = "";
+    private String lastAdvice = "";
     private long lastNanos;
     private boolean open;
 
@@ -37,6 +41,12 @@ public final class Progress {
         }
         long now = System.nanoTime();
         String phase = status.phase().text() + status.state().text();
+        Convergence convergence = status.convergence();
+        String advice = convergence == null || convergence.advice() == null ? "" : convergence.advice();
+        if (!advice.isEmpty() && lastAdvice.isEmpty()) {
+            screen.print(status.id() + " " + advice);
+        }
+        lastAdvice = advice;
         if (!phase.equals(lastPhase) || now - lastNanos > PLAIN_NANOS) {
             lastPhase = phase;
             lastNanos = now;
@@ -53,8 +63,29 @@ public final class Progress {
         }
     }
 
+    /** Lines that say how a move by tracking converges; none for others. */
+    static List<String> convergence(MigrationStatus status) {
+        Convergence now = status.convergence();
+        if (now == null) {
+            return List.of();
+        }
+        String line = String.format(
+                Locale.ROOT,
+                "rounds    iteration %d: guest dirties %s, the copy makes %s, %s left, which would hold it for %.0f ms of %.0f",
+                now.iterations(),
+                Quantities.rate(now.dirtyBytesPerSecond()),
+                Quantities.rate(now.copyBytesPerSecond()),
+                Quantities.size(now.leftBytes()),
+                now.downtimeMillis(),
+                now.downtimeMillisMax());
+        String advice = now.advice();
+        return advice == null ? List.of(line) : List.of(line, "          " + advice);
+    }
+
     private String moving(MigrationStatus status) {
-        return screen.bold(status.id()) + " " + screen.green(bar(percent(status))) + " " + figures(status);
+        Convergence now = status.convergence();
+        String advice = now == null || now.advice() == null ? "" : "  " + now.advice();
+        return screen.bold(status.id()) + " " + screen.green(bar(percent(status))) + " " + figures(status) + advice;
     }
 
     private static String plain(MigrationStatus status) {
@@ -64,6 +95,18 @@ public final class Progress {
     private static String figures(MigrationStatus status) {
         String line = String.format(Locale.ROOT, "%3.0f %%  ", percent(status)) + word(status);
         Verification verification = status.verification();
+        EtaRange eta = status.eta();
+        if (eta != null) {
+            return line
+                    + (verification == null
+                            ? amounts(status.doneBytes(), status.totalBytes(), status.bytesPerSecond(), null)
+                            : amounts(
+                                    verification.doneBytes(),
+                                    verification.totalBytes(),
+                                    verification.bytesPerSecond(),
+                                    null))
+                    + "  " + left(eta);
+        }
         return verification == null
                 ? line + amounts(status.doneBytes(), status.totalBytes(), status.bytesPerSecond(), status.etaSeconds())
                 : line
@@ -72,6 +115,14 @@ public final class Progress {
                                 verification.totalBytes(),
                                 verification.bytesPerSecond(),
                                 verification.etaSeconds());
+    }
+
+    /** Such as {@code 2 to 3 min left (it was paused for 20 s)}. */
+    static String left(EtaRange eta) {
+        String earliest = Quantities.time(eta.earliestSeconds());
+        String latest = Quantities.time(eta.latestSeconds());
+        return (earliest.equals(latest) ? latest : earliest + " to " + latest) + " left"
+                + (eta.moved() == null ? "" : " (" + eta.moved() + ")");
     }
 
     private static String amounts(long doneBytes, long totalBytes, long bytesPerSecond, @Nullable Long etaSeconds) {

@@ -144,14 +144,63 @@ final class OutageTest {
         goesOn("a restart of the daemon", FerryHost::killDaemon);
     }
 
+    @Test
+    void aMoveByTrackingGoesOnAfterAKill() throws IOException {
+        goesOn("tracking", "a restart of the daemon", FerryHost::killDaemon);
+    }
+
+    /** What was written to the overlay is part of the disk at the next start, and the move goes on. */
+    @Test
+    void aMoveBySnapshotsGoesOnAfterAKill() throws IOException {
+        try (FerryHost host = FerryHost.started()) {
+            String uri = disk(host);
+            host.run("migrate", "vm", "--to", "slow", "--mode", "snapshot", "--rate", "64K", "--detach")
+                    .done();
+            Path overlay = host.directory.resolve("fast/.vm.raw.overlay-1");
+            FerryHost.until(() -> Files.exists(overlay));
+            Path other = image(host, 3);
+            host.run("nbd", "copy", other.toString(), uri).done();
+            host.killDaemon();
+            FerryHost.until(() -> show(host).path("resumed").isObject());
+            assertHolds(host, uri, other);
+            host.run("migration", "rate", "m1", "0").done();
+            host.run("migration", "watch", "m1").done();
+            assertHolds(host, uri, other);
+            assertThat(host.directory.resolve("fast")).isEmptyDirectory();
+        }
+    }
+
+    /** Changed while it runs, killed after that, and gone on with as what it has become. */
+    @Test
+    void aMoveByTrackingBecomesAMirrorAndStaysOne() throws IOException {
+        try (FerryHost host = FerryHost.started()) {
+            String uri = disk(host);
+            host.run("migrate", "vm", "--to", "slow", "--mode", "tracking", "--rate", "64K", "--detach")
+                    .done();
+            assertThat(show(host).path("mode").asString()).isEqualTo("tracking");
+            assertThat(host.run("migration", "mode", "m1", "mirror").done().out())
+                    .contains("goes on in mode mirror");
+            host.killDaemon();
+            FerryHost.until(() -> show(host).path("resumed").isObject());
+            assertThat(show(host).path("mode").asString()).isEqualTo("mirror");
+            host.run("migration", "rate", "m1", "0").done();
+            host.run("migration", "watch", "m1").done();
+            assertHolds(host, uri, image(host, 1));
+        }
+    }
+
     private interface Outage {
         void happens(FerryHost host) throws IOException;
     }
 
     private static void goesOn(String why, Outage outage) throws IOException {
+        goesOn("mirror", why, outage);
+    }
+
+    private static void goesOn(String mode, String why, Outage outage) throws IOException {
         try (FerryHost host = FerryHost.started()) {
             String uri = disk(host);
-            host.run("migrate", "vm", "--to", "slow", "--rate", "1M", "--detach")
+            host.run("migrate", "vm", "--to", "slow", "--mode", mode, "--rate", "1M", "--detach")
                     .done();
             FerryHost.until(() -> show(host).path("doneBytes").asLong() > DATA_BYTES / 3);
             // So that it is not over before the outage.

@@ -3,13 +3,15 @@ package dev.ferry.cli;
 import static org.assertj.core.api.Assertions.assertThat;
 
 import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
 import java.util.SplittableRandom;
 import java.util.concurrent.locks.LockSupport;
 import tools.jackson.databind.JsonNode;
 
 /**
- * A real daemon that is killed again and again, at random instants and in the switch, while a disk moves to and fro and a
- * guest works on it. Each start must go on with the move; in the end every byte is checked, and nothing is left behind.
+ * A real daemon that is killed again and again, at random instants and in the switch, while a disk moves to and fro, by one
+ * strategy or another, and a guest works on it. Each start must go on with the move; in the end every byte is checked, and nothing is left behind.
  *
  * <p>By hand: {@code ./trial torture KILLS [SEED]}.
  */
@@ -102,7 +104,14 @@ final class Torture {
         }
         String to = disk().path("datastore").asString().equals("fast") ? "slow" : "fast";
         String rate = (10 + random.nextInt(60)) + "M";
-        host.run("migrate", "vm", "--to", to, "--rate", rate, "--detach").done();
+        String mode = List.of("mirror", "tracking", "snapshot").get(random.nextInt(3));
+        List<String> command = new ArrayList<>(List.of("migrate", "vm", "--to", to, "--mode", mode, "--rate", rate));
+        if (!mode.equals("mirror")) {
+            // However busy the machine is, the guest can be held for what is left.
+            command.addAll(List.of("--max-downtime", "20000"));
+        }
+        command.add("--detach");
+        host.run(command.toArray(String[]::new)).done();
         moves++;
     }
 

@@ -2,6 +2,7 @@ package dev.ferry.migration;
 
 import dev.ferry.block.BlockError;
 import dev.ferry.block.BlockException;
+import dev.ferry.block.ErrorKind;
 import dev.ferry.migration.copy.Mirroring;
 import dev.ferry.migration.copy.PaceSettings;
 import dev.ferry.migration.journal.StepFiles;
@@ -66,6 +67,20 @@ interface Carrier {
     /** How far it is. */
     Figures figures() throws BlockException;
 
+    /** Whether the copy catches up with the guest, where that is a question; null where it is none. */
+    default @Nullable Convergence convergence() throws BlockException {
+        return null;
+    }
+
+    /**
+     * Goes on by another strategy, at any time; what is not in step is copied, and {@link Events#copied} comes again.
+     *
+     * @throws BlockException if this one cannot become that one
+     */
+    default void mode(Strategy strategy) throws BlockException {
+        throw Planner.refusal(ErrorKind.UNSUPPORTED, "the move", "it cannot become one by " + strategy.text());
+    }
+
     /**
      * Begins to bring the target into step and both sides to be durable while the guest works, so that the switch has little
      * left to do. Until {@link #loosen} a target does not trail any more.
@@ -85,6 +100,11 @@ interface Carrier {
     interface Passage {
         /** @throws BlockException if it does not come to rest in time, or the target is not in step */
         void await() throws BlockException;
+
+        /** What the comparison has come to, if some of it was made at rest. */
+        default @Nullable Verdict verdict() {
+            return null;
+        }
 
         /** The guest goes on on the source as if nothing had been. */
         void giveUp() throws BlockException;
@@ -170,6 +190,6 @@ interface Carrier {
     /** Makes a carrier for a disk. */
     @FunctionalInterface
     interface Factory {
-        Carrier of(OpenDisk disk, Events events);
+        Carrier of(OpenDisk disk, Events events, StrategySettings strategy);
     }
 }

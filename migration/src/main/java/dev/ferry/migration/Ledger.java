@@ -63,6 +63,11 @@ final class Ledger {
         append(again().withRate(bytesPerSecond));
     }
 
+    /** Writes that it goes on by another strategy. */
+    void strategy(StrategySettings other) throws BlockException {
+        append(again().withStrategy(other));
+    }
+
     /** Writes what a start found. */
     void resumed(Resumption found) throws BlockException {
         append(again().withResumed(found));

@@ -66,7 +66,7 @@ public final class MigrationEngine {
     private long nextNumber = 1;
 
     /**
-     * An engine that moves disks with the mirror.
+     * An engine on files and loops.
      *
      * @param journals directory of its journals, made if need be
      * @param stacks where disks are open, or are opened
@@ -78,8 +78,9 @@ public final class MigrationEngine {
         // Comparing keeps off half of the cores, however many moves there are: the loops, and the guests, need theirs.
         int comparing = Math.max(1, Runtime.getRuntime().availableProcessors() / 2);
         Executor workers = Executors.newFixedThreadPool(comparing, threads);
-        Carrier.Factory mirrors = (disk, events) -> new MirrorCarrier(
-                disk, events, MirrorSettings.DEFAULT, StepSettings::forRegions, CopierSettings.DEFAULT, workers);
+        Carrier.Factory carriers = new CarrierSettings(
+                        MirrorSettings.DEFAULT, StepSettings::forRegions, CopierSettings.DEFAULT, workers)
+                .factory();
         // A record that waits for its disk waits for nothing else: guests wait for it.
         Executor records = Executors.newCachedThreadPool(threads);
         StepFiles steps = new StepFiles(journals, StepFiles.bootOfThisSystem());
@@ -88,7 +89,7 @@ public final class MigrationEngine {
             MoveWork.Surroundings around = new MoveWork.Surroundings(
                     stacks,
                     catalog,
-                    mirrors,
+                    carriers,
                     steps,
                     records,
                     System::nanoTime,
@@ -181,6 +182,7 @@ public final class MigrationEngine {
      * @throws BlockException if that is not possible; the disk must not be opened then
      */
     public void beforeOpen(String disk) throws BlockException {
+        Merging.settle(stacks, catalog.disk(disk).spec());
         List<Move> live;
         synchronized (this) {
             live = new ArrayList<>(moves.values());
@@ -296,6 +298,7 @@ public final class MigrationEngine {
                 mover(),
                 request.rateBytesPerSecond() == 0 ? null : Long.valueOf(request.rateBytesPerSecond()),
                 request.pace(),
+                request.strategy(),
                 null,
                 disks);
     }
@@ -394,6 +397,12 @@ public final class MigrationEngine {
             throw Planner.refusal(ErrorKind.INVALID, "the request", "a rate is not below zero");
         }
         live(id, "change the rate of").rate(bytesPerSecond);
+        return find(id);
+    }
+
+    /** Goes on with a move by another strategy; one by tracking can become a mirror. */
+    public MigrationStatus mode(String id, Strategy strategy) throws BlockException {
+        live(id, "change the mode of").mode(strategy);
         return find(id);
     }
 

@@ -17,6 +17,7 @@ import org.jspecify.annotations.Nullable;
  * @param verify both sides are read and compared before the switch
  * @param keepSource the source's file stays when the move is done
  * @param pace what each disk's guest may be made to feel
+ * @param strategy how the disks get to their targets
  */
 public record MigrationRequest(
         List<String> disks,
@@ -26,7 +27,8 @@ public record MigrationRequest(
         long rateBytesPerSecond,
         boolean verify,
         boolean keepSource,
-        PaceSettings pace) {
+        PaceSettings pace,
+        StrategySettings strategy) {
     public MigrationRequest {
         disks = List.copyOf(disks);
     }
@@ -39,7 +41,22 @@ public record MigrationRequest(
             long rateBytesPerSecond,
             boolean verify,
             boolean keepSource) {
-        this(disks, targetDatastore, null, provisioning, rateBytesPerSecond, verify, keepSource, PaceSettings.DEFAULT);
+        this(
+                disks,
+                targetDatastore,
+                null,
+                provisioning,
+                rateBytesPerSecond,
+                verify,
+                keepSource,
+                PaceSettings.DEFAULT,
+                StrategySettings.DEFAULT);
+    }
+
+    /** The same by another strategy. */
+    public MigrationRequest by(StrategySettings other) {
+        return new MigrationRequest(
+                disks, targetDatastore, format, provisioning, rateBytesPerSecond, verify, keepSource, pace, other);
     }
 
     /** As the command line has it without options: verified, as fast as it goes, the source deleted. */

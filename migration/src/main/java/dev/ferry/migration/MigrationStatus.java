@@ -16,9 +16,12 @@ import org.jspecify.annotations.Nullable;
  * @param bytesPerSecond how fast it copies, smoothed
  * @param etaSeconds when copying will be done at that speed; null where nobody knows
  * @param verification how far the comparison is; null in every phase but that
+ * @param convergence whether the copy catches up with the guest, in modes {@code tracking} and {@code snapshot}, of the disk that is furthest
+ *     from it; null in other modes, and when nothing is being copied
+ * @param eta when it will be at its switch, all of it copied, and compared if it is to be; null where nobody knows
  * @param rateBytesPerSecond bound on all disks' copying together, and then on their comparison; 0: none
  * @param targetDatastore where the disks go
- * @param mode {@code mirror}
+ * @param mode {@code mirror}, {@code tracking} or {@code snapshot}
  * @param mover what moves the bytes: {@code native} or {@code portable}
  * @param verified both sides were read and found equal, disk for disk, before the switch
  * @param keepSource sources stay
@@ -39,6 +42,8 @@ public record MigrationStatus(
         long bytesPerSecond,
         @Nullable Long etaSeconds,
         @Nullable Verification verification,
+        @Nullable Convergence convergence,
+        @Nullable EtaRange eta,
         long rateBytesPerSecond,
         String targetDatastore,
         String mode,

@@ -13,10 +13,11 @@ import dev.ferry.filter.mirror.MirrorSettings;
 import dev.ferry.filter.mirror.StepMap;
 import dev.ferry.filter.mirror.StepSettings;
 import dev.ferry.filter.mirror.TargetLoss;
+import dev.ferry.image.ImageFormat;
+import dev.ferry.migration.copy.Agenda;
 import dev.ferry.migration.copy.Copier;
 import dev.ferry.migration.copy.CopierSettings;
 import dev.ferry.migration.copy.CopyProgress;
-import dev.ferry.migration.copy.DifferingRange;
 import dev.ferry.migration.copy.Mirroring;
 import dev.ferry.migration.copy.PaceController;
 import dev.ferry.migration.copy.PaceSettings;
@@ -33,7 +34,6 @@ import dev.ferry.stack.DiskSide;
 import dev.ferry.stack.LiveMirror;
 import dev.ferry.stack.OnLoop;
 import dev.ferry.stack.OpenDisk;
-import java.util.List;
 import java.util.Objects;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.Executor;
@@ -49,7 +49,7 @@ import org.slf4j.LoggerFactory;
  *
  * <p>Thread: that of the move; what it knows of the mirror, the copier and the verifier it asks on the disk's loop.
  */
-final class MirrorCarrier implements Carrier {
+class MirrorCarrier implements Carrier {
     private static final Logger LOG = LoggerFactory.getLogger(MirrorCarrier.class);
     /** How long the copier gets to come to rest when a move is called off. */
     private static final long STOP_NANOS_MAX = 2_000_000_000L;
@@ -59,61 +59,71 @@ final class MirrorCarrier implements Carrier {
 
     private static final long LOOK_AGAIN_NANOS = 5_000_000;
 
-    private final OpenDisk disk;
-    private final Events events;
+    final OpenDisk disk;
+    final Events events;
+    final Executor workers;
+    final Loop loop;
     private final MirrorSettings mirrorSettings;
     private final LongFunction<StepSettings> stepSettings;
     private final CopierSettings copierSettings;
-    private final Executor workers;
-    private final Loop loop;
     private @Nullable LiveMirror live;
     private @Nullable StepFile steps;
     private @Nullable StepMap map;
-    private @Nullable Copier copier;
+
+    @Nullable
+    Copier copier;
+
     private @Nullable PaceController controller;
     private @Nullable TrailChoice choice;
     private PaceSettings pace = PaceSettings.DEFAULT;
-    private @Nullable Verifier verifier;
+
+    @Nullable
+    Verifier verifier;
+
     private @Nullable Completion whenVerifierEnded;
     private @Nullable BlockError lost;
     /** What the last comparison found. */
-    private List<DifferingRange> differing = List.of();
+    private Differences differences = Differences.NONE;
 
     /** The target has been asked for its holes, if there is a use in that. */
     private boolean asked;
 
-    private boolean paused;
+    boolean paused;
     /** Wanted again while an earlier one that was stopped comes to its end. */
     private boolean verifyAgain;
 
-    private long rateBytesPerSecond;
+    long rateBytesPerSecond;
 
-    /**
-     * @param stepSettings for so many regions
-     * @param workers where bytes are compared and digested
-     */
-    MirrorCarrier(
-            OpenDisk disk,
-            Events events,
-            MirrorSettings mirrorSettings,
-            LongFunction<StepSettings> stepSettings,
-            CopierSettings copierSettings,
-            Executor workers) {
+    MirrorCarrier(OpenDisk disk, Events events, CarrierSettings settings) {
         this.disk = disk;
         this.events = events;
-        this.mirrorSettings = mirrorSettings;
-        this.stepSettings = stepSettings;
-        this.copierSettings = copierSettings;
-        this.workers = workers;
+        this.mirrorSettings = settings.mirror();
+        this.stepSettings = settings.steps();
+        this.copierSettings = settings.copier();
+        this.workers = settings.workers();
         this.loop = disk.loop().loop();
     }
 
-    private LiveMirror live() {
+    final LiveMirror live() {
         return Objects.requireNonNull(live);
     }
 
-    private Mirror mirror() {
+    Mirror mirror() {
         return live().mirror();
+    }
+
+    final PaceController controller() {
+        return Objects.requireNonNull(controller);
+    }
+
+    /** What kind of mirror it is. */
+    LiveMirror.Maker maker() {
+        return Mirror::new;
+    }
+
+    /** On the loop, once. What is copied next. */
+    Agenda agenda() {
+        return Agenda.everything(mirror());
     }
 
     @Override
@@ -122,21 +132,25 @@ final class MirrorCarrier implements Carrier {
         steps = file;
         asked = true;
         map = file == null ? null : new StepMap(loop, file, stepSettings.apply(regions()), regions());
-        live = LiveMirror.insert(disk, target, mirrorSettings, listener(), map);
+        live = LiveMirror.insert(disk, target, mirrorSettings, listener(), map, maker());
         OnLoop.run(loop, this::makeCopier);
     }
 
     @Override
     public StepFiles.Found guard(DiskSteps record) throws BlockException {
-        StepFiles.Found found =
-                record.read(mirrorSettings.regionBytes(), disk.side().spec().format());
+        StepFiles.Found found = record.read(mirrorSettings.regionBytes(), sourceFormat());
         StepFile file = record.open(found, mirrorSettings.regionBytes(), loop);
         steps = file;
         map = file == null
                 ? null
                 : new StepMap(loop, file, stepSettings.apply(regions()), regions(), found.inStep(), found.firm());
-        live = LiveMirror.insert(disk, null, withoutZeroTarget(file), listener(), map);
+        live = LiveMirror.insert(disk, null, withoutZeroTarget(file), listener(), map, maker());
         return found;
+    }
+
+    /** By which it is judged what of the source has outlived the process. */
+    ImageFormat sourceFormat() {
+        return disk.side().spec().format();
     }
 
     /** Without a record nobody knows where the target has been written, so that none of it is taken for zeroes. */
@@ -168,7 +182,7 @@ final class MirrorCarrier implements Carrier {
     /** On the loop. */
     private void makeCopier() {
         if (copier == null) {
-            Copier made = new Copier(loop, mirror(), disk.loop().buffers(), copierSettings);
+            Copier made = new Copier(loop, mirror(), disk.loop().buffers(), copierSettings, agenda());
             copier = made;
             LatencyWatch watch = new LatencyWatch();
             disk.watch(watch);
@@ -178,13 +192,18 @@ final class MirrorCarrier implements Carrier {
                 made.pause();
             }
         }
-        if (choice != null) {
+        if (choice != null || !mayTrail()) {
             askForHoles();
             return;
         }
         TrailChoice begun = new TrailChoice(loop, mirror(), disk.loop().buffers(), pace.mirroring(), this::askForHoles);
         choice = begun;
         begun.start();
+    }
+
+    /** False if changes do not go to the target anyway. */
+    boolean mayTrail() {
+        return true;
     }
 
     /** On the loop. */
@@ -198,15 +217,15 @@ final class MirrorCarrier implements Carrier {
     }
 
     /** On the loop. */
-    private void startCopier() {
+    void startCopier() {
         Copier begun = Objects.requireNonNull(copier);
-        Objects.requireNonNull(controller).steer(begun);
+        controller().steer(begun);
         begun.start(this::copierEnded);
     }
 
     /** On the loop. What ends it because the target is lost has been told by the mirror. */
-    private void copierEnded(@Nullable BlockError error) {
-        Objects.requireNonNull(controller).stop();
+    void copierEnded(@Nullable BlockError error) {
+        controller().stop();
         if (error == null) {
             events.copied();
         } else if (error.kind() != ErrorKind.CANCELLED && mirror().attached()) {
@@ -258,28 +277,36 @@ final class MirrorCarrier implements Carrier {
 
     @Override
     public void verify() throws BlockException {
-        OnLoop.run(loop, () -> {
-            if (verifier == null) {
-                startVerifier();
-            } else {
-                verifyAgain = true;
-            }
-        });
+        OnLoop.run(loop, this::compareNow);
     }
 
     /** On the loop. */
-    private void startVerifier() {
-        Verifier made = new Verifier(loop, mirror(), disk.loop().buffers(), workers, VerifierSettings.DEFAULT);
+    final void compareNow() {
+        if (verifier == null) {
+            startVerifier();
+        } else {
+            verifyAgain = true;
+        }
+    }
+
+    /** On the loop. */
+    Verifier newVerifier() {
+        return new Verifier(loop, mirror(), disk.loop().buffers(), workers, VerifierSettings.DEFAULT);
+    }
+
+    /** On the loop. */
+    final void startVerifier() {
+        Verifier made = newVerifier();
         verifier = made;
         made.rate(rateBytesPerSecond);
-        Objects.requireNonNull(controller).steer(made);
+        steerVerifier(made);
         made.start(new VerifyListener() {
             @Override
             public void verified(VerifyResult result) {
-                differing = result.differences();
+                differences = new Differences(result.differences());
                 verifierEnded();
-                events.verified(
-                        new Verdict(result.equal(), result.sourceDigest(), result.targetDigest(), differences(result)));
+                compared(
+                        new Verdict(result.equal(), result.sourceDigest(), result.targetDigest(), differences.words()));
             }
 
             @Override
@@ -290,8 +317,18 @@ final class MirrorCarrier implements Carrier {
         });
     }
 
+    /** On the loop. */
+    void steerVerifier(Verifier made) {
+        controller().steer(made);
+    }
+
+    /** On the loop. */
+    void compared(Verdict verdict) {
+        events.verified(verdict);
+    }
+
     /** On the loop. What is not copied any more, because a write of the guest failed on the source, is copied again. */
-    private void verificationFailed(BlockError why) {
+    void verificationFailed(BlockError why) {
         if (why.kind() == ErrorKind.BUSY) {
             behind();
         } else if (why.kind() != ErrorKind.CANCELLED && mirror().attached()) {
@@ -300,7 +337,7 @@ final class MirrorCarrier implements Carrier {
     }
 
     /** On the loop. */
-    private void behind() {
+    void behind() {
         if (mirror().attached()) {
             events.behind();
             startCopier();
@@ -309,8 +346,8 @@ final class MirrorCarrier implements Carrier {
 
     /** On the loop. */
     private void verifierEnded() {
+        verifierStopped();
         verifier = null;
-        Objects.requireNonNull(controller).stop();
         Completion waiting = whenVerifierEnded;
         if (waiting != null) {
             waiting.complete(null);
@@ -320,32 +357,19 @@ final class MirrorCarrier implements Carrier {
         }
     }
 
-    private static List<String> differences(VerifyResult result) {
-        return result.differences().stream()
-                .map(range -> range.length() + " bytes at " + range.offset())
-                .toList();
+    /** On the loop. */
+    void verifierStopped() {
+        controller().stop();
     }
 
     @Override
     public void mend() throws BlockException {
         OnLoop.run(loop, () -> {
             if (mirror().attached()) {
-                spoil(differing);
+                differences.spoil(mirror(), disk.sizeBytes());
                 behind();
             }
         });
-    }
-
-    /** On the loop. If there are more differences than are named, all from the last one on counts as different. */
-    private void spoil(List<DifferingRange> ranges) {
-        Mirror mirror = mirror();
-        for (DifferingRange range : ranges) {
-            mirror.spoil(range.offset(), range.length());
-        }
-        if (ranges.isEmpty() || ranges.size() == VerifierSettings.DEFAULT.differencesMax()) {
-            long from = ranges.isEmpty() ? 0 : ranges.getLast().offset();
-            mirror.spoil(from, disk.sizeBytes() - from);
-        }
     }
 
     @Override
@@ -447,7 +471,10 @@ final class MirrorCarrier implements Carrier {
 
     @Override
     public Passage rest() throws BlockException {
-        Crossing crossing = live().cross();
+        return passage(live().cross());
+    }
+
+    final Passage passage(Crossing crossing) {
         return new Passage() {
             @Override
             public void await() throws BlockException {
@@ -487,7 +514,7 @@ final class MirrorCarrier implements Carrier {
         closeSteps();
     }
 
-    private void closeSteps() {
+    final void closeSteps() {
         StepFile file = steps;
         if (file != null) {
             file.close();
@@ -531,7 +558,7 @@ final class MirrorCarrier implements Carrier {
         closeSteps();
     }
 
-    private void stop() throws BlockException {
+    final void stop() throws BlockException {
         boolean rests = OnLoop.await(loop, STOP_NANOS_MAX, whenIdle -> {
             if (copier == null) {
                 whenIdle.complete(null);

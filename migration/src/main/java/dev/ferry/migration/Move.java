@@ -5,8 +5,6 @@ import dev.ferry.block.BlockException;
 import dev.ferry.block.ErrorKind;
 import dev.ferry.image.Provisioning;
 import dev.ferry.migration.Carrier.Verdict;
-import dev.ferry.migration.MigrationStatus.Verification;
-import dev.ferry.migration.MovingDisk.Stage;
 import dev.ferry.migration.copy.PaceSettings;
 import dev.ferry.migration.journal.Authority;
 import dev.ferry.migration.journal.DiskRecord;
@@ -43,8 +41,7 @@ final class Move implements Runnable {
     private final PaceSettings pace;
     private final LinkedBlockingQueue<Runnable> mailbox = new LinkedBlockingQueue<>();
     private final CountDownLatch ended = new CountDownLatch(1);
-    private final SpeedMeter speed = new SpeedMeter();
-    private SpeedMeter verifySpeed = new SpeedMeter();
+    private final Gauges gauges;
     private boolean closed;
     private boolean cancelled;
     private boolean suspended;
@@ -53,7 +50,6 @@ final class Move implements Runnable {
     private volatile long rateBytesPerSecond;
     private volatile @Nullable String parkedFor;
     private volatile @Nullable MoveRecord unwritten;
-    private volatile StatusView.Live live = StatusView.Live.NONE;
 
     /**
      * @param neededBytes room at the target, all disks together
@@ -70,6 +66,7 @@ final class Move implements Runnable {
         PaceSettings kept = ledger.record().pace();
         this.pace = kept == null ? PaceSettings.DEFAULT : kept;
         this.work = new MoveWork(this, ledger, around);
+        this.gauges = new Gauges(work.disks());
     }
 
     /** Somebody called the move off, or the process is about to end. */
@@ -165,57 +162,8 @@ final class Move implements Runnable {
     }
 
     private void sample() throws BlockException {
-        long done = 0;
-        long total = 0;
-        for (MovingDisk disk : work.disks()) {
-            if (disk.carrier != null && disk.stage != Stage.SWITCHED) {
-                disk.figures = disk.carrier().figures();
-            }
-            done += disk.figures.doneBytes();
-            total += disk.figures.totalBytes();
-        }
-        boolean working = !paused && parkedFor == null;
-        if (working) {
-            speed.sample(work.nanoTime(), done);
-        } else {
-            speed.restart();
-        }
-        boolean copying = ledger.record().phase() == Phase.COPY;
-        live = new StatusView.Live(
-                working && copying ? speed.bytesPerSecond() : 0,
-                working && copying ? speed.secondsFor(total - done) : null,
-                Math.max(live.permilleMin(), total == 0 ? 0 : (int) (1000 * done / total)),
-                sampleVerification(working));
-    }
-
-    /** How far the comparison is; null in every other phase. */
-    private @Nullable Verification sampleVerification(boolean working) {
-        if (ledger.record().phase() != Phase.VERIFY) {
-            verifySpeed = new SpeedMeter();
-            return null;
-        }
-        Verification now = verification(null);
-        if (working) {
-            verifySpeed.sample(work.nanoTime(), now.doneBytes());
-        } else {
-            verifySpeed.restart();
-        }
-        return verification(working ? verifySpeed : null);
-    }
-
-    private Verification verification(@Nullable SpeedMeter meter) {
-        long done = 0;
-        long total = 0;
-        for (MovingDisk disk : work.disks()) {
-            done += disk.verifiedBytes();
-            total += disk.disk.sizeBytes();
-        }
-        return new Verification(
-                StatusView.percent(done, total),
-                done,
-                total,
-                meter == null ? 0 : meter.bytesPerSecond(),
-                meter == null ? null : meter.secondsFor(total - done));
+        String stopped = paused ? "paused" : parkedFor != null ? "parked" : null;
+        gauges.sample(ledger.record(), stopped, rateBytesPerSecond, work.nanoTime());
     }
 
     /** What a carrier tells, put in the mailbox. */
@@ -316,6 +264,24 @@ final class Move implements Runnable {
             rateBytesPerSecond = bytesPerSecond;
             work.spreadRate();
             ledger.rate(bytesPerSecond);
+        });
+    }
+
+    void mode(Strategy strategy) throws BlockException {
+        ask(() -> {
+            refuseAfterSwitch("change the mode of");
+            StrategySettings now = ledger.record().how();
+            if (now.strategy() == strategy) {
+                return;
+            }
+            if (strategy != Strategy.MIRROR) {
+                throw Planner.refusal(
+                        ErrorKind.UNSUPPORTED,
+                        "migration " + id(),
+                        "a " + now.strategy().text() + " cannot become a move by " + strategy.text());
+            }
+            ledger.strategy(now.with(strategy));
+            work.mode(strategy);
         });
     }
 
@@ -452,9 +418,7 @@ final class Move implements Runnable {
                 state,
                 reason != null ? reason : record.error(),
                 rateBytesPerSecond,
-                record.phase() == Phase.VERIFY && live.verification() == null
-                        ? live.with(verification(null))
-                        : record.phase() == Phase.VERIFY ? live : live.with(null),
+                gauges.shown(record.phase()),
                 clock.millis());
     }
 }

@@ -117,13 +117,15 @@ final class MoveWork {
                 if (again) {
                     targets.discard(i);
                 }
+                Merging.settle(around.stacks(), revival.specOf(i));
                 MovingDisk disk = new MovingDisk(i, around.stacks().acquire(revival.specOf(i)));
                 disks.add(disk);
                 made.add(targets.make(disk));
             }
             ledger.phase(Phase.COPY, MigrationState.RUNNING, null);
             for (MovingDisk disk : disks) {
-                disk.carrier = around.carriers().of(disk.disk, move.eventsOf(disk));
+                disk.carrier = around.carriers()
+                        .of(disk.disk, move.eventsOf(disk), ledger.record().how());
                 start(disk, made.get(disk.index));
                 made.set(disk.index, null);
             }
@@ -341,7 +343,8 @@ final class MoveWork {
     }
 
     void verified(MovingDisk disk, Verdict verdict) {
-        if (disk.stage != Stage.VERIFYING) {
+        boolean late = disk.stage == Stage.VERIFIED && !verdict.equal();
+        if (disk.stage != Stage.VERIFYING && !late) {
             return;
         }
         disk.verdict = verdict;
@@ -482,7 +485,8 @@ final class MoveWork {
             } catch (CalledOff calledOff) {
                 throw Planner.refusal(ErrorKind.CANCELLED, "migration " + move.id(), "it has been called off");
             }
-            disk.carrier = around.carriers().of(disk.disk, move.eventsOf(disk));
+            disk.carrier = around.carriers()
+                    .of(disk.disk, move.eventsOf(disk), ledger.record().how());
             start(disk, target);
             return;
         }
@@ -497,6 +501,14 @@ final class MoveWork {
 
     void settleDoubt() throws BlockException {
         switching.settleDoubt();
+    }
+
+    void mode(Strategy strategy) throws BlockException {
+        for (MovingDisk disk : disks) {
+            if (disk.carrier != null && disk.stage != Stage.SWITCHED) {
+                disk.carrier().mode(strategy);
+            }
+        }
     }
 
     /** The rate is that of the whole move, so disks that copy share it; they are compared one after the other. */

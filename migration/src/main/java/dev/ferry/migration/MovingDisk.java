@@ -33,6 +33,9 @@ final class MovingDisk {
     /** Any thread. */
     volatile Figures figures = Figures.NONE;
 
+    /** Any thread. */
+    volatile @Nullable Convergence convergence;
+
     @Nullable
     Verdict verdict;
 

@@ -14,6 +14,7 @@ import dev.ferry.migration.journal.DiskRecord;
 import dev.ferry.migration.journal.MoveRecord;
 import dev.ferry.migration.rehearsal.Outlook;
 import dev.ferry.stack.DiskSpec;
+import dev.ferry.stack.Overlays;
 import dev.ferry.stack.Stacks;
 import java.io.IOException;
 import java.nio.file.Files;
@@ -131,6 +132,15 @@ final class Planner {
                     "disk " + name,
                     "its " + sizeBytes + " bytes are no multiple of 512, and a " + format.text() + " disk's are");
         }
+        if (request.strategy().strategy() == Strategy.SNAPSHOT) {
+            refuseSnapshot(disk.spec(), sizeBytes, request.keepSource());
+        }
+        if (!Overlays.of(sourcePath).isEmpty() && stacks.find(name).isPresent()) {
+            throw refusal(
+                    ErrorKind.BUSY,
+                    "disk " + name,
+                    "what an earlier move left in overlays could not be merged; detach it, and attach it again");
+        }
         Provisioning from = disk.spec().provisioning();
         Provisioning to = request.provisioning() == null ? from : request.provisioning();
         return new DiskPlan(
@@ -143,6 +153,21 @@ final class Planner {
                 to,
                 sizeBytes,
                 neededBytes(from, to, sizeBytes, Stacks.allocatedBytes(sourcePath)));
+    }
+
+    private static void refuseSnapshot(DiskSpec spec, long sizeBytes, boolean keepSource) throws BlockException {
+        if (keepSource) {
+            throw refusal(
+                    ErrorKind.UNSUPPORTED,
+                    "disk " + spec.name(),
+                    "a source that is moved by snapshots is not whole after the move, and cannot be kept");
+        }
+        if (sizeBytes % SECTOR_BYTES != 0) {
+            throw refusal(
+                    ErrorKind.INVALID,
+                    "disk " + spec.name(),
+                    "its " + sizeBytes + " bytes are no multiple of 512, and those of an overlay are");
+        }
     }
 
     private long sizeBytes(DiskSpec spec) throws BlockException {

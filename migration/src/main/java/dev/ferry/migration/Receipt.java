@@ -35,6 +35,9 @@ public record Receipt(
         @Nullable Resumption resumed,
         List<Disk> disks) {
     private static final String DIGEST_SCHEME = "SHA-256 of the SHA-256 of each region of 1 MiB, in order";
+    private static final String DIGEST_SCHEME_IN_ROUNDS = "SHA-256 of the SHA-256 of each region of 64 KiB"
+            + " (of disks beyond 1 TiB: twice that for each doubling), in the order in which they were compared,"
+            + " those that were changed meanwhile more than once";
 
     public Receipt {
         disks = List.copyOf(disks);
@@ -85,7 +88,7 @@ public record Receipt(
                 record.targetDatastore(),
                 record.mover(),
                 disks.stream().allMatch(Disk::verified),
-                DIGEST_SCHEME,
+                record.how().begun() == Strategy.MIRROR ? DIGEST_SCHEME : DIGEST_SCHEME_IN_ROUNDS,
                 record.resumed(),
                 disks);
     }

@@ -8,6 +8,7 @@ import dev.ferry.migration.journal.DiskRecord;
 import dev.ferry.migration.journal.Journals;
 import dev.ferry.migration.journal.MoveRecord;
 import dev.ferry.migration.journal.StepFiles;
+import dev.ferry.stack.Overlays;
 import java.io.IOException;
 import java.time.InstantSource;
 import java.util.ArrayList;
@@ -86,6 +87,7 @@ final class Recovery {
                         false,
                         true,
                         "",
+                        null,
                         null,
                         null,
                         null,
@@ -202,6 +204,7 @@ final class Recovery {
             }
             if (!ledger.record().keepSource() && !disk.sourceGone()) {
                 DiskFiles.delete(disk.sourceFile(), disk.sourceIdentity());
+                Overlays.delete(disk.sourceFile());
                 ledger.disk(i, ledger.record().disks().get(i).withSourceGone());
             }
         }

@@ -90,10 +90,12 @@ final class Revival {
         if (already != null) {
             return already;
         }
+        Merging.settle(around.stacks(), specOf(index));
         OpenDisk open = around.stacks().acquire(specOf(index));
         try {
             MovingDisk disk = new MovingDisk(index, open);
-            Carrier carrier = around.carriers().of(open, move.eventsOf(disk));
+            Carrier carrier = around.carriers()
+                    .of(open, move.eventsOf(disk), ledger.record().how());
             disk.carrier = carrier;
             disk.found = carrier.guard(stepsOf(index));
             guarded.set(index, disk);

@@ -26,16 +26,20 @@ final class StatusView {
      * @param etaSeconds when copying will be done; null where nobody knows
      * @param permilleMin progress that has been shown, below which it does not fall
      * @param verification how far the comparison is; null if none is under way
+     * @param convergence whether the copy catches up with the guest, where that is a question
+     * @param eta when it will be at its switch; null where nobody knows
      */
     record Live(
             long bytesPerSecond,
             @Nullable Long etaSeconds,
             int permilleMin,
-            @Nullable Verification verification) {
-        static final Live NONE = new Live(0, null, 0, null);
+            @Nullable Verification verification,
+            @Nullable Convergence convergence,
+            @Nullable EtaRange eta) {
+        static final Live NONE = new Live(0, null, 0, null, null, null);
 
         Live with(@Nullable Verification other) {
-            return new Live(bytesPerSecond, etaSeconds, permilleMin, other);
+            return new Live(bytesPerSecond, etaSeconds, permilleMin, other, convergence, eta);
         }
     }
 
@@ -68,9 +72,11 @@ final class StatusView {
                 live.bytesPerSecond(),
                 live.etaSeconds(),
                 live.verification(),
+                live.convergence(),
+                live.eta(),
                 rateBytesPerSecond,
                 record.targetDatastore(),
-                "mirror",
+                record.how().strategy().text(),
                 record.mover(),
                 verified && !disks.isEmpty(),
                 record.keepSource(),

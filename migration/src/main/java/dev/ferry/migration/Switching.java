@@ -72,8 +72,12 @@ final class Switching {
             for (MovingDisk disk : work.disks()) {
                 passages.add(disk.carrier().rest());
             }
-            for (Passage passage : passages) {
-                passage.await();
+            for (int i = 0; i < passages.size(); i++) {
+                passages.get(i).await();
+                Verdict atRest = passages.get(i).verdict();
+                if (atRest != null) {
+                    work.disks().get(i).verdict = atRest;
+                }
             }
             decide();
         } catch (BlockException e) {

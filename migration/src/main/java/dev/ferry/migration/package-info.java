@@ -5,7 +5,10 @@
  * dev.ferry.migration.MigrationRequest} ({@code Planner}), and gives each migration a thread, {@code Move}, with a mailbox
  * for commands and for what happens, whose work, phase after phase, is {@code MoveWork}. How the bytes of a disk get to the
  * target, and the guest after them, is a {@code Carrier}; {@code MirrorCarrier} does it with a mirror in the live stack, a
- * copier and a verifier from {@link dev.ferry.migration.copy}.
+ * copier and a verifier from {@link dev.ferry.migration.copy}; {@code TrackingCarrier} with a mirror that leaves the target
+ * behind, and a copier that comes by again; {@code SnapshotCarrier} does the latter over overlays, which {@code Merging} brings
+ * back into the disk's own file. What is measured meanwhile is in {@code Gauges}, {@code ConvergenceJudge} and
+ * {@code EtaEstimator}.
  *
  * <p>Which side is the disk, at any instant, is said by the journal ({@link dev.ferry.migration.journal}), which the
  * {@code Ledger} of a move writes before anything is acted on; the inventory ({@link dev.ferry.migration.Catalog}) follows

@@ -105,6 +105,16 @@ final class FlakyDevice extends PassingDevice {
 
     /** Closes the file, if nobody has. */
     @Override
+    public long lengthBytes() {
+        return next.lengthBytes();
+    }
+
+    @Override
+    public void resize(long lengthBytes, Completion completion) {
+        next.resize(lengthBytes, completion);
+    }
+
+    @Override
     public void close(Completion completion) {
         if (closed.getAndSet(true)) {
             completion.complete(null);

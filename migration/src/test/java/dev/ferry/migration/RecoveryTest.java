@@ -31,12 +31,19 @@ class RecoveryTest {
     Path directory;
 
     @ParameterizedTest
-    @CsvSource({"1,true,false", "1,false,true", "2,true,false"})
-    void everyRecordMayBeTheLast(int disks, boolean verify, boolean keepSource) throws Exception {
+    @CsvSource({
+        "1,true,false,MIRROR",
+        "1,false,true,MIRROR",
+        "2,true,false,MIRROR",
+        "2,true,false,TRACKING",
+        "1,false,true,TRACKING",
+        "2,true,false,SNAPSHOT"
+    })
+    void everyRecordMayBeTheLast(int disks, boolean verify, boolean keepSource, Strategy strategy) throws Exception {
         Set<Phase> phases = new HashSet<>();
         for (int records = 1; records < RECORDS_MAX; records++) {
             try (World world = new World(directory.resolve("cut-after-" + records))) {
-                if (crashAfter(world, records, disks, verify, keepSource, phases)) {
+                if (crashAfter(world, records, disks, verify, keepSource, strategy, phases)) {
                     assertThat(phases).contains(Phase.PREPARE, Phase.CREATE, Phase.COPY, Phase.SWITCH, Phase.COMMIT);
                     assertThat(phases.contains(Phase.VERIFY)).isEqualTo(verify);
                     return;
@@ -48,7 +55,13 @@ class RecoveryTest {
 
     /** @return true if the move ended before so many records were written */
     private static boolean crashAfter(
-            World world, int records, int disks, boolean verify, boolean keepSource, Set<Phase> phases)
+            World world,
+            int records,
+            int disks,
+            boolean verify,
+            boolean keepSource,
+            Strategy strategy,
+            Set<Phase> phases)
             throws Exception {
         Guest[] guests = new Guest[disks];
         String[] names = new String[disks];
@@ -59,8 +72,9 @@ class RecoveryTest {
             guests[i] = new Guest(disk, content, records).start();
         }
         world.recordsUntilPowerCut.set(records);
-        boolean whole =
-                moveUntilPowerCut(world, new MigrationRequest(List.of(names), "fast", null, 0, verify, keepSource));
+        MigrationRequest request = new MigrationRequest(List.of(names), "fast", null, 0, verify, keepSource)
+                .by(StrategySettings.of(strategy, 20_000_000_000L));
+        boolean whole = moveUntilPowerCut(world, request);
         Phase lastPhase = world.lastPhase;
         world.recordsUntilPowerCut.set(Integer.MAX_VALUE);
         world.reboot();

@@ -150,11 +150,15 @@ final class World implements Catalog, AutoCloseable {
         }
         return new Stacks(diskLoops, (loop, spec) -> {
             FileDevice file = FileDevice.open(
-                    loop.events(), spec.path(), spec.shownAs(), new FileOptions(spec.readOnly(), spec.direct()));
+                    loop.events(),
+                    spec.path(),
+                    spec.shownAs(),
+                    new FileOptions(
+                            spec.readOnly(), spec.direct(), spec.format().grows()));
             Delay late = new Delay(loop.loop(), file, new Random(1));
             boolean isTarget = spec.path().getFileName().toString().endsWith(".partial");
             late.delay(isTarget ? targetDelayNanos : 0, 0);
-            FlakyDevice flaky = new FlakyDevice(late);
+            FlakyDevice flaky = new FlakyDevice(spec.format().grows() ? file : late);
             if (spec.path().getFileName().toString().endsWith(".trial")) {
                 flaky.mood = trials;
             }
@@ -167,22 +171,22 @@ final class World implements Catalog, AutoCloseable {
     }
 
     private MigrationEngine engineOf(Stacks on) throws IOException {
-        Carrier.Factory mirrors = (disk, events) -> writingDownRates(
+        Carrier.Factory carriers = (disk, events, strategy) -> writingDownRates(
                 disk.name(),
-                new MirrorCarrier(
-                        disk,
-                        events,
-                        mirror,
-                        regions -> steps,
-                        new CopierSettings(4, 64 << 10, 0),
-                        Thread::startVirtualThread));
+                new CarrierSettings(
+                                mirror,
+                                regions -> steps,
+                                new CopierSettings(4, 64 << 10, 0),
+                                Thread::startVirtualThread)
+                        .factory()
+                        .of(disk, events, strategy));
         CutJournals journals = new CutJournals(new FileJournals(directory.resolve("journal")));
         alive = journals;
         StepFiles records = new StepFiles(directory.resolve("journal"), boot);
         MoveWork.Surroundings around = new MoveWork.Surroundings(
                 on,
                 this,
-                mirrors,
+                carriers,
                 records,
                 Thread::startVirtualThread,
                 System::nanoTime,

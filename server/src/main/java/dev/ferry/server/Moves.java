@@ -6,16 +6,20 @@ import dev.ferry.image.Provisioning;
 import dev.ferry.migration.MigrationEngine;
 import dev.ferry.migration.MigrationRequest;
 import dev.ferry.migration.MigrationStatus;
+import dev.ferry.migration.Strategy;
+import dev.ferry.migration.StrategySettings;
 import dev.ferry.migration.copy.Mirroring;
 import dev.ferry.migration.copy.PaceSettings;
 import dev.ferry.migration.rehearsal.RehearsalReport;
 import dev.ferry.server.api.MigrateRequest;
+import dev.ferry.server.api.ModeRequest;
 import dev.ferry.server.api.ProblemException;
 import org.jspecify.annotations.Nullable;
 
 /** Migrations as clients ask for them. Any thread. */
 final class Moves {
     private static final double LATENCY_MILLIS_MAX = 60_000;
+    private static final double DOWNTIME_MILLIS_MAX = 60_000;
     private static final double NANOS_PER_MILLI = 1e6;
 
     private final MigrationEngine engine;
@@ -33,8 +37,13 @@ final class Moves {
     }
 
     private static MigrationRequest checked(MigrateRequest request) throws ProblemException {
-        if (!request.mode().equals("mirror")) {
-            throw Problems.wrongUsage("mode '" + request.mode() + "' is not in this version of Ferry; mirror is");
+        Strategy strategy = strategy(request.mode());
+        if (!(request.maxDowntimeMillis() >= 0 && request.maxDowntimeMillis() <= DOWNTIME_MILLIS_MAX)) {
+            throw Problems.wrongUsage("a bound on downtime is between 0 and " + DOWNTIME_MILLIS_MAX + " milliseconds");
+        }
+        if (strategy == Strategy.MIRROR && request.maxDowntimeMillis() != 0) {
+            throw Problems.wrongUsage(
+                    "a mirror holds no guest for the last of its copy; bound the downtime of another mode");
         }
         ImageFormat format = request.format() == null ? null : Disks.format(request.format());
         if (!(request.maxAddedLatencyMillis() >= 0 && request.maxAddedLatencyMillis() <= LATENCY_MILLIS_MAX)) {
@@ -61,7 +70,22 @@ final class Moves {
                 request.bytesPerSecond(),
                 request.verify(),
                 request.keepSource(),
-                pace(request));
+                pace(request),
+                StrategySettings.of(
+                        strategy,
+                        request.maxDowntimeMillis() == 0
+                                ? StrategySettings.MAX_DOWNTIME_NANOS
+                                : Math.round(request.maxDowntimeMillis() * NANOS_PER_MILLI)));
+    }
+
+    MigrationStatus mode(String id, ModeRequest request) throws ProblemException, BlockException {
+        return engine.mode(id, strategy(request.mode()));
+    }
+
+    private static Strategy strategy(String mode) throws ProblemException {
+        return Strategy.of(mode)
+                .orElseThrow(() -> Problems.wrongUsage(
+                        "mode '" + mode + "' is not in this version of Ferry; mirror, tracking and snapshot are"));
     }
 
     private static PaceSettings pace(MigrateRequest request) throws ProblemException {

@@ -7,6 +7,7 @@ import dev.ferry.server.api.DatastoreAdd;
 import dev.ferry.server.api.DiskCreate;
 import dev.ferry.server.api.DiskImport;
 import dev.ferry.server.api.MigrateRequest;
+import dev.ferry.server.api.ModeRequest;
 import dev.ferry.server.api.ProblemException;
 import dev.ferry.server.api.RateRequest;
 import dev.ferry.server.rest.Router;
@@ -71,6 +72,9 @@ final class Routes {
         r.add("POST", "/v1/migrations/{id}/commit", "do what is left to do", q -> engine.commit(q.name()));
         r.add("POST", "/v1/migrations/{id}/rate", "bound its copying", q -> {
             return engine.rate(q.name(), q.body(RateRequest.class).bytesPerSecond());
+        });
+        r.add("POST", "/v1/migrations/{id}/mode", "go on by another strategy", q -> {
+            return moves.mode(q.name(), q.body(ModeRequest.class));
         });
         return r;
     }

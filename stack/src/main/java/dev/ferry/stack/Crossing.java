@@ -1,12 +1,14 @@
 package dev.ferry.stack;
 
 import dev.ferry.block.BlockException;
+import dev.ferry.block.Completion;
 import dev.ferry.block.ErrorKind;
 import dev.ferry.block.Loop;
 import dev.ferry.filter.Gate;
 import dev.ferry.filter.mirror.Mirror;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.RejectedExecutionException;
+import java.util.function.Consumer;
 
 /**
  * A disk on its way from one side to the other: its requests are held back, those in flight end, both sides are made
@@ -30,7 +32,7 @@ public final class Crossing {
      * How long a guest's requests were held back at the switch, in nanoseconds, and what for.
      *
      * @param drainNanos until what was in flight had ended
-     * @param flushNanos until both sides were durable
+     * @param flushNanos until both sides were durable, and before that in step where they had not been
      * @param decisionNanos until the decision was, and the other disks of its group
      * @param totalNanos until requests went on, on the target
      */
@@ -39,6 +41,8 @@ public final class Crossing {
     private final LiveMirror live;
     private final Gate gate;
     private final Loop loop;
+    private final Consumer<Completion> lastStep;
+    private final long boundNanos;
     private final CompletableFuture<Boolean> inStep = new CompletableFuture<>();
     /** On the loop. */
     private long begunNanos;
@@ -46,14 +50,16 @@ public final class Crossing {
     private long drainedNanos;
     private long durableNanos;
 
-    private Crossing(LiveMirror live) {
+    private Crossing(LiveMirror live, Consumer<Completion> lastStep, long boundNanos) {
         this.live = live;
+        this.lastStep = lastStep;
+        this.boundNanos = boundNanos;
         this.gate = live.disk().gate();
         this.loop = live.disk().loop().loop();
     }
 
-    static Crossing begin(LiveMirror live) throws BlockException {
-        Crossing crossing = new Crossing(live);
+    static Crossing begin(LiveMirror live, Consumer<Completion> lastStep, long boundNanos) throws BlockException {
+        Crossing crossing = new Crossing(live, lastStep, boundNanos);
         try {
             crossing.loop.execute(crossing::hold);
         } catch (RejectedExecutionException e) {
@@ -65,17 +71,27 @@ public final class Crossing {
     /** On the loop. */
     private void hold() {
         begunNanos = loop.nanoTime();
-        Mirror mirror = live.mirror();
         gate.quiesce(() -> {
             drainedNanos = loop.nanoTime();
-            mirror.settle(error -> {
-                durableNanos = loop.nanoTime();
-                if (error != null) {
-                    inStep.completeExceptionally(error.toException());
+            lastStep.accept(error -> {
+                if (error == null) {
+                    flush();
                 } else {
-                    inStep.complete(mirror.attached() && mirror.pendingBytes() == 0);
+                    inStep.completeExceptionally(error.toException());
                 }
             });
+        });
+    }
+
+    private void flush() {
+        Mirror mirror = live.mirror();
+        mirror.settle(error -> {
+            durableNanos = loop.nanoTime();
+            if (error != null) {
+                inStep.completeExceptionally(error.toException());
+            } else {
+                inStep.complete(mirror.attached() && mirror.pendingBytes() == 0);
+            }
         });
     }
 
@@ -86,7 +102,7 @@ public final class Crossing {
      *     ErrorKind#UNAVAILABLE} if the target is not in step; else what the flush failed with
      */
     public void awaitRest() throws BlockException {
-        if (!live.inTime(inStep)) {
+        if (!live.inTime(inStep, boundNanos)) {
             throw live.failure(ErrorKind.UNAVAILABLE, "the target is not in step");
         }
     }

@@ -49,7 +49,7 @@ public final class DiskSide {
      * The locks of a process that was killed go when the kernel has taken its rings apart, which is a little after the
      * process itself is gone: who starts in its place has to wait for that.
      */
-    private static BlockDevice openFile(DiskLoop loop, DiskSpec spec, FileOpener opener) throws BlockException {
+    static BlockDevice openFile(DiskLoop loop, DiskSpec spec, FileOpener opener) throws BlockException {
         for (int attempt = 1; ; attempt++) {
             try {
                 return opener.open(loop, spec);

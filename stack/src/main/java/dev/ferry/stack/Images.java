@@ -91,6 +91,17 @@ public final class Images {
                 () -> new Qcow2Device(loop.loop(), any, image, backing, loop.buffers(), WORKERS, settings));
     }
 
+    /** An overlay that falls through to a device which is open already, whatever the file says of its backing file. */
+    static BlockDevice overlay(DiskLoop loop, DiskSpec spec, BlockDevice file, BlockDevice below)
+            throws BlockException {
+        BlockDevice any = anyBytes(loop, file);
+        Qcow2Image image = Qcow2Image.openForWriting(new DeviceBytes(loop.loop(), any, spec.shownAs()));
+        Qcow2Settings settings = new Qcow2Settings(
+                Qcow2Settings.DEFAULT.mapBytes(), false, file.geometry().blockSizeBytes());
+        return OnLoop.get(
+                loop.loop(), () -> new Qcow2Device(loop.loop(), any, image, below, loop.buffers(), WORKERS, settings));
+    }
+
     /** The file of a format that is read only. */
     private static BlockDevice readable(DiskLoop loop, DiskSpec spec, BlockDevice file) throws BlockException {
         if (!spec.readOnly()) {

@@ -3,7 +3,9 @@ package dev.ferry.stack;
 import dev.ferry.block.BlockDevice;
 import dev.ferry.block.BlockError;
 import dev.ferry.block.BlockException;
+import dev.ferry.block.Completion;
 import dev.ferry.block.ErrorKind;
+import dev.ferry.block.Loop;
 import dev.ferry.filter.Gate;
 import dev.ferry.filter.mirror.Mirror;
 import dev.ferry.filter.mirror.MirrorListener;
@@ -15,6 +17,7 @@ import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.TimeoutException;
+import java.util.function.Consumer;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -59,10 +62,34 @@ public final class LiveMirror {
             MirrorListener listener,
             @Nullable StepMap steps)
             throws BlockException {
+        return insert(disk, target, settings, listener, steps, Mirror::new);
+    }
+
+    /** Makes the mirror itself; on the loop. */
+    @FunctionalInterface
+    public interface Maker {
+        Mirror make(
+                Loop loop,
+                BlockDevice source,
+                @Nullable BlockDevice target,
+                MirrorSettings settings,
+                MirrorListener listener,
+                @Nullable StepMap steps);
+    }
+
+    /** The same, with a mirror of another kind. */
+    public static LiveMirror insert(
+            OpenDisk disk,
+            @Nullable DiskSide target,
+            MirrorSettings settings,
+            MirrorListener listener,
+            @Nullable StepMap steps,
+            Maker maker)
+            throws BlockException {
         BlockDevice source = disk.side().device();
         BlockDevice other = target == null ? null : target.device();
         Mirror mirror = OnLoop.get(
-                disk.loop().loop(), () -> new Mirror(disk.loop().loop(), source, other, settings, listener, steps));
+                disk.loop().loop(), () -> maker.make(disk.loop().loop(), source, other, settings, listener, steps));
         LiveMirror live = new LiveMirror(disk, target, mirror);
         live.exchange(mirror);
         return live;
@@ -106,9 +133,19 @@ public final class LiveMirror {
         }
     }
 
-    /** Begins to put the guest on the target. */
+    /** Begins to put the guest on the target, which is in step. */
     public Crossing cross() throws BlockException {
-        return Crossing.begin(this);
+        return Crossing.begin(this, done -> done.complete(null), Crossing.REST_NANOS_MAX);
+    }
+
+    /**
+     * Begins to put the guest on the target, which has yet to be brought into step.
+     *
+     * @param lastStep what is left to do when nothing is in flight; on the loop
+     * @param boundNanos how long the guest's requests are held back at most until both sides are durable and equal
+     */
+    public Crossing cross(Consumer<Completion> lastStep, long boundNanos) throws BlockException {
+        return Crossing.begin(this, lastStep, boundNanos);
     }
 
     /**
@@ -181,7 +218,7 @@ public final class LiveMirror {
                     done.complete(true);
                 }));
         try {
-            inTime(done);
+            inTime(done, Crossing.REST_NANOS_MAX);
         } catch (BlockException e) {
             boolean late = OnLoop.get(disk.loop().loop(), () -> {
                 if (gate.quiesced()) {
@@ -195,11 +232,14 @@ public final class LiveMirror {
         }
     }
 
-    boolean inTime(CompletableFuture<Boolean> rest) throws BlockException {
+    boolean inTime(CompletableFuture<Boolean> rest, long boundNanos) throws BlockException {
         try {
-            return rest.get(Crossing.REST_NANOS_MAX, TimeUnit.NANOSECONDS);
+            return rest.get(boundNanos, TimeUnit.NANOSECONDS);
         } catch (TimeoutException e) {
-            throw failure(ErrorKind.TIMED_OUT, "requests in flight did not end within a second");
+            throw failure(
+                    ErrorKind.TIMED_OUT,
+                    "requests in flight did not end within "
+                            + (boundNanos == Crossing.REST_NANOS_MAX ? "a second" : boundNanos / 1_000_000 + " ms"));
         } catch (InterruptedException e) {
             Thread.currentThread().interrupt();
             throw failure(ErrorKind.CANCELLED, "interrupted");

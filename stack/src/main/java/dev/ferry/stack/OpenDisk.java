@@ -22,13 +22,15 @@ public final class OpenDisk {
     private final Gate gate;
     private final Stats stats;
     private final BlockDevice front;
+    private final FileOpener opener;
     private volatile DiskSide side;
 
     /** How many users it has; guarded by the stacks that it belongs to. */
     int users = 1;
 
-    OpenDisk(String name, DiskSide side) {
+    OpenDisk(String name, DiskSide side, FileOpener opener) {
         this.name = name;
+        this.opener = opener;
         this.loop = side.loop();
         this.side = side;
         this.gate = new Gate(loop.loop(), side.device());
@@ -81,6 +83,11 @@ public final class OpenDisk {
     /** Makes all that was acknowledged durable, and waits for it. */
     public void flush() throws BlockException {
         OnLoop.await(loop.loop(), front::flush);
+    }
+
+    /** What opens the files that belong to it. */
+    FileOpener opener() {
+        return opener;
     }
 
     /** Where the stack is changed; on the loop. */

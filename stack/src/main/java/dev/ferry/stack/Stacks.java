@@ -40,7 +40,7 @@ public final class Stacks {
             open.users++;
             return open;
         }
-        OpenDisk disk = new OpenDisk(spec.name(), DiskSide.open(nextLoop(), spec, opener));
+        OpenDisk disk = new OpenDisk(spec.name(), DiskSide.open(nextLoop(), spec, opener), opener);
         disks.put(spec.name(), disk);
         return disk;
     }

@@ -14,7 +14,8 @@ import java.util.Objects;
 import org.jspecify.annotations.Nullable;
 
 /**
- * Copies every pending region of a mirror, in order, some at a time, whatever the guest does meanwhile.
+ * Copies the pending regions of a mirror, some at a time, whatever the guest does meanwhile. Which comes next, and when
+ * all is done, an {@link Agenda} says; by default every region is copied once, in order.
  *
  * <p>A region that has been begun is finished at full speed: rate and pause act between regions, since guests may wait
  * for one. Regions that become pending again behind the copier are copied in another round. Where requests end inline
@@ -26,13 +27,13 @@ public final class Copier implements Paced {
     private static final long WINDOW_BYTES = 1L << 30;
     private static final int WINDOW_RUNS = 4096;
     private static final int SKIPS_AT_ONCE = 4096;
-    private static final long LOOK_AGAIN_NANOS = 1_000_000;
     private static final double PACE_BURST_SECONDS = 0.01;
 
     private final Loop loop;
     private final Mirror mirror;
     private final BufferPool buffers;
     private final CopierSettings settings;
+    private final Agenda agenda;
     private final TokenBucket bucket;
     private final TokenBucket paceBucket;
     private final DataMap window;
@@ -59,6 +60,11 @@ public final class Copier implements Paced {
     private long zeroBytes;
 
     public Copier(Loop loop, Mirror mirror, BufferPool buffers, CopierSettings settings) {
+        this(loop, mirror, buffers, settings, Agenda.everything(mirror));
+    }
+
+    public Copier(Loop loop, Mirror mirror, BufferPool buffers, CopierSettings settings, Agenda agenda) {
+        this.agenda = agenda;
         this.loop = loop;
         this.mirror = mirror;
         this.buffers = buffers;
@@ -107,6 +113,11 @@ public final class Copier implements Paced {
         return paused;
     }
 
+    /** The agenda has something else to say: it is asked again at once. */
+    public void ask() {
+        lookAgain();
+    }
+
     /**
      * Changes the rate at once.
      *
@@ -120,8 +131,10 @@ public final class Copier implements Paced {
 
     @Override
     public void effort(int regions, int requestBytes) {
-        depth = Math.min(regions, settings.depth());
         chunkBytes = Math.min(requestBytes, settings.chunkBytes());
+        // Where regions are small there are more of them at once, so that as much is in flight.
+        int parts = Math.max(1, chunkBytes / mirror.regionBytes());
+        depth = Math.min(regions * parts, settings.depth());
         schedule();
     }
 
@@ -238,7 +251,7 @@ public final class Copier implements Paced {
         if (failure == null) {
             begin();
         }
-        boolean over = failure != null || mirror.pendingBytes() == 0;
+        boolean over = failure != null || agenda.done();
         if (over && active == 0 && !mapping) {
             finish();
         }
@@ -249,8 +262,8 @@ public final class Copier implements Paced {
         while (!paused && !mapping && freeSlots != null && active < depth && timer == null) {
             long region = nextRegion();
             if (region < 0) {
-                if (active == 0 && mirror.pendingBytes() > 0) {
-                    timer = loop.schedule(LOOK_AGAIN_NANOS, wake);
+                if (active == 0 && !agenda.done()) {
+                    timer = loop.schedule(agenda.lookAgainNanos(), wake);
                 }
                 return;
             }
@@ -293,10 +306,7 @@ public final class Copier implements Paced {
     }
 
     private long nextRegion() {
-        long region = mirror.nextPending(cursor);
-        if (region < 0 && cursor > 0) {
-            region = mirror.nextPending(0);
-        }
+        long region = agenda.next(cursor);
         if (region >= 0) {
             cursor = region + 1;
         }

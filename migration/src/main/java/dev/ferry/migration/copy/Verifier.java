@@ -9,7 +9,6 @@ import dev.ferry.block.Loop;
 import dev.ferry.filter.mirror.Mirror;
 import java.security.MessageDigest;
 import java.util.ArrayList;
-import java.util.HexFormat;
 import java.util.List;
 import java.util.Objects;
 import java.util.concurrent.Executor;
@@ -30,8 +29,9 @@ public final class Verifier implements Paced {
     private final BufferPool buffers;
     private final Executor workers;
     private final VerifierSettings settings;
-    private final MessageDigest sourceTree = RegionDigest.sha256();
-    private final MessageDigest targetTree = RegionDigest.sha256();
+    private final @Nullable Proof proof;
+    private final MessageDigest sourceTree;
+    private final MessageDigest targetTree;
     private final List<VerifySlot> slots = new ArrayList<>();
     private final List<VerifySlot> repeats = new ArrayList<>();
     private final List<DifferingRange> differences = new ArrayList<>();
@@ -46,12 +46,33 @@ public final class Verifier implements Paced {
     private boolean turnDue;
     private int depth;
     private long readBytes;
+    /** The first region that has not been looked at, and how many have been begun, and folded in. */
     private long next;
+
+    private long begun;
     private long folded;
     private long verifiedBytes;
 
     /** @param workers where comparing and digesting is done; it must not be the loop if the loop is not to stall */
     public Verifier(Loop loop, Mirror mirror, BufferPool buffers, Executor workers, VerifierSettings settings) {
+        this(loop, mirror, buffers, workers, settings, null);
+    }
+
+    /**
+     * One round of a comparison in rounds: looks at what is left to compare and is in step, and passes over the rest.
+     *
+     * @param proof null: every region is compared, and the comparison fails if one is pending
+     */
+    public Verifier(
+            Loop loop,
+            Mirror mirror,
+            BufferPool buffers,
+            Executor workers,
+            VerifierSettings settings,
+            @Nullable Proof proof) {
+        this.proof = proof;
+        this.sourceTree = proof == null ? RegionDigest.sha256() : proof.sourceTree;
+        this.targetTree = proof == null ? RegionDigest.sha256() : proof.targetTree;
         this.loop = loop;
         this.mirror = mirror;
         this.buffers = buffers;
@@ -64,7 +85,7 @@ public final class Verifier implements Paced {
 
     /** Begins. Every region should be copied; one that is not fails the verification with {@link ErrorKind#BUSY}. */
     public void start(VerifyListener whenDone) {
-        Invariant.that(listener == null && next == 0, "verifier started twice");
+        Invariant.that(listener == null && begun == 0, "verifier started twice");
         listener = whenDone;
         for (int i = 0; i < settings.depth(); i++) {
             IoBuffer sourceBytes = buffers.take(mirror.regionBytes());
@@ -103,7 +124,8 @@ public final class Verifier implements Paced {
 
     @Override
     public void effort(int regions, int requestBytes) {
-        depth = regions;
+        // Where regions are small there are more of them at once, so that as much is in flight.
+        depth = regions * Math.max(1, requestBytes / mirror.regionBytes());
         schedule();
     }
 
@@ -200,7 +222,7 @@ public final class Verifier implements Paced {
             giveUpIfIdle();
             return;
         }
-        if (folded == mirror.regions()) {
+        if (nextRegion() == mirror.regions() && folded == begun) {
             finish();
             return;
         }
@@ -216,10 +238,37 @@ public final class Verifier implements Paced {
             }
         }
         for (VerifySlot slot : slots) {
-            if (active < depth && slot.isFree() && next < mirror.regions() && failure == null && mayBegin()) {
+            if (active < depth && slot.isFree() && failure == null && nextRegion() < mirror.regions() && mayBegin()) {
                 active++;
-                slot.verify(next++);
+                slot.verify(next++, begun++);
             }
+        }
+    }
+
+    /** @return the number of regions if there is none left */
+    private long nextRegion() {
+        Proof rounds = proof;
+        while (rounds != null && next < mirror.regions()) {
+            long unproved = rounds.unproved.nextDirty(mirror.regionOffset(next));
+            next = unproved == rounds.unproved.sizeBytes() ? mirror.regions() : unproved / mirror.regionBytes();
+            if (next == mirror.regions() || mirror.copied(next)) {
+                break;
+            }
+            next++;
+        }
+        return next;
+    }
+
+    /** True if a region that is pending is passed over. */
+    boolean passesOver() {
+        return proof != null;
+    }
+
+    /** Both sides of a region have been read, and it is still locked. */
+    void wasRead(long offset, int length) {
+        Proof rounds = proof;
+        if (rounds != null) {
+            rounds.unproved.clear(offset, length);
         }
     }
 
@@ -236,11 +285,13 @@ public final class Verifier implements Paced {
     private void fold() {
         for (int i = 0; i < slots.size(); i++) {
             VerifySlot slot = slots.get(i);
-            if (slot.holdsResultOf(folded)) {
-                sourceTree.update(slot.digest().source());
-                targetTree.update(slot.digest().target());
-                note(slot.digest().differences());
-                verifiedBytes += slot.length();
+            if (slot.holdsResult(folded)) {
+                if (!slot.passedOver()) {
+                    sourceTree.update(slot.digest().source());
+                    targetTree.update(slot.digest().target());
+                    note(slot.digest().differences());
+                    verifiedBytes += slot.length();
+                }
                 folded++;
                 slot.free();
                 i = -1;
@@ -271,8 +322,8 @@ public final class Verifier implements Paced {
     }
 
     private void finish() {
-        String source = HexFormat.of().formatHex(sourceTree.digest());
-        String target = HexFormat.of().formatHex(targetTree.digest());
+        String source = Proof.soFar(sourceTree);
+        String target = Proof.soFar(targetTree);
         VerifyListener told = end();
         told.verified(new VerifyResult(source, target, source.equals(target), differences, verifiedBytes));
     }

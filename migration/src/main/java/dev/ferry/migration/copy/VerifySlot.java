@@ -33,6 +33,8 @@ final class VerifySlot extends RegionHold implements Completion {
 
     private Step step = Step.SOURCE_MAP;
     private long index = -1;
+    private long ticket;
+    private boolean passedOver;
     private long offset;
     private int length;
     private long mapped;
@@ -64,9 +66,14 @@ final class VerifySlot extends RegionHold implements Completion {
         return length;
     }
 
-    /** True if the digests of this region wait to be folded in. */
-    boolean holdsResultOf(long region) {
-        return done && index == region;
+    /** True if what was found waits to be folded in, and its turn has come. */
+    boolean holdsResult(long turn) {
+        return done && ticket == turn;
+    }
+
+    /** True if there is nothing to fold in: the region was pending. */
+    boolean passedOver() {
+        return passedOver;
     }
 
     boolean hasResult() {
@@ -87,8 +94,10 @@ final class VerifySlot extends RegionHold implements Completion {
         done = false;
     }
 
-    void verify(long region) {
+    void verify(long region, long turn) {
         index = region;
+        ticket = turn;
+        passedOver = false;
         offset = mirror.regionOffset(region);
         length = mirror.regionLength(region);
         lock();
@@ -127,6 +136,11 @@ final class VerifySlot extends RegionHold implements Completion {
 
     private void step() {
         BlockError why = error;
+        if (why == null && broken() == null && !mirror.copied(index) && verifier.passesOver()) {
+            mirror.end(this, false);
+            passOver();
+            return;
+        }
         if (why == null && broken() == null && !mirror.copied(index)) {
             why = BlockError.of(ErrorKind.BUSY, "verifier", "verify", offset, length, "the range is pending again");
         }
@@ -179,6 +193,7 @@ final class VerifySlot extends RegionHold implements Completion {
     }
 
     private void unlock() {
+        verifier.wasRead(offset, length);
         if (!mirror.end(this, true)) {
             giveUp(null, null);
         } else if (zero) {
@@ -203,7 +218,16 @@ final class VerifySlot extends RegionHold implements Completion {
 
     /** Locks the same region once more. */
     void repeat() {
-        lock();
+        if (verifier.passesOver() && !mirror.copied(index)) {
+            passOver();
+        } else {
+            lock();
+        }
+    }
+
+    private void passOver() {
+        passedOver = true;
+        compared();
     }
 
     /** On a worker's thread. The buffers and the digest are nobody else's until it is back on the loop. */

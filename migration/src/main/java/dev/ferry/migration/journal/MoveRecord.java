@@ -2,6 +2,7 @@ package dev.ferry.migration.journal;
 
 import dev.ferry.migration.MigrationState;
 import dev.ferry.migration.Phase;
+import dev.ferry.migration.StrategySettings;
 import dev.ferry.migration.copy.PaceSettings;
 import java.util.List;
 import org.jspecify.annotations.Nullable;
@@ -23,6 +24,7 @@ import org.jspecify.annotations.Nullable;
  * @param mover what moved the bytes
  * @param rateBytesPerSecond bound on the copying; null: none
  * @param pace what guests may be made to feel; null: as by default
+ * @param strategy how the disks get to their targets; null: by the mirror
  * @param resumed what the last start found, if there was one while it was under way
  * @param disks disk after disk
  */
@@ -41,6 +43,7 @@ public record MoveRecord(
         String mover,
         @Nullable Long rateBytesPerSecond,
         @Nullable PaceSettings pace,
+        @Nullable StrategySettings strategy,
         @Nullable Resumption resumed,
         List<DiskRecord> disks) {
     public MoveRecord {
@@ -65,6 +68,7 @@ public record MoveRecord(
                 mover,
                 rateBytesPerSecond,
                 pace,
+                strategy,
                 resumed,
                 nextDisks);
     }
@@ -86,20 +90,31 @@ public record MoveRecord(
                 mover,
                 rateBytesPerSecond,
                 pace,
+                strategy,
                 resumed,
                 disks);
     }
 
     /** The same with another rate; 0: none. */
     public MoveRecord withRate(long bytesPerSecond) {
-        return with(bytesPerSecond == 0 ? null : Long.valueOf(bytesPerSecond), resumed);
+        return with(bytesPerSecond == 0 ? null : Long.valueOf(bytesPerSecond), strategy, resumed);
     }
 
     public MoveRecord withResumed(Resumption found) {
-        return with(rateBytesPerSecond, found);
+        return with(rateBytesPerSecond, strategy, found);
     }
 
-    private MoveRecord with(@Nullable Long rate, @Nullable Resumption found) {
+    public MoveRecord withStrategy(StrategySettings other) {
+        return with(rateBytesPerSecond, other, resumed);
+    }
+
+    /** The strategy, also of a record of a version that knew but one. */
+    public StrategySettings how() {
+        StrategySettings known = strategy;
+        return known == null ? StrategySettings.DEFAULT : known;
+    }
+
+    private MoveRecord with(@Nullable Long rate, @Nullable StrategySettings how, @Nullable Resumption found) {
         return new MoveRecord(
                 sequence,
                 atMillis,
@@ -115,6 +130,7 @@ public record MoveRecord(
                 mover,
                 rate,
                 pace,
+                how,
                 found,
                 disks);
     }

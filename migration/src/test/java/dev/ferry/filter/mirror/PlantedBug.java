@@ -136,6 +136,34 @@ public enum PlantedBug {
                     whenInStep.complete(null);
                 }
             }),
+    /** A change in a region that is being copied does not make the region pending again. */
+    OVERTAKEN_COPY_COUNTS(
+            (loop, source, target, settings, listener) ->
+                    new TrackedMirror(loop, source, target, settings, listener, null) {
+                        @Override
+                        void changeWhileCopying(Change change, RegionHold hold) {
+                            if (follows()) {
+                                super.changeWhileCopying(change, hold);
+                            } else {
+                                changeSource(change);
+                            }
+                        }
+                    },
+            true),
+    /** A small write of a copied region does not make it pending again. */
+    SMALL_WRITES_NOT_TRACKED(
+            (loop, source, target, settings, listener) ->
+                    new TrackedMirror(loop, source, target, settings, listener, null) {
+                        @Override
+                        void changeBoth(Change change) {
+                            if (!follows() && change.kind == Change.WRITE && change.length < 2000) {
+                                change.begin(false);
+                            } else {
+                                super.changeBoth(change);
+                            }
+                        }
+                    },
+            true),
     /** A flush goes to the source alone. */
     FLUSH_OF_SOURCE_ONLY(
             (loop, source, target, settings, listener) -> new Mirror(loop, source, target, settings, listener) {
@@ -154,8 +182,28 @@ public enum PlantedBug {
     @SuppressWarnings("ImmutableEnumChecker") // makers hold nothing
     private final Maker maker;
 
+    private final boolean tracked;
+
     PlantedBug(Maker maker) {
+        this(maker, false);
+    }
+
+    PlantedBug(Maker maker, boolean tracked) {
         this.maker = maker;
+        this.tracked = tracked;
+    }
+
+    /** A bug of mirrors that leave their target behind. */
+    public boolean ofTracked() {
+        return tracked;
+    }
+
+    /** A mirror that leaves its target behind. */
+    public TrackedMirror tracked(
+            Loop loop, BlockDevice source, BlockDevice target, MirrorSettings settings, MirrorListener listener) {
+        return tracked
+                ? (TrackedMirror) maker.mirror(loop, source, target, settings, listener)
+                : new TrackedMirror(loop, source, target, settings, listener, null);
     }
 
     public Mirror mirror(

@@ -11,6 +11,7 @@ import dev.ferry.filter.mirror.MirrorSettings;
 import dev.ferry.filter.mirror.PlantedStepBug;
 import dev.ferry.filter.mirror.StepMap;
 import dev.ferry.filter.mirror.StepSettings;
+import dev.ferry.filter.mirror.TrackedMirror;
 import dev.ferry.testkit.SimDisk;
 import dev.ferry.testkit.SimLoop;
 import java.lang.foreign.Arena;
@@ -44,6 +45,9 @@ final class SimulatedCrashes {
     /** When a change of each region was last begun or ended. */
     private final long[] touchedNanos;
 
+    /** The target is left behind, and the guest is held in the end. */
+    private final boolean tracks;
+
     private SimulatedLife life;
     private Gate gate;
     private Mirror mirror;
@@ -68,7 +72,6 @@ final class SimulatedCrashes {
         store = new SimulatedStepStore((regions + 63) / 64, random.split());
         store.syncFailuresPerMillion = random.nextInt(6) == 0 ? random.nextInt(40_000) : 0;
         settings = new StepSettings(MILLIS, 4 * MILLIS, 1 << random.nextInt(2));
-        trails = random.nextBoolean();
         byte[] content = new byte[size];
         for (int i = random.nextInt(8); i > 0; i--) {
             int from = random.nextInt(size) & -4096;
@@ -76,6 +79,8 @@ final class SimulatedCrashes {
             Arrays.fill(content, from, end, (byte) random.nextInt(256));
             source.fill(from, Arrays.copyOfRange(content, from, end));
         }
+        tracks = random.nextInt(3) == 0;
+        trails = !tracks && random.nextBoolean();
         life = new SimulatedLife(world);
         gate = new Gate(life, source);
         guest = new SimulatedGuest(life, gate, buffers, content, 0);
@@ -122,7 +127,9 @@ final class SimulatedCrashes {
         BlockDevice attached = openTarget();
         MirrorSettings how = new MirrorSettings(REGION_BYTES, STALL_NANOS, true);
         BlockDevice lower = life.open(new TouchedDevice(source, this::touched));
-        mirror = bug.mirror(life, lower, away ? null : attached, how, listener, steps);
+        mirror = tracks
+                ? new TrackedMirror(life, lower, away ? null : attached, how, listener, steps)
+                : bug.mirror(life, lower, away ? null : attached, how, listener, steps);
         if (trails) {
             mirror.trail(SimulatedTrail.bounds(random));
         }
@@ -244,6 +251,13 @@ final class SimulatedCrashes {
 
     private void bringToAnEnd() {
         world.runFor(random.nextLong(5 * MILLIS));
+        boolean[] drained = {false};
+        if (tracks && !gate.quiesced()) {
+            takeUp();
+            world.runFor(random.nextLong(5 * MILLIS));
+            gate.quiesce(() -> drained[0] = true);
+            within(STALL_NANOS * 3, () -> drained[0], "what is in flight ends");
+        }
         long end = world.nanoTime() + 300 * SECONDS;
         while (mirror.pendingBytes() > 0 || copying || !mirror.attached()) {
             check(world.nanoTime() < end, "the copy comes to an end");
@@ -261,9 +275,10 @@ final class SimulatedCrashes {
             bringToAnEnd();
             return;
         }
-        boolean[] drained = {false};
-        gate.quiesce(() -> drained[0] = true);
-        within(STALL_NANOS * 3, () -> drained[0], "what is in flight ends");
+        if (!tracks) {
+            gate.quiesce(() -> drained[0] = true);
+            within(STALL_NANOS * 3, () -> drained[0], "what is in flight ends");
+        }
         boolean[] flushed = {false};
         mirror.settle(error -> flushed[0] = error == null);
         within(SECONDS, () -> flushed[0], "both sides are flushed");

@@ -8,6 +8,7 @@ import dev.ferry.filter.Gate;
 import dev.ferry.filter.mirror.Mirror;
 import dev.ferry.filter.mirror.MirrorSettings;
 import dev.ferry.filter.mirror.PlantedBug;
+import dev.ferry.filter.mirror.TrackedMirror;
 import dev.ferry.testkit.SimDisk;
 import dev.ferry.testkit.SimLoop;
 import java.util.Arrays;
@@ -39,6 +40,13 @@ final class SimulatedMove {
     private final Gate gate;
     private final SimulatedGuest guest;
     private final Mirror mirror;
+    /** The same, if it leaves its target behind; and what its copier copies next. */
+    private final @Nullable TrackedMirror tracked;
+
+    private final @Nullable ColdFirst agenda;
+    /** What is left is little, or too much. */
+    private boolean littleLeft;
+
     private final Copier copier;
     private final boolean sourceErrs;
     private final boolean targetErrs;
@@ -68,13 +76,22 @@ final class SimulatedMove {
             target.fill(0, stale);
         }
         MirrorSettings settings = new MirrorSettings(REGION_BYTES << random.nextInt(2), STALL_NANOS, fresh);
-        mirror = bug.mirror(loop, source, target, settings, why -> targetsLost++);
-        trails = random.nextBoolean();
+        CopierSettings pace = new CopierSettings(1 + random.nextInt(4), REGION_BYTES, 0);
+        if (bug.ofTracked() || (bug == PlantedBug.NONE && random.nextInt(3) == 0)) {
+            tracked = bug.tracked(loop, source, target, settings, why -> targetsLost++);
+            mirror = tracked;
+            agenda = new ColdFirst(tracked, () -> littleLeft);
+            copier = new Copier(loop, mirror, BUFFERS, pace, agenda);
+        } else {
+            tracked = null;
+            agenda = null;
+            mirror = bug.mirror(loop, source, target, settings, why -> targetsLost++);
+            copier = new Copier(loop, mirror, BUFFERS, pace);
+        }
+        trails = tracked == null && random.nextBoolean();
         if (trails) {
             mirror.trail(SimulatedTrail.bounds(random));
         }
-        CopierSettings pace = new CopierSettings(1 + random.nextInt(4), REGION_BYTES, 0);
-        copier = new Copier(loop, mirror, BUFFERS, pace);
     }
 
     /** Runs one seed. */
@@ -119,6 +136,15 @@ final class SimulatedMove {
             cancel();
             return;
         }
+        if (tracked != null && random.nextInt(4) > 0) {
+            iterate(tracked, Objects.requireNonNull(agenda));
+            return;
+        }
+        if (tracked != null) {
+            tracked.follow();
+            Objects.requireNonNull(agenda).untilNothingIsLeft(true);
+            copier.ask();
+        }
         bringToAnEnd();
         if (random.nextInt(2) == 0) {
             verify();
@@ -143,6 +169,10 @@ final class SimulatedMove {
     private void disturb() {
         for (int i = random.nextInt(6); i > 0; i--) {
             loop.runFor(random.nextLong(4 * MILLIS));
+            littleLeft = random.nextBoolean();
+            if (tracked != null) {
+                tracked.turn();
+            }
             switch (random.nextInt(4)) {
                 case 0 -> copier.pause();
                 case 1 -> copier.resume();
@@ -199,6 +229,79 @@ final class SimulatedMove {
         if (mirror.pendingBytes() > 0 || !mirror.attached()) {
             bringToAnEnd();
         }
+    }
+
+    /** Iterations and rounds of comparison beside the guest, and the last of both while it is held. */
+    private void iterate(TrackedMirror mirrorBehind, ColdFirst next) {
+        copier.resume();
+        copier.rate(0);
+        source.errorsPerMillion(0);
+        target.errorsPerMillion(0);
+        target.stallsPerMillion(0);
+        Proof proof = null;
+        for (int i = 1 + random.nextInt(5); i > 0; i--) {
+            loop.runFor(random.nextLong(4 * MILLIS));
+            mirrorBehind.turn();
+            littleLeft = random.nextBoolean();
+            if (!mirror.attached()) {
+                proof = null;
+                reattach();
+            }
+            if (!copying) {
+                startCopier();
+            }
+            if (random.nextBoolean() && mirror.attached()) {
+                if (proof == null) {
+                    mirrorBehind.unproved().setAll();
+                    proof = new Proof(mirrorBehind.unproved());
+                }
+                // What had failed on the source, or stalled on the target, may come to light yet.
+                compare(proof, !sourceErrs && !targetErrs);
+            }
+        }
+        loop.runUntil(() -> !mirror.attached(), loop.nanoTime() + (targetErrs ? STALL_NANOS * 2 : 0));
+        if (!mirror.attached()) {
+            proof = null;
+            reattach();
+        }
+        if (!copying) {
+            startCopier();
+        }
+        drain();
+        guest.errorsExpected(false);
+        next.untilNothingIsLeft(true);
+        copier.ask();
+        within(20 * SECONDS, () -> !copying, "the last of it is copied");
+        check(mirror.pendingBytes() == 0 && mirror.attached(), "nothing is left while the guest is held");
+        if (proof != null) {
+            compare(proof, true);
+            check(proof.unprovedBytes() == 0, "all has been compared");
+        }
+        boolean[] flushed = {false};
+        mirror.settle(error -> flushed[0] = error == null);
+        within(SECONDS, () -> flushed[0], "both sides are flushed");
+        switchAtRest();
+    }
+
+    private void compare(Proof proof, boolean always) {
+        VerifyResult[] result = {null};
+        BlockError[] failed = {null};
+        VerifierSettings settings = new VerifierSettings(1 + random.nextInt(3), 8);
+        new Verifier(loop, mirror, BUFFERS, loop, settings, proof).start(new VerifyListener() {
+            @Override
+            public void verified(VerifyResult found) {
+                result[0] = found;
+            }
+
+            @Override
+            public void failed(BlockError why) {
+                failed[0] = why;
+            }
+        });
+        within(60 * SECONDS, () -> result[0] != null || failed[0] != null, "a round of the comparison ends");
+        check(result[0] != null || !always, "a round of the comparison does not fail");
+        VerifyResult found = result[0];
+        check(found == null || found.equal(), "both sides are equal where they were compared");
     }
 
     private void reattach() {
@@ -274,6 +377,10 @@ final class SimulatedMove {
             bringToAnEnd();
         }
         check(mirror.trailingBytes() == 0, "nothing is owed");
+        switchAtRest();
+    }
+
+    private void switchAtRest() {
         check(mirror.pendingBytes() == 0 && mirror.attached(), "the target is in step");
         compareSides();
         boolean[] idle = {false};

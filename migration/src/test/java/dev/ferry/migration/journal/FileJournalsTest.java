@@ -5,6 +5,8 @@ import static org.assertj.core.api.Assertions.assertThat;
 import dev.ferry.image.Provisioning;
 import dev.ferry.migration.MigrationState;
 import dev.ferry.migration.Phase;
+import dev.ferry.migration.Strategy;
+import dev.ferry.migration.StrategySettings;
 import dev.ferry.migration.copy.Mirroring;
 import java.io.IOException;
 import java.nio.file.Files;
@@ -189,6 +191,7 @@ class FileJournalsTest {
                 "native",
                 null,
                 null,
+                StrategySettings.of(Strategy.TRACKING, 250_000_000L).with(Strategy.MIRROR),
                 null,
                 List.of(disk));
     }

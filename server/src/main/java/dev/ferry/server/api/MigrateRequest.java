@@ -7,12 +7,13 @@ import org.jspecify.annotations.Nullable;
  * Move disks to another datastore.
  *
  * @param target name of the datastore
- * @param mode {@code mirror}
+ * @param mode {@code mirror}, {@code tracking} or {@code snapshot}
  * @param format {@code raw} or {@code qcow2}, or null for that of each disk
  * @param provisioning {@code thin}, {@code lazy}, {@code eager}, or null for that of each disk
  * @param bytesPerSecond bound on the copy, 0 for none
  * @param maxAddedLatencyMillis how much the move may add to the 99th percentile of a guest's latency, 0 for no bound
  * @param floorBytesPerSecond what is copied in any case when that is bounded, 0 for the default
+ * @param maxDowntimeMillis how long a guest may be held for the last of the copy, in other modes than {@code mirror}; 0 for the default
  * @param mirror {@code sync} or {@code trailing}, or null to choose by the target's latency
  * @param verify read and digest both sides before the switch
  * @param keepSource leave the source files where they are
@@ -27,6 +28,7 @@ public record MigrateRequest(
         long bytesPerSecond,
         double maxAddedLatencyMillis,
         long floorBytesPerSecond,
+        double maxDowntimeMillis,
         @Nullable String mirror,
         boolean verify,
         boolean keepSource,

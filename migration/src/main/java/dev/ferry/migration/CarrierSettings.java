@@ -1,0 +1,35 @@
+package dev.ferry.migration;
+
+import dev.ferry.filter.mirror.MirrorSettings;
+import dev.ferry.filter.mirror.StepSettings;
+import dev.ferry.migration.copy.CopierSettings;
+import java.util.concurrent.Executor;
+import java.util.function.LongFunction;
+
+/**
+ * What every carrier works with.
+ *
+ * @param steps how closely what is in step is recorded, for so many regions
+ * @param workers where bytes are compared and digested
+ */
+record CarrierSettings(
+        MirrorSettings mirror, LongFunction<StepSettings> steps, CopierSettings copier, Executor workers) {
+    /** The carrier of a disk, by the strategy of its move. */
+    Carrier.Factory factory() {
+        return (disk, events, strategy) -> {
+            CarrierSettings settings =
+                    new CarrierSettings(strategy.regionsOf(disk.sizeBytes(), mirror), steps, copier, workers);
+            return switch (strategy.strategy()) {
+                case MIRROR -> new MirrorCarrier(disk, events, settings);
+                case SNAPSHOT -> new SnapshotCarrier(disk, events, settings, strategy.maxDowntimeNanos());
+                case TRACKING -> new TrackingCarrier(disk, events, settings, strategy.maxDowntimeNanos());
+            };
+        };
+    }
+
+    CarrierSettings withCopiesAtOnce(int regions) {
+        CopierSettings more =
+                new CopierSettings(Math.max(regions, copier.depth()), copier.chunkBytes(), copier.bytesPerSecond());
+        return new CarrierSettings(mirror, steps, more, workers);
+    }
+}

@@ -1,0 +1,183 @@
+package dev.ferry.migration;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import dev.ferry.block.ErrorKind;
+import dev.ferry.image.Provisioning;
+import dev.ferry.stack.OnLoop;
+import dev.ferry.stack.OpenDisk;
+import dev.ferry.stack.Overlays;
+import dev.ferry.stack.Stacks;
+import java.io.RandomAccessFile;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.List;
+import java.util.Objects;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
+
+/** Moves by overlays on real files and loops, with a guest at work that knows what its disk must hold. */
+class SnapshotTest extends EngineRig {
+    /** So long that a guest which is everywhere on a small disk is held in time on a busy machine too. */
+    private static final long DOWNTIME_NANOS = 20_000_000_000L;
+
+    private static MigrationRequest snapshots(long bytesPerSecond, boolean verify) {
+        return new MigrationRequest(List.of("vm1"), "fast", null, bytesPerSecond, verify, false)
+                .by(StrategySettings.of(Strategy.SNAPSHOT, DOWNTIME_NANOS));
+    }
+
+    /** With so short a downtime that rounds are needed. */
+    private static MigrationRequest inRounds(long bytesPerSecond) {
+        return snapshots(bytesPerSecond, false).by(StrategySettings.of(Strategy.SNAPSHOT, 200_000_000L));
+    }
+
+    private void assertMoved(String id, Guest guest, OpenDisk disk) throws Exception {
+        MigrationStatus done = assertDone(id);
+        assertThat(done.mode()).isEqualTo("snapshot");
+        guest.goOn(100);
+        guest.stop();
+        disk.flush();
+        guest.check(world.path("vm1"));
+        assertThat(world.names("slow")).isEmpty();
+        assertThat(world.names("fast")).containsExactly("vm1.raw");
+    }
+
+    @ParameterizedTest
+    @ValueSource(booleans = {true, false})
+    void movesADiskInUse(boolean verify) throws Exception {
+        byte[] content = world.disk("vm1", SIZE, Provisioning.THIN, 71);
+        OpenDisk disk = world.openDisk("vm1");
+        Guest guest = new Guest(disk, content, 71).start();
+        String id = engine.start(snapshots(0, verify)).id();
+        assertThat(assertDone(id).verified()).isEqualTo(verify);
+        assertMoved(id, guest, disk);
+    }
+
+    /** Slow enough that what is written meanwhile is too much for a hold, so that there are several overlays. */
+    @Test
+    void whatIsWrittenMeanwhileIsFrozenInItsTurn() throws Exception {
+        byte[] content = world.disk("vm1", SIZE, Provisioning.THIN, 72);
+        Path base = world.path("vm1");
+        OpenDisk disk = world.openDisk("vm1");
+        Guest guest = new Guest(disk, content, 72).start();
+        String id = engine.start(inRounds(4 * SLOW)).id();
+        await(id, status -> Overlays.of(base).size() >= 3);
+        byte[] frozen = Files.readAllBytes(base);
+        guest.goOn(100);
+        assertThat(Files.readAllBytes(base)).as("the file stands still").isEqualTo(frozen);
+        assertCancelled(engine.cancel(id), guest, disk);
+    }
+
+    @Test
+    void oneThatIsCalledOffMergesWhatIsInItsOverlays() throws Exception {
+        byte[] content = world.disk("vm1", SIZE, Provisioning.THIN, 73);
+        Path base = world.path("vm1");
+        OpenDisk disk = world.openDisk("vm1");
+        Guest guest = new Guest(disk, content, 73).start();
+        String id = engine.start(snapshots(2 * SLOW, true)).id();
+        await(id, status -> status.doneBytes() > 200_000 && !Overlays.of(base).isEmpty());
+        guest.goOn(200);
+        assertCancelled(engine.cancel(id), guest, disk);
+    }
+
+    @Test
+    void afterAKillWhatIsInOverlaysIsFoundAndTheMoveGoesOn() throws Exception {
+        byte[] content = world.disk("vm1", SIZE, Provisioning.THIN, 74);
+        Path base = world.path("vm1");
+        Guest guest = new Guest(world.openDisk("vm1"), content, 74).start();
+        String id = engine.start(inRounds(2 * SLOW)).id();
+        await(id, status -> status.doneBytes() > 200_000 && Overlays.of(base).size() >= 2);
+        guest.goOn(200);
+        guest.stop();
+        engine.pause(id);
+        world.reboot();
+        engine = world.engine;
+        assertThat(engine.recover()).hasSize(1);
+        OpenDisk disk = world.openDisk("vm1");
+        Guest next = new Guest(disk, content, 75).start();
+        engine.goOn();
+        MigrationStatus found = await(id, now -> now.resumed() != null);
+        assertThat(Objects.requireNonNull(found.resumed()).count()).isEqualTo(1);
+        engine.rate(id, 0);
+        engine.mode(id, Strategy.MIRROR);
+        engine.resume(id);
+        assertThat(assertDone(id).mode()).isEqualTo("mirror");
+        next.goOn(100);
+        next.stop();
+        disk.flush();
+        next.check(world.path("vm1"));
+        assertThat(world.names("slow")).isEmpty();
+    }
+
+    /** Nobody knows of the move any more: the overlays are part of the disk all the same. */
+    @Test
+    void withoutItsJournalADiskIsOpenedWithWhatIsInItsOverlays() throws Exception {
+        byte[] content = world.disk("vm1", SIZE, Provisioning.THIN, 76);
+        Path base = world.path("vm1");
+        Guest guest = new Guest(world.openDisk("vm1"), content, 76).start();
+        String id = engine.start(inRounds(2 * SLOW)).id();
+        await(id, status -> Overlays.of(base).size() >= 2);
+        guest.goOn(200);
+        guest.stop();
+        engine.pause(id);
+        world.reboot();
+        for (String name : world.names("journal")) {
+            Files.delete(directory.resolve("journal").resolve(name));
+        }
+        world.engine.beforeOpen("vm1");
+        guest.check(base);
+        assertThat(Overlays.of(base)).isEmpty();
+        assertThat(world.names("slow")).containsExactly("vm1.raw");
+    }
+
+    @Test
+    void thinStaysThinAndDiscardsAndZeroesCount() throws Exception {
+        int size = 64 * World.MIB;
+        world.disk("vm1", 4 * World.MIB, Provisioning.THIN, 77);
+        try (RandomAccessFile file = new RandomAccessFile(world.path("vm1").toFile(), "rw")) {
+            file.setLength(size);
+        }
+        OpenDisk disk = world.openDisk("vm1");
+        String id = engine.start(snapshots(SLOW, true)).id();
+        await(id, status -> status.disks().getFirst().bytesCopied() > 300_000);
+        OnLoop.await(disk.loop().loop(), done -> disk.front().discard(0, 512 << 10, 0, done));
+        OnLoop.await(disk.loop().loop(), done -> disk.front().writeZeroes(512 << 10, 512 << 10, 0, done));
+        engine.rate(id, 0);
+        long source = Stacks.allocatedBytes(world.path("vm1"));
+        assertDone(id);
+        assertThat(Stacks.allocatedBytes(world.path("vm1"))).isBetween(1L, source + (128 << 10));
+        byte[] moved = Files.readAllBytes(world.path("vm1"));
+        for (int i = 0; i < 1 << 20; i++) {
+            assertThat(moved[i]).as("byte %d", i).isZero();
+        }
+    }
+
+    /** A crash in the middle of their deletion leaves nothing that is taken for part of the disk. */
+    @Test
+    void overlaysWithoutTheFirstAreNoPartOfADisk() throws Exception {
+        Path base = directory.resolve("slow/vm1.raw");
+        Files.createFile(directory.resolve("slow/.vm1.raw.overlay-1"));
+        Files.createFile(directory.resolve("slow/.vm1.raw.overlay-2"));
+        assertThat(Overlays.of(base)).hasSize(2);
+        Files.delete(directory.resolve("slow/.vm1.raw.overlay-1"));
+        assertThat(Overlays.of(base)).isEmpty();
+        Overlays.delete(base);
+        assertThat(world.names("slow")).isEmpty();
+    }
+
+    @Test
+    void whatCannotBeMovedSoIsRefused() throws Exception {
+        world.disk("vm1", SIZE, Provisioning.THIN, 78);
+        world.disk("odd", SIZE + 100, Provisioning.THIN, 79);
+        StrategySettings how = StrategySettings.of(Strategy.SNAPSHOT, StrategySettings.MAX_DOWNTIME_NANOS);
+        refused(
+                ErrorKind.UNSUPPORTED,
+                "cannot be kept",
+                () -> engine.start(new MigrationRequest(List.of("vm1"), "fast", null, 0, true, true).by(how)));
+        refused(
+                ErrorKind.INVALID,
+                "no multiple of 512",
+                () -> engine.start(new MigrationRequest(List.of("odd"), "fast", null, 0, true, false).by(how)));
+    }
+}
