@@ -1,10 +1,14 @@
 package dev.ferry.bench;
 
 import dev.ferry.cli.Ending;
+import java.nio.file.Files;
+import java.nio.file.Path;
 import java.util.concurrent.Callable;
+import org.jspecify.annotations.Nullable;
 import picocli.CommandLine;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
+import picocli.CommandLine.Option;
 
 /** {@code ferry bench}: the side-by-side measurements, one command each. See bench/README.md. */
 @Command(
@@ -95,6 +99,26 @@ public final class Bench {
             mixinStandardHelpOptions = true)
     int record(@Mixin BenchOptions options) throws Exception {
         return run(options, new RecordBench(options));
+    }
+
+    @Command(
+            name = "strategies",
+            description = {
+                "Live moves by each strategy under the same loads: time, downtime, what the guest loses, bytes moved.",
+                "The table goes to standard output, a plot to the file that --plot names."
+            },
+            mixinStandardHelpOptions = true)
+    int strategies(
+            @Mixin BenchOptions options,
+            @Option(names = "--plot", paramLabel = "FILE", description = "write a plot of it to FILE, as SVG") @Nullable
+                    Path plot)
+            throws Exception {
+        StrategyReport report = new StrategyBench(options).call();
+        System.out.print(options.json() ? report.json() : report.text());
+        if (plot != null) {
+            Files.writeString(plot, new StrategyPlot(report.samples()).svg());
+        }
+        return 0;
     }
 
     @Command(

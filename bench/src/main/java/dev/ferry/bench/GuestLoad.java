@@ -9,7 +9,7 @@ import java.util.Arrays;
 import java.util.List;
 import java.util.concurrent.TimeUnit;
 
-/** A guest's load: 4k random writes, eight in flight, each of them logged, until stopped. */
+/** A guest's load: eight requests in flight, each of them logged, until stopped; 4k random writes unless told otherwise. */
 final class GuestLoad {
     private static final int DEPTH = 8;
 
@@ -19,18 +19,29 @@ final class GuestLoad {
 
     /** Starts to write to {@code uri}; {@code iops} is the pace, 0 for as fast as it goes. */
     GuestLoad(Path scratch, String uri, long sizeBytes, int iops) throws IOException {
+        this(scratch, uri, sizeBytes, pattern(iops));
+    }
+
+    private static List<String> pattern(int iops) {
+        List<String> pattern = new ArrayList<>(List.of("--rw=randwrite", "--bs=4k"));
+        if (iops > 0) {
+            pattern.add("--rate_iops=" + iops);
+        }
+        return pattern;
+    }
+
+    /** Starts a load of another pattern, in the words of fio. */
+    GuestLoad(Path scratch, String uri, long sizeBytes, List<String> pattern) throws IOException {
         Path prefix = scratch.resolve("guest");
         log = scratch.resolve("guest_lat.1.log");
         output = scratch.resolve("guest.out");
         Files.deleteIfExists(log);
         List<String> command = new ArrayList<>(List.of("fio", "--name=guest", "--ioengine=nbd", "--uri=" + uri));
-        command.addAll(List.of("--rw=randwrite", "--bs=4k", "--iodepth=" + DEPTH, "--size=" + sizeBytes));
+        command.addAll(pattern);
+        command.addAll(List.of("--iodepth=" + DEPTH, "--size=" + sizeBytes));
         command.addAll(List.of("--time_based", "--runtime=3600", "--randrepeat=0", "--norandommap"));
         command.addAll(List.of("--write_lat_log=" + prefix, "--disable_slat=1", "--disable_clat=1"));
         command.addAll(List.of("--log_unix_epoch=1", "--eta=never"));
-        if (iops > 0) {
-            command.add("--rate_iops=" + iops);
-        }
         fio = new ProcessBuilder(command)
                 .directory(scratch.toFile())
                 .redirectErrorStream(true)
@@ -56,7 +67,7 @@ final class GuestLoad {
         fio.destroyForcibly();
     }
 
-    /** Every write of a load: when it was completed, and how long it took. */
+    /** Every request of a load: when it was completed, and how long it took. */
     static final class Trace {
         private final long[] completedMillis;
         private final long[] latencyNanos;
@@ -88,24 +99,24 @@ final class GuestLoad {
                 }
             }
             if (count == 0) {
-                throw new BenchException("the load wrote nothing");
+                throw new BenchException("the load did nothing");
             }
             return new Trace(completed, latency, count);
         }
 
-        /** Writes per second from one instant to another, in milliseconds since 1970. */
+        /** Requests per second from one instant to another, in milliseconds since 1970. */
         double perSecond(long from, long to) {
             return latencies(from, to).length * 1000.0 / Math.max(1, to - from);
         }
 
-        /** The latency that 99 of 100 writes did not pass, in microseconds. */
+        /** The latency that 99 of 100 requests did not pass, in microseconds. */
         double p99Micros(long from, long to) {
             long[] sorted = latencies(from, to);
             Arrays.sort(sorted);
             return sorted.length == 0 ? Double.NaN : sorted[(int) (sorted.length * 0.99)] / 1000.0;
         }
 
-        /** The longest that one write took, in milliseconds. */
+        /** The longest that one request took, in milliseconds. */
         double longestMillis(long from, long to) {
             return Arrays.stream(latencies(from, to)).max().orElse(0) / 1e6;
         }
