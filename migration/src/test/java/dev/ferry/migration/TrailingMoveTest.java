@@ -4,6 +4,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 
 import dev.ferry.block.BlockException;
 import dev.ferry.block.IoBuffer;
+import dev.ferry.filter.mirror.StepSettings;
 import dev.ferry.image.Provisioning;
 import dev.ferry.migration.FlakyDevice.Mood;
 import dev.ferry.migration.MigrationStatus.DiskStatus;
@@ -85,6 +86,9 @@ class TrailingMoveTest extends EngineRig {
     }
 
     private void comesBack(Mirroring how, Mood mood) throws Exception {
+        // No checkpoint: of a flush that is under way when the target hangs nobody knows the end, so that what was copied since
+        // the last one would be copied again.
+        world.steps = new StepSettings(20_000_000L, LONG.toNanos(), 1);
         // What the guest has changed, and what the copier had in hand: four regions, and four.
         assertThat(away(how, mood)).isLessThanOrEqualTo(SIZE / 2 + 8L * World.REGION_BYTES);
     }
