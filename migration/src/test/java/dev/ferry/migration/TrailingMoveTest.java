@@ -86,7 +86,8 @@ class TrailingMoveTest extends EngineRig {
     }
 
     private void comesBack(Mirroring how, Mood mood) throws Exception {
-        // No checkpoint: of a flush that is under way when the target hangs nobody knows the end, so that what was copied since
+        // No checkpoint: of a flush that is under way when the target hangs nobody knows the end, so that what was
+        // copied since
         // the last one would be copied again.
         world.steps = new StepSettings(20_000_000L, LONG.toNanos(), 1);
         // What the guest has changed, and what the copier had in hand: four regions, and four.
