@@ -30,6 +30,9 @@ final class Revival {
     private final List<@Nullable MovingDisk> guarded = new ArrayList<>();
     private boolean awake;
 
+    /** Only a move that was interrupted has disks to guard; one that is at work has its mirrors in place. */
+    private volatile boolean interrupted;
+
     Revival(Move move, Ledger ledger, MoveWork.Surroundings around) {
         this.move = move;
         this.ledger = ledger;
@@ -63,8 +66,11 @@ final class Revival {
         }
     }
 
-    /** Guards the disk of this name, if it is one of this move's and that is not done yet. */
+    /** Guards the disk of this name, if it is one of a move that was interrupted and that is not done yet. */
     void guard(String name) throws BlockException {
+        if (!interrupted) {
+            return;
+        }
         List<DiskRecord> disks = ledger.record().disks();
         for (int i = 0; i < disks.size(); i++) {
             if (disks.get(i).name().equals(name) && hasRecord(ledger.record())) {
@@ -76,6 +82,7 @@ final class Revival {
 
     /** Guards what can be, at a start; what can't be says why when somebody wants it. */
     void guardAll() {
+        interrupted = true;
         for (DiskRecord disk : ledger.record().disks()) {
             try {
                 guard(disk.name());
