@@ -11,14 +11,22 @@ import java.util.function.LongFunction;
  *
  * @param steps how closely what is in step is recorded, for so many regions
  * @param workers where bytes are compared and digested
+ * @param roundNanosMin how long a round of snapshots takes at least
  */
 record CarrierSettings(
-        MirrorSettings mirror, LongFunction<StepSettings> steps, CopierSettings copier, Executor workers) {
+        MirrorSettings mirror,
+        LongFunction<StepSettings> steps,
+        CopierSettings copier,
+        Executor workers,
+        long roundNanosMin) {
+    /** A round is worth an overlay only if something has been copied in it. */
+    static final long ROUND_NANOS_MIN = 1_000_000_000L;
+
     /** The carrier of a disk, by the strategy of its move. */
     Carrier.Factory factory() {
         return (disk, events, strategy) -> {
-            CarrierSettings settings =
-                    new CarrierSettings(strategy.regionsOf(disk.sizeBytes(), mirror), steps, copier, workers);
+            CarrierSettings settings = new CarrierSettings(
+                    strategy.regionsOf(disk.sizeBytes(), mirror), steps, copier, workers, roundNanosMin);
             return switch (strategy.strategy()) {
                 case MIRROR -> new MirrorCarrier(disk, events, settings);
                 case SNAPSHOT -> new SnapshotCarrier(disk, events, settings, strategy.maxDowntimeNanos());
@@ -30,6 +38,6 @@ record CarrierSettings(
     CarrierSettings withCopiesAtOnce(int regions) {
         CopierSettings more =
                 new CopierSettings(Math.max(regions, copier.depth()), copier.chunkBytes(), copier.bytesPerSecond());
-        return new CarrierSettings(mirror, steps, more, workers);
+        return new CarrierSettings(mirror, steps, more, workers, roundNanosMin);
     }
 }

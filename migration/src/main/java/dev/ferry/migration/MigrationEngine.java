@@ -79,7 +79,11 @@ public final class MigrationEngine {
         int comparing = Math.max(1, Runtime.getRuntime().availableProcessors() / 2);
         Executor workers = Executors.newFixedThreadPool(comparing, threads);
         Carrier.Factory carriers = new CarrierSettings(
-                        MirrorSettings.DEFAULT, StepSettings::forRegions, CopierSettings.DEFAULT, workers)
+                        MirrorSettings.DEFAULT,
+                        StepSettings::forRegions,
+                        CopierSettings.DEFAULT,
+                        workers,
+                        CarrierSettings.ROUND_NANOS_MIN)
                 .factory();
         // A record that waits for its disk waits for nothing else: guests wait for it.
         Executor records = Executors.newCachedThreadPool(threads);

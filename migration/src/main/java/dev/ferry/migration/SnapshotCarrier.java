@@ -46,12 +46,10 @@ final class SnapshotCarrier extends TrackingCarrier {
     private static final String OVERLAID = "in overlays";
     private static final int OVERLAYS_MAX = 12;
     private static final long LOW_BYTES_MAX = 1L << 30;
-    /** A round is worth an overlay only if something has been copied in it. */
-    private static final long ROUND_NANOS_MIN = 1_000_000_000L;
-
     private static final int LOW_PART = 50;
 
     private final MirrorSettings settings;
+    private final long roundNanosMin;
     private final DirtyBitmap content;
     /** Held by whoever changes the layers. */
     private final Object changing = new Object();
@@ -73,6 +71,7 @@ final class SnapshotCarrier extends TrackingCarrier {
     SnapshotCarrier(OpenDisk disk, Events events, CarrierSettings settings, long maxDowntimeNanos) {
         super(disk, events, settings, maxDowntimeNanos);
         this.settings = settings.mirror();
+        this.roundNanosMin = settings.roundNanosMin();
         this.content = new DirtyBitmap(disk.sizeBytes(), settings.mirror().regionBytes());
     }
 
@@ -137,7 +136,7 @@ final class SnapshotCarrier extends TrackingCarrier {
         if (!layered) {
             return false;
         }
-        if (!freezing && loop.nanoTime() - frozenNanos >= ROUND_NANOS_MIN) {
+        if (!freezing && loop.nanoTime() - frozenNanos >= roundNanosMin) {
             freezing = true;
             workers.execute(this::freezeOrMerge);
         }

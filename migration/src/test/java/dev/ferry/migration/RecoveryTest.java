@@ -22,10 +22,12 @@ import org.junit.jupiter.params.provider.CsvSource;
  * The process dies right after each record of its journal, under load, and the next start brings the move to an end.
  * Afterwards there is exactly one disk, where the inventory says, with every byte that the guest was told is written.
  */
-@Timeout(120)
+@Timeout(300)
 class RecoveryTest {
     private static final int SIZE = 2 * World.MIB;
     private static final int RECORDS_MAX = 40;
+    /** There are many moves in one test. */
+    private static final long SHORT_ROUND_NANOS = 100_000_000L;
 
     @TempDir
     Path directory;
@@ -72,6 +74,7 @@ class RecoveryTest {
             guests[i] = new Guest(disk, content, records).start();
         }
         world.recordsUntilPowerCut.set(records);
+        world.roundNanosMin = SHORT_ROUND_NANOS;
         MigrationRequest request = new MigrationRequest(List.of(names), "fast", null, 0, verify, keepSource)
                 .by(StrategySettings.of(strategy, 20_000_000_000L));
         boolean whole = moveUntilPowerCut(world, request);

@@ -100,6 +100,7 @@ final class World implements Catalog, AutoCloseable {
 
     String host = "this host";
     int threads = 1;
+    long roundNanosMin = CarrierSettings.ROUND_NANOS_MIN;
     StepSettings steps = new StepSettings(20_000_000L, 100_000_000L, 1);
 
     /** By default a test resumes by hand. */
@@ -177,7 +178,8 @@ final class World implements Catalog, AutoCloseable {
                                 mirror,
                                 regions -> steps,
                                 new CopierSettings(4, 64 << 10, 0),
-                                Thread::startVirtualThread)
+                                Thread::startVirtualThread,
+                                roundNanosMin)
                         .factory()
                         .of(disk, events, strategy));
         CutJournals journals = new CutJournals(new FileJournals(directory.resolve("journal")));

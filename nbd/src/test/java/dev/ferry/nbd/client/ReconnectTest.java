@@ -288,8 +288,9 @@ class ReconnectTest extends HostileRig {
         Bytes shared = FakeServer.export(FakeServer.SIZE_BYTES, FakeServer.FLAGS | Nbd.FLAG_CAN_MULTI_CONN);
         List<Peer> peers = Collections.synchronizedList(new ArrayList<>());
         Script greets = client -> {
-            client.welcome(true, shared);
+            // Before the welcome: the script of the next connection counts on it.
             peers.add(client);
+            client.welcome(true, shared);
         };
         Script greetsLast = client -> {
             greets.run(client);
@@ -323,8 +324,8 @@ class ReconnectTest extends HostileRig {
         Bytes shared = FakeServer.export(FakeServer.SIZE_BYTES, FakeServer.FLAGS | Nbd.FLAG_CAN_MULTI_CONN);
         List<Peer> peers = Collections.synchronizedList(new ArrayList<>());
         Script greets = client -> {
-            client.welcome(true, shared);
             peers.add(client);
+            client.welcome(true, shared);
         };
         Script greetsLast = client -> {
             greets.run(client);
