@@ -85,6 +85,35 @@ public interface BlockDevice {
     default void located(long offset, int length, long nanos) {}
 
     /**
+     * The device that keeps the bytes of this one, as they are and at the same offsets, where that is not this one itself: a
+     * layer that passes everything on untouched names the one below, so that two stores can copy among themselves.
+     */
+    default BlockDevice store() {
+        return this;
+    }
+
+    /**
+     * Asks whether {@link #copyFrom} can be tried with a device as the source: the unit in which it takes offsets and lengths,
+     * in bytes; or 0, it cannot.
+     */
+    default int offloadUnitBytes(BlockDevice source) {
+        return 0;
+    }
+
+    /**
+     * Has the store copy a range of another device to the same range of this one, without passing it through memory; holes
+     * become holes or zeroes. What of the source is changed meanwhile may be copied as it was or as it is. Both belong to the
+     * same loop, and the source stays open.
+     *
+     * <p>Ends with {@link ErrorKind#UNSUPPORTED} if the store has not done it, whatever the reason; what is in the range then
+     * is undefined, and it can still be read and written.
+     */
+    default void copyFrom(BlockDevice source, long offset, long length, Completion completion) {
+        completion.complete(BlockError.of(
+                ErrorKind.UNSUPPORTED, toString(), "copy", offset, length, "this store does not copy by itself"));
+    }
+
+    /**
      * How long the file at the bottom is now. Where it can grow, as the file of an image does, {@link Geometry#sizeBytes()}
      * is the bound up to which it may; everywhere else they are the same.
      */

@@ -155,6 +155,35 @@ public final class CheckedDevice implements BlockDevice {
     }
 
     @Override
+    public BlockDevice store() {
+        return next.store();
+    }
+
+    @Override
+    public int offloadUnitBytes(BlockDevice source) {
+        return closed || below.readOnly() ? 0 : next.offloadUnitBytes(source);
+    }
+
+    @Override
+    public void copyFrom(BlockDevice source, long offset, long length, Completion completion) {
+        if (!admitRange("copy", offset, length, completion) || !admitChange("copy", offset, length, 0, completion)) {
+            return;
+        }
+        int unit = next.offloadUnitBytes(source);
+        if (unit == 0) {
+            completion.complete(
+                    error(ErrorKind.UNSUPPORTED, "copy", offset, length, "the store does not copy from there"));
+        } else if (offset % unit != 0
+                || length % unit != 0
+                || offset + length > source.geometry().sizeBytes()) {
+            completion.complete(
+                    error(ErrorKind.INVALID, "copy", offset, length, "not in units of " + unit + " within the source"));
+        } else {
+            next.copyFrom(source, offset, length, completion);
+        }
+    }
+
+    @Override
     public long lengthBytes() {
         return next.lengthBytes();
     }

@@ -4,6 +4,7 @@ import dev.ferry.migration.Convergence;
 import dev.ferry.migration.EtaRange;
 import dev.ferry.migration.MigrationStatus;
 import dev.ferry.migration.MigrationStatus.Verification;
+import dev.ferry.migration.Phase;
 import java.util.List;
 import java.util.Locale;
 import org.jspecify.annotations.Nullable;
@@ -139,7 +140,10 @@ public final class Progress {
 
     private static String word(MigrationStatus status) {
         return switch (status.state()) {
-            case RUNNING -> status.phase().text();
+            case RUNNING ->
+                status.phase() == Phase.COPY
+                        ? status.phase().text() + " (" + status.mover() + ")"
+                        : status.phase().text();
             default -> status.state().text();
         };
     }

@@ -98,15 +98,22 @@ final class Watch {
                     + (pauseMillis == null ? "" : "; the guest paused for " + Quantities.millis(pauseMillis))
                     + (disk.verified() ? "; proven equal before the switch" : ""));
         }
+        for (MigrationStatus.DiskStatus disk : status.disks()) {
+            if (disk.offloadRefusal() != null) {
+                screen.print("disk " + disk.name() + ": the store did not copy it to its end by itself: "
+                        + disk.offloadRefusal());
+            }
+        }
         long copied = status.disks().stream()
                 .mapToLong(MigrationStatus.DiskStatus::bytesCopied)
                 .sum();
         screen.print(String.format(
                 Locale.ROOT,
-                "%s: %s copied in %.1f s, %s",
+                "%s: %s copied in %.1f s (%s), %s",
                 status.id(),
                 Quantities.size(copied),
                 status.seconds(),
+                status.mover(),
                 status.keepSource() ? "the old files are kept" : "the old files are gone"));
     }
 }

@@ -40,6 +40,7 @@ public final class FileDevice implements BlockDevice {
     private static final long SLOW_NANOS = 2_000_000;
     private static final long WARY_NANOS = 50_000_000;
     private static final int PAGE_BYTES = 4096;
+    private static final int MOST_UNIT_BYTES = 64 << 10;
 
     /** Bound on the length of a file that may grow; file systems have lower ones. */
     private static final long GROWING_BYTES_MAX = 1L << 56;
@@ -51,12 +52,18 @@ public final class FileDevice implements BlockDevice {
     private final boolean inMemory;
     private final Geometry geometry;
     private final Capabilities capabilities;
+    private final FileFacts facts;
+    private final StoreCopy.Kind storeCopy;
     private final IoBuffer scratch = IoBuffer.allocate(PAGE_BYTES);
     private long lengthBytes;
     private boolean readsWithoutWaiting = true;
     private boolean tellsPagesInMemory = true;
     private boolean zeroesRanges = true;
     private long waryUntilNanos;
+    /** Copies by the store that this file takes part in. */
+    private int storeCopies;
+
+    private @Nullable Completion closing;
     private @Nullable FileRequest free;
 
     private FileDevice(
@@ -65,6 +72,7 @@ public final class FileDevice implements BlockDevice {
             int file,
             boolean direct,
             FileFacts facts,
+            StoreCopy.Kind storeCopy,
             long lengthBytes,
             Geometry geometry,
             Capabilities capabilities) {
@@ -73,6 +81,8 @@ public final class FileDevice implements BlockDevice {
         this.name = name;
         this.file = file;
         this.direct = direct;
+        this.facts = facts;
+        this.storeCopy = storeCopy;
         this.inMemory = facts.inMemory();
         this.geometry = geometry;
         this.capabilities = capabilities;
@@ -141,7 +151,10 @@ public final class FileDevice implements BlockDevice {
         boolean punches = !options.readOnly() && punchesHoles(file, facts, sizeBytes);
         Capabilities capabilities =
                 new Capabilities(options.readOnly(), false, punches, punches, punches, facts.regular(), false);
-        return new FileDevice(loop, name, file, options.direct(), facts, sizeBytes, geometry, capabilities);
+        StoreCopy.Kind storeCopy = options.readOnly() || grows
+                ? StoreCopy.Kind.NONE
+                : StoreCopy.kindOf(file, facts, sizeBytes, options.direct());
+        return new FileDevice(loop, name, file, options.direct(), facts, storeCopy, sizeBytes, geometry, capabilities);
     }
 
     /**
@@ -210,7 +223,7 @@ public final class FileDevice implements BlockDevice {
     public void write(long offset, IoBuffer buffer, int at, int length, int flags, Completion completion) {
         long address = buffer.address() + at;
         int done = 0;
-        if (!direct && length <= INLINE_WRITE_BYTES) {
+        if (!direct && length <= INLINE_WRITE_BYTES && storeCopies == 0) {
             long before = loop.nanoTime();
             if (before - waryUntilNanos >= 0) {
                 done = Math.max(0, Linux.pwrite(file, address, length, offset));
@@ -302,8 +315,57 @@ public final class FileDevice implements BlockDevice {
         loop.offload(() -> Linux.truncate(file, newLengthBytes), resized);
     }
 
+    // ---- copies by the store
+
+    @Override
+    public int offloadUnitBytes(BlockDevice source) {
+        if (storeCopy == StoreCopy.Kind.NONE
+                || !(source.store() instanceof FileDevice from)
+                || from == this
+                || from.loop != loop
+                || !StoreCopy.together(facts, from.facts)
+                || (storeCopy == StoreCopy.Kind.RANGE && from.direct)) {
+            return 0;
+        }
+        long unit = Math.max(facts.fileSystemBlockBytes(), PAGE_BYTES);
+        int blocks = Math.max(geometry.blockSizeBytes(), from.geometry.blockSizeBytes());
+        return Long.bitCount(unit) == 1 && unit <= MOST_UNIT_BYTES ? (int) Math.max(unit, blocks) : 0;
+    }
+
+    @Override
+    public void copyFrom(BlockDevice source, long offset, long length, Completion completion) {
+        if (source.store() instanceof FileDevice from) {
+            new StoreCopy(storeCopy, from, this, offset, length, completion).start(loop);
+        } else {
+            BlockDevice.super.copyFrom(source, offset, length, completion);
+        }
+    }
+
+    int file() {
+        return file;
+    }
+
+    /** From here on short writes do not go to the file at once: it may be locked for a while. */
+    void storeCopyBegins() {
+        storeCopies++;
+    }
+
+    void storeCopyEnded() {
+        storeCopies--;
+        Completion waiting = closing;
+        if (storeCopies == 0 && waiting != null) {
+            closing = null;
+            close(waiting);
+        }
+    }
+
+    /** Once no copy by the store is under way, which the one who closes the source of one may not know of. */
     @Override
     public void close(Completion completion) {
+        if (storeCopies > 0) {
+            closing = completion;
+            return;
+        }
         int result = Linux.close(file);
         completion.complete(result < 0 ? FileErrors.of(result, name, "close") : null);
     }

@@ -137,6 +137,22 @@ public final class Aligner implements BlockDevice {
     }
 
     @Override
+    public BlockDevice store() {
+        return next.store();
+    }
+
+    @Override
+    public int offloadUnitBytes(BlockDevice source) {
+        return next.offloadUnitBytes(source);
+    }
+
+    /** In units of the store, which are whole blocks. */
+    @Override
+    public void copyFrom(BlockDevice source, long offset, long length, Completion completion) {
+        next.copyFrom(source, offset, length, completion);
+    }
+
+    @Override
     public long lengthBytes() {
         return next.lengthBytes();
     }

@@ -96,6 +96,22 @@ public final class RawImage implements BlockDevice {
         file.located(offset, length, nanos);
     }
 
+    /** Of a disk that is not thin nobody may share the room: to be written to again it would have to be found anew. */
+    @Override
+    public BlockDevice store() {
+        return thin ? file.store() : this;
+    }
+
+    @Override
+    public int offloadUnitBytes(BlockDevice source) {
+        return thin ? file.offloadUnitBytes(source) : 0;
+    }
+
+    @Override
+    public void copyFrom(BlockDevice source, long offset, long length, Completion completion) {
+        file.copyFrom(source, offset, length, completion);
+    }
+
     @Override
     public void close(Completion completion) {
         file.close(completion);

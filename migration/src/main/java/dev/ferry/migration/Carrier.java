@@ -3,6 +3,8 @@ package dev.ferry.migration;
 import dev.ferry.block.BlockError;
 import dev.ferry.block.BlockException;
 import dev.ferry.block.ErrorKind;
+import dev.ferry.migration.copy.Copier;
+import dev.ferry.migration.copy.CopyProgress;
 import dev.ferry.migration.copy.Mirroring;
 import dev.ferry.migration.copy.PaceSettings;
 import dev.ferry.migration.journal.StepFiles;
@@ -170,6 +172,7 @@ interface Carrier {
      * @param verifiedBytes compared by the verification that is under way
      * @param mirroring when a guest is told that a write is done; null where that is not decided yet
      * @param targetLatencyMillis how long the target took to answer before the copying; null if not measured
+     * @param offload how the stores copy among themselves
      */
     record Figures(
             long doneBytes,
@@ -178,12 +181,42 @@ interface Carrier {
             long bytesMirrored,
             long verifiedBytes,
             @Nullable Mirroring mirroring,
-            @Nullable Double targetLatencyMillis) {
+            @Nullable Double targetLatencyMillis,
+            Offload offload) {
         static final Figures NONE = new Figures(0, 0, 0, 0, 0);
 
         /** Of a carrier that is no mirror, or not one yet. */
         Figures(long doneBytes, long totalBytes, long bytesCopied, long bytesMirrored, long verifiedBytes) {
-            this(doneBytes, totalBytes, bytesCopied, bytesMirrored, verifiedBytes, null, null);
+            this(doneBytes, totalBytes, bytesCopied, bytesMirrored, verifiedBytes, null, null, Offload.NONE);
+        }
+    }
+
+    /**
+     * How the stores copy among themselves.
+     *
+     * @param on what is copied next is copied by them
+     * @param bytes they have copied
+     * @param refusal why they do not any more; null if they do, or never did
+     */
+    record Offload(boolean on, long bytes, @Nullable String refusal) {
+        static final Offload NONE = new Offload(false, 0, null);
+
+        /** On the loop. */
+        static Offload of(Copier copier, CopyProgress progress) {
+            BlockError why = copier.offloadRefusal();
+            return new Offload(copier.offloads(), progress.offloadedBytes(), why == null ? null : why.message());
+        }
+
+        /**
+         * What moves the bytes, in words.
+         *
+         * @param usual what does where the stores do not
+         */
+        String mover(String usual) {
+            if (on) {
+                return "offload";
+            }
+            return bytes > 0 ? "offload, then " + usual : usual;
         }
     }
 

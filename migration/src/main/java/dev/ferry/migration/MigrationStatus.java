@@ -22,7 +22,7 @@ import org.jspecify.annotations.Nullable;
  * @param rateBytesPerSecond bound on all disks' copying together, and then on their comparison; 0: none
  * @param targetDatastore where the disks go
  * @param mode {@code mirror}, {@code tracking} or {@code snapshot}
- * @param mover what moves the bytes: {@code native} or {@code portable}
+ * @param mover what moves the bytes: {@code offload}, {@code native} or {@code portable}; several where disks differ
  * @param verified both sides were read and found equal, disk for disk, before the switch
  * @param keepSource sources stay
  * @param error why it failed, is parked or is not over; null if all is well
@@ -90,6 +90,8 @@ public record MigrationStatus(
      * @param verified both sides were read and found equal
      * @param sourceDigest of the source's bytes at verification, hexadecimal; null without
      * @param targetDigest of the target's
+     * @param mover what moves its bytes: {@code offload}, {@code native} or {@code portable}; or first one and then another
+     * @param offloadRefusal why the stores did not go on copying among themselves; null if they did, or never began
      * @param sourceDatastore where it was
      * @param sourcePath its file there
      * @param targetPath its file at the target
@@ -109,6 +111,8 @@ public record MigrationStatus(
             boolean verified,
             @Nullable String sourceDigest,
             @Nullable String targetDigest,
+            String mover,
+            @Nullable String offloadRefusal,
             String sourceDatastore,
             String sourcePath,
             String targetPath,

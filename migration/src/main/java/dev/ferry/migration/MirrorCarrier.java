@@ -455,7 +455,8 @@ class MirrorCarrier implements Carrier {
                     mirror().bytesMirrored(),
                     verifier == null ? 0 : verifier.verifiedBytes(),
                     mirror().trails() ? Mirroring.TRAILING : Mirroring.SYNC,
-                    choice == null ? null : choice.latencyMillis());
+                    choice == null ? null : choice.latencyMillis(),
+                    Offload.of(copier, progress));
         });
     }
 

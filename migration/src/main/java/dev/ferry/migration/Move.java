@@ -405,7 +405,9 @@ final class Move implements Runnable {
         }
         List<DiskRecord> disks = new ArrayList<>(record.disks());
         for (MovingDisk disk : work.disks()) {
-            disks.set(disk.index, disk.withFigures(disks.get(disk.index)));
+            disks.set(
+                    disk.index,
+                    disk.withFigures(disks.get(disk.index), ledger.record().mover()));
         }
         String reason = parkedFor;
         MigrationState state = record.state();

@@ -189,7 +189,10 @@ final class MoveWork {
         if (ledger.record().phase() != phase) {
             List<DiskRecord> records = new ArrayList<>(ledger.record().disks());
             for (MovingDisk disk : disks) {
-                records.set(disk.index, disk.withFigures(records.get(disk.index)));
+                records.set(
+                        disk.index,
+                        disk.withFigures(
+                                records.get(disk.index), ledger.record().mover()));
             }
             MigrationState state = move.paused() ? MigrationState.PAUSED : MigrationState.RUNNING;
             ledger.write(phase, state, null, records);

@@ -58,7 +58,7 @@ final class MovingDisk {
     }
 
     /** A disk's record with the figures of this moment. */
-    DiskRecord withFigures(DiskRecord record) {
+    DiskRecord withFigures(DiskRecord record, String usualMover) {
         Figures now = figures;
         DiskRecord.Outcome before = record.outcome();
         return record.withOutcome(new DiskRecord.Outcome(
@@ -71,6 +71,8 @@ final class MovingDisk {
                 before.sourceDigest(),
                 before.targetDigest(),
                 now.mirroring() == null ? before.mirroring() : now.mirroring(),
-                now.mirroring() == null ? before.targetLatencyMillis() : now.targetLatencyMillis()));
+                now.mirroring() == null ? before.targetLatencyMillis() : now.targetLatencyMillis(),
+                now.offload().mover(usualMover),
+                now.offload().refusal()));
     }
 }

@@ -50,6 +50,8 @@ public record Receipt(
      * @param sizeBytes its size
      * @param sourcePath its file before
      * @param targetPath its file now
+     * @param mover what moved its bytes
+     * @param offloadRefusal why the stores did not go on copying among themselves; null if they did, or never began
      * @param verified both sides were read and found equal
      * @param sourceDigest root of the digest tree of the source, hexadecimal; null without verification
      * @param targetDigest of the target
@@ -64,6 +66,8 @@ public record Receipt(
             long sizeBytes,
             String sourcePath,
             String targetPath,
+            String mover,
+            @Nullable String offloadRefusal,
             boolean verified,
             @Nullable String sourceDigest,
             @Nullable String targetDigest,
@@ -78,7 +82,8 @@ public record Receipt(
     }
 
     static Receipt of(MoveRecord record) {
-        List<Disk> disks = record.disks().stream().map(Receipt::of).toList();
+        List<Disk> disks =
+                record.disks().stream().map(disk -> of(disk, record.mover())).toList();
         return new Receipt(
                 record.id(),
                 record.host(),
@@ -86,20 +91,22 @@ public record Receipt(
                 Instant.ofEpochMilli(record.atMillis()).toString(),
                 (record.atMillis() - record.startedMillis()) / 1000.0,
                 record.targetDatastore(),
-                record.mover(),
+                StatusView.movers(record, record.disks()),
                 disks.stream().allMatch(Disk::verified),
                 record.how().begun() == Strategy.MIRROR ? DIGEST_SCHEME : DIGEST_SCHEME_IN_ROUNDS,
                 record.resumed(),
                 disks);
     }
 
-    private static Disk of(DiskRecord disk) {
+    private static Disk of(DiskRecord disk, String usualMover) {
         DiskRecord.Outcome outcome = disk.outcome();
         return new Disk(
                 disk.name(),
                 disk.sizeBytes(),
                 disk.sourcePath(),
                 disk.targetPath(),
+                StatusView.moverOf(disk, usualMover),
+                outcome.offloadRefusal(),
                 outcome.verified(),
                 outcome.sourceDigest(),
                 outcome.targetDigest(),

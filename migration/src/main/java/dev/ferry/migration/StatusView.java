@@ -8,6 +8,7 @@ import dev.ferry.migration.journal.MoveRecord;
 import java.time.Instant;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.stream.Collectors;
 import org.jspecify.annotations.Nullable;
 
 /** Makes what people see of a migration from its record and, while it runs, from how far it is. */
@@ -56,7 +57,7 @@ final class StatusView {
         long total = 0;
         boolean verified = true;
         for (DiskRecord disk : records) {
-            disks.add(of(disk));
+            disks.add(of(disk, record.mover()));
             done += disk.outcome().doneBytes();
             total += disk.outcome().totalBytes();
             verified &= disk.outcome().verified();
@@ -77,7 +78,7 @@ final class StatusView {
                 rateBytesPerSecond,
                 record.targetDatastore(),
                 record.how().strategy().text(),
-                record.mover(),
+                movers(record, records),
                 verified && !disks.isEmpty(),
                 record.keepSource(),
                 error,
@@ -105,7 +106,20 @@ final class StatusView {
         return total == 0 ? 0 : Math.floor(1000.0 * Math.min(done, total) / total) / 10.0;
     }
 
-    private static DiskStatus of(DiskRecord disk) {
+    /** Each once. */
+    static String movers(MoveRecord record, List<DiskRecord> disks) {
+        return disks.stream()
+                .map(disk -> moverOf(disk, record.mover()))
+                .distinct()
+                .collect(Collectors.joining(", "));
+    }
+
+    static String moverOf(DiskRecord disk, String usual) {
+        String mover = disk.outcome().mover();
+        return mover == null ? usual : mover;
+    }
+
+    private static DiskStatus of(DiskRecord disk, String usualMover) {
         DiskRecord.Outcome outcome = disk.outcome();
         return new DiskStatus(
                 disk.name(),
@@ -119,6 +133,8 @@ final class StatusView {
                 outcome.verified(),
                 outcome.sourceDigest(),
                 outcome.targetDigest(),
+                moverOf(disk, usualMover),
+                outcome.offloadRefusal(),
                 disk.sourceDatastore(),
                 disk.sourcePath(),
                 disk.targetPath(),

@@ -151,7 +151,8 @@ final class Switching {
     private void decide() throws BlockException {
         List<DiskRecord> decided = new ArrayList<>(ledger.record().disks());
         for (MovingDisk disk : work.disks()) {
-            DiskRecord record = disk.withFigures(decided.get(disk.index));
+            DiskRecord record =
+                    disk.withFigures(decided.get(disk.index), ledger.record().mover());
             Verdict verdict = disk.verdict;
             DiskRecord.Outcome outcome = verdict == null
                     ? record.outcome()

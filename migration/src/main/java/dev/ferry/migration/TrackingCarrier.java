@@ -501,7 +501,8 @@ class TrackingCarrier extends MirrorCarrier {
                     mirror().bytesMirrored(),
                     compared,
                     Mirroring.SYNC,
-                    null);
+                    null,
+                    Offload.of(now, progress));
         });
     }
 

@@ -19,6 +19,7 @@ final class FlakyDevice extends PassingDevice {
         NO_CHANGES,
         FULL,
         NO_FLUSHES,
+        NO_OFFLOAD,
         SILENT
     }
 
@@ -60,6 +61,7 @@ final class FlakyDevice extends PassingDevice {
     private @Nullable ErrorKind kindFor(String operation) {
         return switch (mood) {
             case WELL, SILENT -> null;
+            case NO_OFFLOAD -> operation.equals("copy") ? ErrorKind.UNSUPPORTED : null;
             case NO_READS -> operation.equals("read") ? ErrorKind.IO : null;
             case NO_CHANGES -> operation.equals("write") || operation.equals("zero") ? ErrorKind.IO : null;
             case FULL -> operation.equals("write") ? ErrorKind.NO_SPACE : null;
@@ -100,6 +102,23 @@ final class FlakyDevice extends PassingDevice {
     public void flush(Completion completion) {
         if (!fails("flush", -1, -1, completion, () -> next.flush(completion))) {
             next.flush(completion);
+        }
+    }
+
+    @Override
+    public BlockDevice store() {
+        return next.store();
+    }
+
+    @Override
+    public int offloadUnitBytes(BlockDevice source) {
+        return next.offloadUnitBytes(source);
+    }
+
+    @Override
+    public void copyFrom(BlockDevice source, long offset, long length, Completion completion) {
+        if (!fails("copy", offset, length, completion, () -> next.copyFrom(source, offset, length, completion))) {
+            next.copyFrom(source, offset, length, completion);
         }
     }
 

@@ -156,10 +156,10 @@ final class World implements Catalog, AutoCloseable {
                     spec.shownAs(),
                     new FileOptions(
                             spec.readOnly(), spec.direct(), spec.format().grows()));
-            Delay late = new Delay(loop.loop(), file, new Random(1));
-            boolean isTarget = spec.path().getFileName().toString().endsWith(".partial");
-            late.delay(isTarget ? targetDelayNanos : 0, 0);
-            FlakyDevice flaky = new FlakyDevice(spec.format().grows() ? file : late);
+            boolean late = targetDelayNanos > 0
+                    && !spec.format().grows()
+                    && spec.path().getFileName().toString().endsWith(".partial");
+            FlakyDevice flaky = new FlakyDevice(late ? delayed(loop, file) : file);
             if (spec.path().getFileName().toString().endsWith(".trial")) {
                 flaky.mood = trials;
             }
@@ -169,6 +169,12 @@ final class World implements Catalog, AutoCloseable {
             }
             return flaky;
         });
+    }
+
+    private Delay delayed(DiskLoop loop, FileDevice file) {
+        Delay late = new Delay(loop.loop(), file, new Random(1));
+        late.delay(targetDelayNanos, 0);
+        return late;
     }
 
     private MigrationEngine engineOf(Stacks on) throws IOException {

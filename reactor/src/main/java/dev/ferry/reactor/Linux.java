@@ -75,6 +75,7 @@ public final class Linux {
     private static final long NR_SETSOCKOPT = Architecture.HERE.pick(54, 208);
     private static final long NR_GETSOCKOPT = Architecture.HERE.pick(55, 209);
     private static final long NR_FCNTL = Architecture.HERE.pick(72, 25);
+    private static final long NR_SYNC_FILE_RANGE = Architecture.HERE.pick(277, 84);
     private static final long NR_FSYNC = Architecture.HERE.pick(74, 82);
     private static final long NR_FDATASYNC = Architecture.HERE.pick(75, 83);
     private static final long NR_FTRUNCATE = Architecture.HERE.pick(77, 46);
@@ -241,6 +242,29 @@ public final class Linux {
             long at = positions.address();
             return call(NR_COPY_FILE_RANGE, source, at, target, at + 8, length, 0);
         }
+    }
+
+    /**
+     * Makes a range of a file the same blocks as a range of another in the same file system, holes and all, until one of them
+     * is changed: ioctl FICLONERANGE. Ranges are whole blocks, or end with their files.
+     *
+     * @param length 0: up to the end of the source
+     */
+    public static int shareRange(int source, long sourcePosition, int target, long targetPosition, long length) {
+        try (Arena arena = Arena.ofConfined()) {
+            MemorySegment range = arena.allocate(32, 8);
+            range.set(ValueLayout.JAVA_LONG, 0, source);
+            range.set(ValueLayout.JAVA_LONG, 8, sourcePosition);
+            range.set(ValueLayout.JAVA_LONG, 16, length);
+            range.set(ValueLayout.JAVA_LONG, 24, targetPosition);
+            return (int) call(NR_IOCTL, target, 0x4020940dL, range.address());
+        }
+    }
+
+    /** Writes what is dirty in a range to the disk, and waits for it; the file's other users are not held up. */
+    public static int writeOut(int file, long position, long length) {
+        int waitBeforeWriteWaitAfter = 7;
+        return (int) call(NR_SYNC_FILE_RANGE, file, position, length, waitBeforeWriteWaitAfter, 0, 0);
     }
 
     /**

@@ -56,6 +56,11 @@ public final class Stacks {
         return DiskSide.open(nextLoop(), spec, opener);
     }
 
+    /** The same, on a loop that is given. */
+    public DiskSide openAlone(DiskSpec spec, DiskLoop loop) throws BlockException {
+        return DiskSide.open(loop, spec, opener);
+    }
+
     /** Takes one user away, which submits nothing any more; the last one's leaving flushes and closes the disk. */
     public synchronized void release(OpenDisk disk) throws BlockException {
         disk.users--;

@@ -53,6 +53,8 @@ public final class SimDisk implements BlockDevice {
     private int life;
 
     private boolean failedFlushesLose;
+    private int offloadUnitBytes;
+    private int refusalsPerMillion;
 
     /** @param latencyNanos how long a request takes, in the mean; some take thirty times as long */
     public SimDisk(String name, Loop loop, long seed, Geometry geometry, long latencyNanos) {
@@ -135,6 +137,16 @@ public final class SimDisk implements BlockDevice {
     /** From now on a flush that fails loses some of what was not flushed. */
     public void failedFlushesLose() {
         failedFlushesLose = true;
+    }
+
+    /**
+     * Copies by itself from another simulated disk, in two halves at two instants.
+     *
+     * @param refusals how many of a million copies it has made in part when it says that it cannot
+     */
+    public void offloads(int unitBytes, int refusals) {
+        offloadUnitBytes = unitBytes;
+        refusalsPerMillion = refusals;
     }
 
     /** How many of a million requests never end from now on. */
@@ -254,6 +266,42 @@ public final class SimDisk implements BlockDevice {
     @Override
     public void discard(long offset, long length, int flags, Completion completion) {
         zero("discard", offset, length, true, flags, completion);
+    }
+
+    @Override
+    public int offloadUnitBytes(BlockDevice source) {
+        return source.store() instanceof SimDisk && source.store() != this ? offloadUnitBytes : 0;
+    }
+
+    @Override
+    public void copyFrom(BlockDevice source, long offset, long length, Completion completion) {
+        SimDisk from = (SimDisk) source.store();
+        boolean refuses = random.nextInt(1_000_000) < refusalsPerMillion;
+        long pages = length / SparseBytes.PAGE_BYTES;
+        long half = random.nextLong(pages + 1) * SparseBytes.PAGE_BYTES;
+        Unflushed change = new Unflushed(offset, length, from.content.read(offset, (int) length), false);
+        begun.add(change);
+        submit(
+                "copy",
+                offset,
+                length,
+                () -> content.copyPages(from.content, offset, half),
+                () -> {
+                    if (!refuses) {
+                        content.copyPages(from.content, offset + half, length - half);
+                    }
+                    begun.remove(change);
+                    for (long page = offset; page < offset + length; page += SparseBytes.PAGE_BYTES) {
+                        boolean hole = content.isHole(page);
+                        byte[] bytes = hole ? null : content.read(page, SparseBytes.PAGE_BYTES);
+                        unflushed.add(new Unflushed(page, SparseBytes.PAGE_BYTES, bytes, hole));
+                    }
+                },
+                error -> completion.complete(
+                        error == null && !refuses
+                                ? null
+                                : BlockError.of(
+                                        ErrorKind.UNSUPPORTED, name, "copy", offset, length, "the store says no")));
     }
 
     private void zero(String operation, long offset, long length, boolean hole, int flags, Completion completion) {

@@ -82,6 +82,18 @@ final class SparseBytes {
         }
     }
 
+    /** Takes whole pages of another, holes and all. */
+    void copyPages(SparseBytes from, long offset, long length) {
+        for (int page = page(offset); page < page(offset + length); page++) {
+            Page other = from.pages[page];
+            pages[page] = other == null ? null : new Page(other.bytes.clone());
+        }
+    }
+
+    boolean isHole(long offset) {
+        return pages[page(offset)] == null;
+    }
+
     void extents(long offset, long length, ExtentSink sink) {
         long end = offset + length;
         for (long from = offset, to; from < end; from = to) {

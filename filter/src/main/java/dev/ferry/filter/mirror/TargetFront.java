@@ -307,6 +307,26 @@ abstract class TargetFront extends SourceFront {
         watch.arm();
     }
 
+    /** The unit in which {@link #copyFromSource} takes its ranges; 0: the stores do not copy among themselves. */
+    public int offloadUnitBytes() {
+        int unit = attached ? target.device().offloadUnitBytes(source) : 0;
+        return unit <= regionBytes() ? unit : 0;
+    }
+
+    /**
+     * Has the stores copy part of a copy among themselves.
+     *
+     * @param completion {@link ErrorKind#UNSUPPORTED}: they have not, and the target is none the worse for it
+     */
+    public void copyFromSource(long offset, long length, Completion completion) {
+        if (refuse(completion)) {
+            return;
+        }
+        table.markWritten(offset, length);
+        target.copyFrom(source, offset, length, completion);
+        watch.arm();
+    }
+
     /** Makes zeroes of part of the target. */
     public void copyZeroes(long offset, long length, Completion completion) {
         if (refuse(completion)) {

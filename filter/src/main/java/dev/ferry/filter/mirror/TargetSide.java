@@ -3,6 +3,7 @@ package dev.ferry.filter.mirror;
 import dev.ferry.block.BlockDevice;
 import dev.ferry.block.BlockError;
 import dev.ferry.block.Completion;
+import dev.ferry.block.ErrorKind;
 import dev.ferry.block.ExtentSink;
 import dev.ferry.block.IoBuffer;
 import dev.ferry.block.Loop;
@@ -71,6 +72,13 @@ final class TargetSide {
 
     void extents(long offset, long length, ExtentSink sink, Completion ended) {
         device.extents(offset, length, sink, leg(null, ended));
+    }
+
+    /** That the store does not do it is no error of the target. */
+    void copyFrom(BlockDevice source, long offset, long length, Completion ended) {
+        Leg leg = leg(null, ended);
+        leg.mayRefuse = true;
+        device.copyFrom(source, offset, length, leg);
     }
 
     void flush(Completion ended) {
@@ -152,6 +160,7 @@ final class TargetSide {
         private @Nullable IoBuffer buffer;
         private @Nullable Completion ended;
         private long startNanos;
+        private boolean mayRefuse;
 
         @Override
         public void complete(@Nullable BlockError error) {
@@ -163,13 +172,15 @@ final class TargetSide {
             if (held != null) {
                 held.release();
             }
+            boolean refused = mayRefuse;
             buffer = null;
             ended = null;
+            mayRefuse = false;
             next = free;
             free = this;
             inFlight--;
             if (waiting != null) {
-                if (error != null) {
+                if (error != null && !(refused && error.kind() == ErrorKind.UNSUPPORTED)) {
                     failed.accept(error);
                 }
                 waiting.complete(error);

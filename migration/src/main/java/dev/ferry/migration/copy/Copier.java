@@ -58,6 +58,11 @@ public final class Copier implements Paced {
     private long doneBytes;
     private long copiedBytes;
     private long zeroBytes;
+    /** In which the stores copy among themselves, or 0: everything is read and written. */
+    private int offloadUnitBytes;
+
+    private long offloadedBytes;
+    private @Nullable BlockError offloadRefused;
 
     public Copier(Loop loop, Mirror mirror, BufferPool buffers, CopierSettings settings) {
         this(loop, mirror, buffers, settings, Agenda.everything(mirror));
@@ -90,6 +95,7 @@ public final class Copier implements Paced {
         allCopied = whenDone;
         failure = null;
         cursor = 0;
+        offloadUnitBytes = mirror.offloadUnitBytes();
         window.forget();
         survey.start();
         makeSlots();
@@ -158,6 +164,16 @@ public final class Copier implements Paced {
         schedule();
     }
 
+    /** True if what is copied next is copied by the stores themselves. */
+    public boolean offloads() {
+        return offloadUnitBytes > 0;
+    }
+
+    /** Why the stores do not copy among themselves any more, though they said that they might; null if they do, or never did. */
+    public @Nullable BlockError offloadRefusal() {
+        return offloadRefused;
+    }
+
     /** Bound on bytes a second, or 0. */
     public long rate() {
         return bucket.rate();
@@ -188,6 +204,7 @@ public final class Copier implements Paced {
                 Math.max(known, done),
                 done,
                 copiedBytes,
+                offloadedBytes,
                 zeroBytes,
                 survey.done());
     }
@@ -202,6 +219,22 @@ public final class Copier implements Paced {
 
     void written(long bytes) {
         copiedBytes += bytes;
+    }
+
+    /** In which the stores copy among themselves; 0: they do not. */
+    int offloadUnitBytes() {
+        return offloadUnitBytes;
+    }
+
+    void offloaded(long bytes) {
+        offloadedBytes += bytes;
+        written(bytes);
+    }
+
+    /** From here on everything is read and written. */
+    void offloadRefused(BlockError why) {
+        offloadUnitBytes = 0;
+        offloadRefused = why;
     }
 
     void zero(long bytes) {

@@ -9,6 +9,7 @@ package dev.ferry.migration.copy;
  *     work
  * @param doneBytes of {@code workBytes}, what has been read and dealt with, or was in step when the move went on
  * @param copiedBytes written to the target
+ * @param offloadedBytes of {@code copiedBytes}, copied by the stores themselves
  * @param zeroBytes found to be zeroes or holes and not written
  * @param surveyed the whole map of the source has been seen, so that {@code workBytes} can be relied on
  */
@@ -18,6 +19,7 @@ public record CopyProgress(
         long workBytes,
         long doneBytes,
         long copiedBytes,
+        long offloadedBytes,
         long zeroBytes,
         boolean surveyed) {
     /** From 0 to 1; 1 only when nothing is pending. */

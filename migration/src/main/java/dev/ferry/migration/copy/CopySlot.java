@@ -2,6 +2,7 @@ package dev.ferry.migration.copy;
 
 import dev.ferry.block.BlockError;
 import dev.ferry.block.Completion;
+import dev.ferry.block.ErrorKind;
 import dev.ferry.block.IoBuffer;
 import dev.ferry.filter.mirror.Mirror;
 import dev.ferry.filter.mirror.RegionHold;
@@ -22,6 +23,7 @@ final class CopySlot extends RegionHold implements Completion {
         WAIT,
         MAP,
         SCAN,
+        OFFLOAD,
         READ,
         WRITE
     }
@@ -84,6 +86,13 @@ final class CopySlot extends RegionHold implements Completion {
     @Override
     public void complete(@Nullable BlockError requestError) {
         error = requestError;
+        if (requestError != null && step == Step.OFFLOAD && requestError.kind() == ErrorKind.UNSUPPORTED) {
+            // All of it once more, by reading and writing.
+            error = null;
+            position = chunkFrom;
+            step = Step.SCAN;
+            copier.offloadRefused(requestError);
+        }
         advance();
     }
 
@@ -117,6 +126,12 @@ final class CopySlot extends RegionHold implements Completion {
                 map.ask(position, regionEnd, this);
             }
             case SCAN -> scan();
+            case OFFLOAD -> {
+                copier.wasRead(position - chunkFrom);
+                copier.offloaded(position - chunkFrom);
+                step = Step.SCAN;
+                again = true;
+            }
             case READ -> {
                 copier.wasRead(chunkEnd - chunkFrom);
                 step = Step.WRITE;
@@ -142,9 +157,32 @@ final class CopySlot extends RegionHold implements Completion {
             return;
         }
         chunkFrom = position;
+        if (copier.offloadUnitBytes() > 0 && offload(copier.offloadUnitBytes())) {
+            return;
+        }
         chunkEnd = chunkEnd(position, Math.min(regionEnd, position + chunkBytes));
         step = Step.READ;
         mirror.source().read(chunkFrom, buffer, 0, (int) (chunkEnd - chunkFrom), this);
+    }
+
+    /**
+     * Has the stores copy the data at the position, up to the next hole, in whole units: what is beside it in them is copied
+     * along, the same as on the source.
+     *
+     * @return false if there is no whole unit left in the region
+     */
+    private boolean offload(int unit) {
+        long from = position & -unit;
+        long dataEnd = map.dataEnd(position, regionEnd);
+        long end = Math.min((dataEnd + unit - 1) & -unit, regionEnd & -unit);
+        if (end <= position) {
+            return false;
+        }
+        position = Math.min(end, dataEnd);
+        chunkFrom = from;
+        step = Step.OFFLOAD;
+        mirror.copyFromSource(from, end - from, this);
+        return true;
     }
 
     /** Up to the next hole that is worth a request of its own. */

@@ -60,6 +60,8 @@ public record DiskRecord(
      * @param targetDigest hexadecimal; null without verification
      * @param mirroring when the guest was told that a write is done; null where there was no mirror
      * @param targetLatencyMillis how long the target took to answer before the copying; null if not measured
+     * @param mover what moved the bytes; null: what the move says
+     * @param offloadRefusal why the stores did not go on copying among themselves; null if they did, or never began
      */
     public record Outcome(
             long doneBytes,
@@ -71,8 +73,10 @@ public record DiskRecord(
             @Nullable String sourceDigest,
             @Nullable String targetDigest,
             @Nullable Mirroring mirroring,
-            @Nullable Double targetLatencyMillis) {
-        public static final Outcome NONE = new Outcome(0, 0, 0, 0, null, false, null, null, null, null);
+            @Nullable Double targetLatencyMillis,
+            @Nullable String mover,
+            @Nullable String offloadRefusal) {
+        public static final Outcome NONE = new Outcome(0, 0, 0, 0, null, false, null, null, null, null, null, null);
 
         /** The same, with how long the guest waited at the switch. */
         public Outcome withPause(double millis) {
@@ -86,7 +90,9 @@ public record DiskRecord(
                     sourceDigest,
                     targetDigest,
                     mirroring,
-                    targetLatencyMillis);
+                    targetLatencyMillis,
+                    mover,
+                    offloadRefusal);
         }
 
         /** The same, with what the comparison of both sides has found. */
@@ -101,7 +107,9 @@ public record DiskRecord(
                     source,
                     target,
                     mirroring,
-                    targetLatencyMillis);
+                    targetLatencyMillis,
+                    mover,
+                    offloadRefusal);
         }
     }
 

@@ -11,6 +11,8 @@ import org.jspecify.annotations.Nullable;
  *
  * @param dataBytes what is copied, all disks together
  * @param zeroedBytes what is written in zeroes before, for disks whose room is written when they are made
+ * @param offloadedBytes of {@code dataBytes}, what the stores copy among themselves
+ * @param offload how fast they do; null: they do not
  * @param source how fast the source is read, in bytes per second
  * @param targetWritten how fast the target is written
  * @param targetRead how fast it is read
@@ -21,6 +23,8 @@ import org.jspecify.annotations.Nullable;
 record Forecast(
         double dataBytes,
         double zeroedBytes,
+        double offloadedBytes,
+        @Nullable Range offload,
         @Nullable Range source,
         @Nullable Range targetWritten,
         @Nullable Range targetRead,
@@ -51,7 +55,10 @@ record Forecast(
         if (source == null || targetWritten == null) {
             return null;
         }
-        Range copied = sum(before, pass(source, targetWritten, Double.MAX_VALUE));
+        Range copied = sum(before, pass(dataBytes - offloadedBytes, source, targetWritten, Double.MAX_VALUE));
+        if (offload != null) {
+            copied = sum(copied, pass(offloadedBytes, offload, offload, Double.MAX_VALUE));
+        }
         if (digestedPerSecond == 0) {
             return copied;
         }
@@ -60,14 +67,14 @@ record Forecast(
         }
         // What was written a moment ago may be read from memory now, and may not when it is more than that.
         Range read = new Range(Math.min(targetRead.least(), source.least()), targetRead.most());
-        return sum(copied, pass(source, read, digestedPerSecond));
+        return sum(copied, pass(dataBytes, source, read, digestedPerSecond));
     }
 
-    /** All data through both sides once. */
-    private Range pass(Range one, Range other, double perSecondMax) {
-        double best = dataBytes / Math.min(perSecondMax, Math.min(one.most(), other.most()));
-        double worst = dataBytes * (1 / one.least() + 1 / other.least() + 1 / perSecondMax);
-        double bound = bytesPerSecondMax == 0 ? 0 : dataBytes / bytesPerSecondMax;
+    /** So many bytes through both sides once. */
+    private Range pass(double bytes, Range one, Range other, double perSecondMax) {
+        double best = bytes / Math.min(perSecondMax, Math.min(one.most(), other.most()));
+        double worst = bytes * (1 / one.least() + 1 / other.least() + 1 / perSecondMax);
+        double bound = bytesPerSecondMax == 0 ? 0 : bytes / bytesPerSecondMax;
         return new Range(Math.max(bound, best), Math.max(bound, worst * (guestAtWork ? BESIDE_GUEST : 1)));
     }
 

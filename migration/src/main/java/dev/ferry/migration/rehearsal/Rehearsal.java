@@ -66,6 +66,7 @@ public final class Rehearsal {
             Outlook.Disk disk,
             Contents contents,
             @Nullable Range read,
+            @Nullable Range offload,
             @Nullable Guest guest) {}
 
     /**
@@ -140,10 +141,14 @@ public final class Rehearsal {
             Figures figures = outlook.disks().isEmpty() ? Figures.NONE : tryTarget(outlook, gentle, findings);
             List<Found> found = new ArrayList<>();
             for (int i = 0; i < sources.size(); i++) {
+                Outlook.Disk disk = outlook.disks().get(i);
+                Times offload = OffloadTrial.run(
+                        stacks, outlook.target(), name(), disk, sources.get(i), contents.get(i), findings);
                 found.add(new Found(
-                        outlook.disks().get(i),
+                        disk,
                         contents.get(i),
                         reads.get(i),
+                        offload == null ? null : offload.bytesPerSecond(),
                         sources.get(i).guest()));
             }
             return conclude(outlook, findings, figures, found);
@@ -184,8 +189,11 @@ public final class Rehearsal {
         long bytesMax = Math.min(
                 gentle ? GENTLE_BYTES_MAX : TRIAL_BYTES_MAX,
                 (outlook.freeBytes() - outlook.reserveBytes()) / TRIAL_PART);
-        String name = "rehearsal-" + ProcessHandle.current().pid() + "-" + NUMBERS.incrementAndGet();
-        return new TargetTrial(stacks, outlook.target(), sizeBytes, direct, gentle, bytesMax, findings).run(name);
+        return new TargetTrial(stacks, outlook.target(), sizeBytes, direct, gentle, bytesMax, findings).run(name());
+    }
+
+    private static String name() {
+        return "rehearsal-" + ProcessHandle.current().pid() + "-" + NUMBERS.incrementAndGet();
     }
 
     private RehearsalReport conclude(Outlook outlook, List<Finding> findings, Figures figures, List<Found> found) {
@@ -218,14 +226,18 @@ public final class Rehearsal {
             }
             Range read = one.read();
             if (read != null) {
-                source = source == null
-                        ? read
-                        : new Range(Math.min(source.least(), read.least()), Math.min(source.most(), read.most()));
+                source = slower(source, read);
             }
         }
         return found.isEmpty()
                 ? null
                 : forecast(outlook, figures, found, source, digested, guests).seconds();
+    }
+
+    private static Range slower(@Nullable Range one, Range other) {
+        return one == null
+                ? other
+                : new Range(Math.min(one.least(), other.least()), Math.min(one.most(), other.most()));
     }
 
     private static Forecast forecast(
@@ -237,14 +249,22 @@ public final class Rehearsal {
             boolean guests) {
         double data = 0;
         double zeroed = 0;
+        double offloaded = 0;
+        Range offload = null;
         for (Found one : found) {
             DiskPlan plan = one.disk().plan();
             data += one.contents().dataBytes();
+            if (one.offload() != null) {
+                offloaded += one.contents().dataBytes();
+                offload = slower(offload, one.offload());
+            }
             zeroed += plan.targetProvisioning() == Provisioning.EAGER ? plan.sizeBytes() : 0;
         }
         return new Forecast(
                 data,
                 zeroed,
+                offloaded,
+                offload,
                 source,
                 figures.bytesPerSecondWritten(),
                 figures.bytesPerSecondRead(),
@@ -310,7 +330,7 @@ public final class Rehearsal {
                 plan.targetPath().toString(),
                 plan.sourceProvisioning(),
                 plan.targetProvisioning(),
-                outlook.mover(),
+                found.offload() == null ? outlook.mover() : "offload",
                 found.read(),
                 guest == null ? null : Long.valueOf((long) guest.bytesPerSecond()),
                 Forecast.addedMillis(figures.writeMillis(), guest == null ? null : guest.writeMillis()),

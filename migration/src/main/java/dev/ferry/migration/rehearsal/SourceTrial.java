@@ -6,10 +6,12 @@ import dev.ferry.block.IoBuffer;
 import dev.ferry.block.Loop;
 import dev.ferry.filter.StatsSnapshot;
 import dev.ferry.migration.rehearsal.RehearsalReport.Range;
+import dev.ferry.stack.DiskLoop;
 import dev.ferry.stack.DiskSide;
 import dev.ferry.stack.OpenDisk;
 import dev.ferry.stack.Stacks;
 import java.util.List;
+import java.util.Objects;
 import java.util.Optional;
 import org.jspecify.annotations.Nullable;
 
@@ -69,6 +71,17 @@ final class SourceTrial implements AutoCloseable {
             device = side.device();
             before = null;
         }
+    }
+
+    DiskLoop diskLoop() {
+        return open == null ? Objects.requireNonNull(alone).loop() : open.loop();
+    }
+
+    /** The disk without what is in front of it, which a store may copy from. */
+    BlockDevice sideDevice() {
+        return open == null
+                ? Objects.requireNonNull(alone).device()
+                : open.side().device();
     }
 
     /** True if the guest has been asking for something lately. */

@@ -75,6 +75,9 @@ final class SimulatedMove {
             Arrays.fill(stale, (byte) 0x77);
             target.fill(0, stale);
         }
+        if (random.nextInt(3) == 0) {
+            target.offloads(4096 << random.nextInt(3), random.nextBoolean() ? 0 : random.nextInt(200_000));
+        }
         MirrorSettings settings = new MirrorSettings(REGION_BYTES << random.nextInt(2), STALL_NANOS, fresh);
         CopierSettings pace = new CopierSettings(1 + random.nextInt(4), REGION_BYTES, 0);
         if (bug.ofTracked() || (bug == PlantedBug.NONE && random.nextInt(3) == 0)) {

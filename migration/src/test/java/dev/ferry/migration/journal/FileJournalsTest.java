@@ -175,7 +175,7 @@ class FileJournalsTest {
                 false,
                 List.of("4096 bytes at 65536"),
                 1,
-                new DiskRecord.Outcome(1, 2, 3, 4, 0.25, true, "aa", "bb", Mirroring.TRAILING, 20.5));
+                new DiskRecord.Outcome(1, 2, 3, 4, 0.25, true, "aa", "bb", Mirroring.TRAILING, 20.5, "offload", null));
         return new MoveRecord(
                 sequence,
                 1_000 + sequence,

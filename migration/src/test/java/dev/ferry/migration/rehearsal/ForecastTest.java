@@ -13,7 +13,7 @@ class ForecastTest {
 
     private static Forecast forecast(
             @Nullable Range source, @Nullable Range target, double digested, long rate, boolean guest) {
-        return new Forecast(1000 * MIB, 0, source, target, target, digested, rate, guest);
+        return new Forecast(1000 * MIB, 0, 0, null, source, target, target, digested, rate, guest);
     }
 
     private static Range mib(double least, double most) {
@@ -55,14 +55,25 @@ class ForecastTest {
         assertThat(forecast(mib(1, 2), null, 0, 0, false).seconds()).isNull();
         assertThat(forecast(mib(1, 2), null, 0, 0, false).longestWaitMillis()).isNull();
         assertThat(Forecast.addedMillis(null, null)).isNull();
-        assertThat(new Forecast(0, 0, null, null, null, 0, 0, false).seconds()).isNotNull();
-        assertThat(new Forecast(0, 1, null, null, null, 0, 0, false).seconds()).isNull();
+        assertThat(new Forecast(0, 0, 0, null, null, null, null, 0, 0, false).seconds())
+                .isNotNull();
+        assertThat(new Forecast(0, 1, 0, null, null, null, null, 0, 0, false).seconds())
+                .isNull();
+    }
+
+    @Test
+    void whatTheStoresCopyIsNotReadAndWritten() {
+        Range half = Objects.requireNonNull(
+                new Forecast(1000 * MIB, 0, 500 * MIB, mib(5000, 10000), mib(50, 100), mib(50, 100), null, 0, 0, false)
+                        .seconds());
+        assertThat(half.least()).isCloseTo(5, within(1.0));
+        assertThat(half.most()).isCloseTo(20, within(3.0));
     }
 
     @Test
     void aDiskThatIsZeroedFirstTakesThatMuchLonger() {
-        Range seconds =
-                Objects.requireNonNull(new Forecast(0, 1000 * MIB, null, mib(50, 100), null, 0, 0, false).seconds());
+        Range seconds = Objects.requireNonNull(
+                new Forecast(0, 1000 * MIB, 0, null, null, mib(50, 100), null, 0, 0, false).seconds());
         assertThat(seconds.least()).isCloseTo(10, within(1.0));
         assertThat(seconds.most()).isCloseTo(20, within(3.0));
     }
