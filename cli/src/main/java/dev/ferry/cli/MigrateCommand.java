@@ -29,6 +29,7 @@ import picocli.CommandLine.Parameters;
             "  ferry migrate vm1 --to slow",
             "  ferry migrate vm1 vm1-data --to slow --rate 200M --keep-source",
             "  ferry migrate vm1 --to slow --dry-run",
+            "  ferry migrate vm1 --to fast --grace 1h        and, if it is not well there: ferry migration rollback m1",
             "",
             "Ctrl-C leaves the move to the daemon; 'ferry migration watch ID' shows it again,",
             "'ferry migration cancel ID' calls it off."
@@ -123,6 +124,18 @@ final class MigrateCommand implements Callable<Integer> {
     private boolean keepSource;
 
     @Option(
+            names = "--grace",
+            paramLabel = "TIME",
+            converter = Quantities.Grace.class,
+            defaultValue = "0",
+            description = {
+                "Keep the old side in step after the switch for so long (90s, 30m, 2h, 7d) or 'until-commit', so that",
+                "'migration rollback ID' takes the guest back live with nothing lost; then the old files are deleted",
+                "(default: they are deleted at once). For --mode mirror."
+            })
+    private long graceMillis;
+
+    @Option(
             names = "--dry-run",
             description = {
                 "Rehearse: try the target out, and say whether the move would go (exit status 0) or not (1), what",
@@ -189,6 +202,7 @@ final class MigrateCommand implements Callable<Integer> {
                 mirror,
                 verify,
                 keepSource,
+                graceMillis,
                 dryRun);
     }
 }

@@ -1,8 +1,8 @@
 package dev.ferry.cli;
 
 import dev.ferry.migration.MigrationStatus;
+import dev.ferry.migration.MigrationStatus.WayBack;
 import dev.ferry.migration.Receipt;
-import dev.ferry.server.Problems;
 import dev.ferry.server.api.RateRequest;
 import dev.ferry.server.client.DaemonClient;
 import java.util.List;
@@ -20,7 +20,7 @@ import picocli.CommandLine.Parameters;
 /** {@code ferry migration}: moves under way and past. */
 @Command(
         name = "migration",
-        description = "Moves under way and past: watches and steers them.",
+        description = "Moves under way and past: watches and steers them, commits them, takes them back.",
         synopsisSubcommandLabel = "COMMAND")
 final class MigrationCommands {
 
@@ -33,22 +33,22 @@ final class MigrationCommands {
                 .addSubcommand(new WatchOne(screen))
                 .addSubcommand(new ShowReceipt(screen))
                 .addSubcommand(new Rate(screen))
-                .addSubcommand(new ModeCommand(screen));
+                .addSubcommand(new ModeCommand(screen))
+                .addSubcommand(new VerifyCommand(screen))
+                .addSubcommand(new WayBackCommands.Commit(screen))
+                .addSubcommand(new WayBackCommands.Rollback(screen));
         for (Steering steering : Steering.values()) {
             CommandLine one = new CommandLine(new Steer(screen, steering));
             one.getCommandSpec().usageMessage().description(steering.description);
             line.addSubcommand(steering.name().toLowerCase(Locale.ROOT), one);
         }
-        CommandLine rollback = new CommandLine(new Rollback());
-        rollback.getCommandSpec().usageMessage().hidden(true);
-        return line.addSubcommand("rollback", rollback);
+        return line;
     }
 
     private enum Steering {
         PAUSE("Stops a move's copying; the guest's writes still go where they have to."),
         RESUME("Goes on with a move that is paused or parked."),
-        CANCEL("Calls a move off; the disk stays where it is, and what was made at the target is deleted."),
-        COMMIT("Does what is left to do after a switch, such as deleting a source.");
+        CANCEL("Calls a move off; the disk stays where it is, and what was made at the target is deleted.");
 
         private final String description;
 
@@ -58,41 +58,30 @@ final class MigrationCommands {
     }
 
     @Command(name = "ls", description = "Lists all moves, the oldest first.")
-    private static final class Ls implements Callable<Integer> {
-        private final Screen screen;
-
-        @Mixin
-        private final DaemonOptions daemon = new DaemonOptions();
-
-        @Option(names = "--json", description = "As JSON: an array.")
-        private boolean json;
-
+    private static final class Ls extends DaemonCommand.WithJson {
         Ls(Screen screen) {
-            this.screen = screen;
+            super(screen);
         }
 
         @Override
-        public Integer call() throws Exception {
-            try (DaemonClient client = daemon.client()) {
-                List<MigrationStatus> all = List.of(client.get("/v1/migrations", MigrationStatus[].class));
-                if (json) {
-                    screen.json(all);
-                    return Ferry.DONE;
-                }
-                Table table = new Table("ID", "STATE", "PHASE", "PROGRESS", "DISKS", "TO", "STARTED");
-                for (MigrationStatus one : all) {
-                    table.row(
-                            one.id(),
-                            one.state().text(),
-                            one.phase().text(),
-                            String.format(Locale.ROOT, "%.0f %%", Progress.percent(one)),
-                            names(one),
-                            one.targetDatastore(),
-                            one.startedAt());
-                }
-                table.print(screen);
+        void ask(DaemonClient client) throws Exception {
+            List<MigrationStatus> all = List.of(client.get("/v1/migrations", MigrationStatus[].class));
+            tell(all, () -> print(all));
+        }
+
+        private void print(List<MigrationStatus> all) {
+            Table table = new Table("ID", "STATE", "PHASE", "PROGRESS", "DISKS", "TO", "STARTED");
+            for (MigrationStatus one : all) {
+                table.row(
+                        one.id(),
+                        one.state().text(),
+                        one.phase().text(),
+                        String.format(Locale.ROOT, "%.0f %%", Progress.percent(one)),
+                        names(one),
+                        one.targetDatastore(),
+                        one.startedAt());
             }
-            return Ferry.DONE;
+            table.print(screen);
         }
     }
 
@@ -101,33 +90,18 @@ final class MigrationCommands {
     }
 
     @Command(name = "show", description = "Shows one move.")
-    private static final class Show implements Callable<Integer> {
-        private final Screen screen;
-
-        @Mixin
-        private final DaemonOptions daemon = new DaemonOptions();
-
+    private static final class Show extends DaemonCommand.WithJson {
         @Parameters(paramLabel = "ID", description = "The move.")
         private String id = "";
 
-        @Option(names = "--json", description = "As JSON: an object.")
-        private boolean json;
-
         Show(Screen screen) {
-            this.screen = screen;
+            super(screen);
         }
 
         @Override
-        public Integer call() throws Exception {
-            try (DaemonClient client = daemon.client()) {
-                MigrationStatus status = client.get(Watch.path(id), MigrationStatus.class);
-                if (json) {
-                    screen.json(status);
-                } else {
-                    print(status);
-                }
-            }
-            return Ferry.DONE;
+        void ask(DaemonClient client) throws Exception {
+            MigrationStatus status = client.get(Watch.path(id), MigrationStatus.class);
+            tell(status, () -> print(status));
         }
 
         private void print(MigrationStatus s) {
@@ -161,6 +135,15 @@ final class MigrationCommands {
             screen.print("mode      " + s.mode());
             screen.print("mover     " + s.mover());
             screen.print("verified  " + (s.verified() ? "yes" : "no"));
+            for (MigrationStatus.DiskStatus disk : s.disks()) {
+                if (disk.proof() != null) {
+                    screen.print("compared  " + VerifyCommand.words(disk, disk.proof()));
+                }
+            }
+            WayBack way = s.wayBack();
+            if (way != null) {
+                screen.print("way back  " + WayBackCommands.words(way));
+            }
             if (s.resumed() != null) {
                 screen.print("history   " + s.resumed().told());
             }
@@ -169,7 +152,10 @@ final class MigrationCommands {
                 Double pauseMillis = disk.switchoverPauseMillis();
                 screen.print("disk      " + disk.name() + ": " + Quantities.size(disk.bytesCopied()) + " copied, "
                         + Quantities.size(disk.bytesMirrored()) + " mirrored" + how(disk)
-                        + (pauseMillis == null ? "" : ", switched in " + Quantities.millis(pauseMillis)));
+                        + (pauseMillis == null ? "" : ", switched in " + Quantities.millis(pauseMillis))
+                        + (disk.rollbackPauseMillis() == null
+                                ? ""
+                                : ", back in " + Quantities.millis(disk.rollbackPauseMillis())));
             }
         }
     }
@@ -181,30 +167,24 @@ final class MigrationCommands {
                 + (disk.mirroring() == null ? "" : ")");
     }
 
-    @Command(name = "receipt", description = "What a move did and what proves it, as JSON; for moves that are done.")
-    private static final class ShowReceipt implements Callable<Integer> {
-        private final Screen screen;
-
-        @Mixin
-        private final DaemonOptions daemon = new DaemonOptions();
-
+    @Command(
+            name = "receipt",
+            description = "What a move did and what proves it, as JSON; for moves whose guests have switched.")
+    private static final class ShowReceipt extends DaemonCommand {
         @Parameters(paramLabel = "ID", description = "The move.")
         private String id = "";
 
         ShowReceipt(Screen screen) {
-            this.screen = screen;
+            super(screen);
         }
 
         @Override
-        public Integer call() throws Exception {
-            try (DaemonClient client = daemon.client()) {
-                screen.json(client.get(Watch.path(id) + "/receipt", Receipt.class));
-            }
-            return Ferry.DONE;
+        void ask(DaemonClient client) throws Exception {
+            screen.json(client.get(Watch.path(id) + "/receipt", Receipt.class));
         }
     }
 
-    @Command(name = "watch", description = "Follows a move to its end.")
+    @Command(name = "watch", description = "Follows a move until its guests have switched and nothing is left to do.")
     private static final class WatchOne implements Callable<Integer> {
         private final Screen screen;
 
@@ -236,12 +216,7 @@ final class MigrationCommands {
                 "It holds for all disks of the move together, for what is copied and then for what is read",
                 "of each side to compare them; the guest's own writes are never held up."
             })
-    private static final class Rate implements Callable<Integer> {
-        private final Screen screen;
-
-        @Mixin
-        private final DaemonOptions daemon = new DaemonOptions();
-
+    private static final class Rate extends DaemonCommand {
         @Parameters(index = "0", paramLabel = "ID", description = "The move.")
         private String id = "";
 
@@ -253,71 +228,39 @@ final class MigrationCommands {
         private long bytesPerSecond;
 
         Rate(Screen screen) {
-            this.screen = screen;
+            super(screen);
         }
 
         @Override
-        public Integer call() throws Exception {
-            try (DaemonClient client = daemon.client()) {
-                MigrationStatus status =
-                        client.post(Watch.path(id) + "/rate", new RateRequest(bytesPerSecond), MigrationStatus.class);
-                screen.print("migration " + status.id() + " copies "
-                        + (bytesPerSecond == 0 ? "as fast as it can" : "at most " + Quantities.rate(bytesPerSecond)));
-            }
-            return Ferry.DONE;
+        void ask(DaemonClient client) throws Exception {
+            MigrationStatus status =
+                    client.post(Watch.path(id) + "/rate", new RateRequest(bytesPerSecond), MigrationStatus.class);
+            screen.print("migration " + status.id() + " copies "
+                    + (bytesPerSecond == 0 ? "as fast as it can" : "at most " + Quantities.rate(bytesPerSecond)));
         }
     }
 
     @Command
-    private static final class Steer implements Callable<Integer> {
-        private final Screen screen;
+    private static final class Steer extends DaemonCommand.WithJson {
         private final Steering steering;
-
-        @Mixin
-        private final DaemonOptions daemon = new DaemonOptions();
 
         @Parameters(paramLabel = "ID", description = "The move.")
         private String id = "";
 
-        @Option(names = "--json", description = "Tells how the move is then, as JSON.")
-        private boolean json;
-
         Steer(Screen screen, Steering steering) {
-            this.screen = screen;
+            super(screen);
             this.steering = steering;
         }
 
         @Override
-        public Integer call() throws Exception {
-            try (DaemonClient client = daemon.client()) {
-                String path = Watch.path(id) + "/" + steering.name().toLowerCase(Locale.ROOT);
-                MigrationStatus status = client.post(path, Map.of(), MigrationStatus.class);
-                if (json) {
-                    screen.json(status);
-                } else {
-                    @Nullable String error = status.error();
-                    screen.print("migration " + status.id() + " is "
-                            + status.state().text() + (error == null ? "" : ": " + error));
-                }
-            }
-            return Ferry.DONE;
-        }
-    }
-
-    /** Known, so that it can say why it does nothing. */
-    @Command(description = "Takes a guest back to the source; not in this version.")
-    private static final class Rollback implements Callable<Integer> {
-        @Mixin
-        @SuppressWarnings("UnusedVariable") // read by picocli alone
-        private final DaemonOptions daemon = new DaemonOptions();
-
-        @Parameters(paramLabel = "ID", arity = "0..1", description = "The move.")
-        private String id = "";
-
-        @Override
-        public Integer call() throws Exception {
-            throw Problems.wrongUsage("rollback of migration " + id
-                    + " is not in this version of Ferry; move the disk back with 'ferry migrate'");
+        void ask(DaemonClient client) throws Exception {
+            String path = Watch.path(id) + "/" + steering.name().toLowerCase(Locale.ROOT);
+            MigrationStatus status = client.post(path, Map.of(), MigrationStatus.class);
+            tell(status, () -> {
+                @Nullable String error = status.error();
+                screen.print("migration " + status.id() + " is "
+                        + status.state().text() + (error == null ? "" : ": " + error));
+            });
         }
     }
 }

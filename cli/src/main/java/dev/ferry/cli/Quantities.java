@@ -31,6 +31,35 @@ public final class Quantities {
         }
     }
 
+    /** Reads {@code 90s}, {@code 30m}, {@code 2h}, {@code 7d} as milliseconds; {@code until-commit} is -1, {@code 0} none. */
+    public static final class Grace implements ITypeConverter<Long> {
+        private static final Pattern TIME = Pattern.compile("([0-9]{1,9})([smhd])");
+        private static final long MILLIS = 1000;
+
+        @Override
+        public Long convert(String text) {
+            String bare = text.strip().toLowerCase(Locale.ROOT);
+            if (bare.equals("until-commit")) {
+                return -1L;
+            }
+            if (bare.equals("0")) {
+                return 0L;
+            }
+            Matcher matcher = TIME.matcher(bare);
+            if (!matcher.matches()) {
+                throw new TypeConversionException(
+                        "'" + text + "' is not a time, such as 90s, 30m, 2h or 7d, nor 'until-commit'");
+            }
+            long seconds = switch (matcher.group(2)) {
+                case "s" -> 1;
+                case "m" -> 60;
+                case "h" -> 60 * 60;
+                default -> 24 * 60 * 60;
+            };
+            return Long.parseLong(matcher.group(1)) * seconds * MILLIS;
+        }
+    }
+
     private static long bytes(String text, String wanted) {
         Matcher matcher = WRITTEN.matcher(text.strip().toUpperCase(Locale.ROOT).replace("IB", "B"));
         if (!matcher.matches()) {

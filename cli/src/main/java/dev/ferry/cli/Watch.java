@@ -1,6 +1,7 @@
 package dev.ferry.cli;
 
 import dev.ferry.migration.MigrationStatus;
+import dev.ferry.migration.MigrationStatus.WayBack;
 import dev.ferry.server.api.ProblemException;
 import dev.ferry.server.api.ProblemKind;
 import dev.ferry.server.client.DaemonClient;
@@ -28,7 +29,7 @@ final class Watch {
             boolean last = switch (status.state()) {
                 case RUNNING, PAUSED -> false;
                 // On its way to the end, unless something keeps it there.
-                case SWITCHED -> status.error() != null;
+                case SWITCHED -> status.error() != null || status.wayBack() != null;
                 case PARKED, DONE, FAILED, CANCELLED, ROLLED_BACK -> true;
             };
             if (last) {
@@ -66,11 +67,21 @@ final class Watch {
         return switch (status.state()) {
             case DONE -> {
                 if (!json) {
-                    summary(status);
+                    summary(status, status.keepSource() ? "the old files are kept" : "the old files are gone");
                 }
                 yield Ferry.DONE;
             }
             case SWITCHED -> {
+                WayBack way = status.wayBack();
+                if (way != null) {
+                    if (!json) {
+                        summary(status, "way back " + WayBackCommands.words(way));
+                        screen.print(
+                                "'ferry migration rollback " + status.id() + "' takes the guest back, 'ferry migration"
+                                        + " commit " + status.id() + "' closes the way back");
+                    }
+                    yield Ferry.DONE;
+                }
                 screen.error("migration " + status.id() + " has switched to the target, but is not over: " + why
                         + "; 'ferry migration commit " + status.id() + "' tries again");
                 yield Ferry.FAILED;
@@ -84,14 +95,20 @@ final class Watch {
                 screen.error("migration " + status.id() + " was cancelled; the disks are where they were");
                 yield Ferry.FAILED;
             }
-            case FAILED, ROLLED_BACK, RUNNING, PAUSED -> {
+            case ROLLED_BACK -> {
+                if (!json) {
+                    WayBackCommands.tell(screen, status);
+                }
+                yield Ferry.DONE;
+            }
+            case FAILED, RUNNING, PAUSED -> {
                 screen.error("migration " + status.id() + " failed, and the disks are where they were: " + why);
                 yield Ferry.FAILED;
             }
         };
     }
 
-    private void summary(MigrationStatus status) {
+    private void summary(MigrationStatus status, String oldFiles) {
         for (MigrationStatus.DiskStatus disk : status.disks()) {
             Double pauseMillis = disk.switchoverPauseMillis();
             screen.print("disk " + screen.bold(disk.name()) + " is on " + status.targetDatastore() + " now"
@@ -114,6 +131,6 @@ final class Watch {
                 Quantities.size(copied),
                 status.seconds(),
                 status.mover(),
-                status.keepSource() ? "the old files are kept" : "the old files are gone"));
+                oldFiles));
     }
 }

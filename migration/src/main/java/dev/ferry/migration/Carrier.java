@@ -60,7 +60,14 @@ interface Carrier {
     /** Begins to read and compare both sides, after {@link Events#copied}. */
     void verify() throws BlockException;
 
-    /** After {@link Events#verified} found differences: has what differs copied again; {@link Events#behind} comes first. */
+    /**
+     * Begins to read and compare what is at the target by now, beside all else; {@link Events#proved} comes.
+     *
+     * @throws BlockException of kind BUSY if a comparison is under way
+     */
+    void prove() throws BlockException;
+
+    /** After {@link Events#verified} or {@link Events#proved} found differences: has what differs copied again; {@link Events#behind} comes first. */
     void mend() throws BlockException;
 
     /** What the record of what is in step counts in. */
@@ -92,6 +99,22 @@ interface Carrier {
     /** The switch that {@link #flush} prepared for is not to be yet. */
     default void loosen() throws BlockException {}
 
+    /** Bytes that differ, or may: what the target is behind by. */
+    long behindBytes() throws BlockException;
+
+    /** Stops copying and comparing, and waits until nothing of it is in flight, though not for ever. */
+    void halt() throws BlockException;
+
+    /**
+     * Makes ready for the way back, while all is in step and before {@link #rest}: when the guest passes, what it changes on
+     * the target from then on goes to the source too. May be done again, if the guest has not passed; the earlier one is void.
+     *
+     * @param events what the way back tells
+     * @param steps where it is recorded what is in step there
+     * @return what carries the other way, in step, from {@link Passage#pass} on; it does nothing before that
+     */
+    Carrier turn(Events events, DiskSteps steps) throws BlockException;
+
     /**
      * Begins to bring the disk to rest: nothing in flight, both sides durable and equal. Until {@link Passage#pass} or
      * {@link Passage#giveUp}, the guest's requests are held back.
@@ -119,8 +142,11 @@ interface Carrier {
         CompletableFuture<Long> pass();
     }
 
-    /** Cleans up after the switch: the source is closed when this returns. */
+    /** Cleans up after the switch: the source is closed when this returns, unless it was turned. */
     void finish();
+
+    /** Leaves the guest on the source alone, for good, and the target as it is by then, durable where that is possible. */
+    void part();
 
     /** The process is about to end, and its guests are gone: stops, so that the next one finds all in step that is. */
     void suspend();
@@ -143,6 +169,16 @@ interface Carrier {
         void sourceFailed(BlockError why);
 
         void verified(Verdict verdict);
+
+        /**
+         * What {@link #prove} found.
+         *
+         * @param comparedBytes of the disk; the rest was not at the target then
+         */
+        void proved(Verdict verdict, long comparedBytes);
+
+        /** What {@link #prove} began has come to nothing. */
+        void notProved(BlockError why);
 
         /** After a crash all would have to be copied again, since what is copied cannot be recorded any more. */
         void recordLost(BlockError why);

@@ -25,14 +25,17 @@ record CarrierSettings(
     /** The carrier of a disk, by the strategy of its move. */
     Carrier.Factory factory() {
         return (disk, events, strategy) -> {
-            CarrierSettings settings = new CarrierSettings(
-                    strategy.regionsOf(disk.sizeBytes(), mirror), steps, copier, workers, roundNanosMin);
+            CarrierSettings settings = with(strategy.regionsOf(disk.sizeBytes(), mirror));
             return switch (strategy.strategy()) {
                 case MIRROR -> new MirrorCarrier(disk, events, settings);
                 case SNAPSHOT -> new SnapshotCarrier(disk, events, settings, strategy.maxDowntimeNanos());
                 case TRACKING -> new TrackingCarrier(disk, events, settings, strategy.maxDowntimeNanos());
             };
         };
+    }
+
+    CarrierSettings with(MirrorSettings other) {
+        return new CarrierSettings(other, steps, copier, workers, roundNanosMin);
     }
 
     CarrierSettings withCopiesAtOnce(int regions) {

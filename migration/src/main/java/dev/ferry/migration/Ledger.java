@@ -4,6 +4,7 @@ import dev.ferry.block.BlockError;
 import dev.ferry.block.BlockException;
 import dev.ferry.block.ErrorKind;
 import dev.ferry.migration.journal.DiskRecord;
+import dev.ferry.migration.journal.Grace;
 import dev.ferry.migration.journal.Journal;
 import dev.ferry.migration.journal.Journals;
 import dev.ferry.migration.journal.MoveRecord;
@@ -56,6 +57,11 @@ final class Ledger {
     void write(Phase phase, MigrationState state, @Nullable String error, List<DiskRecord> disks)
             throws BlockException {
         append(record.next(clock.millis(), phase, state, error, disks));
+    }
+
+    /** Writes a step of the way back. */
+    void write(Phase phase, MigrationState state, List<DiskRecord> disks, Grace grace) throws BlockException {
+        append(record.next(clock.millis(), phase, state, null, disks).withGrace(grace));
     }
 
     /** Writes a bound on the copying. */

@@ -10,6 +10,7 @@ import dev.ferry.migration.copy.CopierSettings;
 import dev.ferry.migration.journal.Authority;
 import dev.ferry.migration.journal.DiskRecord;
 import dev.ferry.migration.journal.FileJournals;
+import dev.ferry.migration.journal.Grace;
 import dev.ferry.migration.journal.Journal;
 import dev.ferry.migration.journal.Journals;
 import dev.ferry.migration.journal.MoveRecord;
@@ -29,6 +30,7 @@ import java.util.Map;
 import java.util.concurrent.Executor;
 import java.util.concurrent.Executors;
 import java.util.concurrent.ThreadFactory;
+import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
@@ -190,6 +192,7 @@ public final class MigrationEngine {
         List<Move> live;
         synchronized (this) {
             live = new ArrayList<>(moves.values());
+            refuseWhereTheInventoryIsBehind(disk);
         }
         for (Move move : live) {
             if (move.moves(disk)) {
@@ -223,6 +226,25 @@ public final class MigrationEngine {
         return stacks.loopKind().equals("io_uring") ? "native" : "portable";
     }
 
+    /** A decision that the inventory could not be told of is a decision all the same. */
+    private void refuseWhereTheInventoryIsBehind(String name) throws BlockException {
+        for (MoveRecord record : past.values()) {
+            for (DiskRecord disk : record.disks()) {
+                boolean there = disk.authority() == Authority.TARGET;
+                Path file = there ? disk.targetFile() : disk.sourceFile();
+                if (!record.state().over()
+                        && disk.name().equals(name)
+                        && !catalog.disk(name).spec().path().equals(file)) {
+                    throw Planner.refusal(
+                            ErrorKind.UNAVAILABLE,
+                            "disk " + name,
+                            "it is " + file + ", and the inventory could not be told; 'ferry migration "
+                                    + (there ? "commit " : "rollback ") + record.id() + "' tries again");
+                }
+            }
+        }
+    }
+
     /** Starts a move; returns when it has been checked and is written down. */
     public synchronized MigrationStatus start(MigrationRequest request) throws BlockException {
         MigrationPlan plan = plan(request);
@@ -249,18 +271,25 @@ public final class MigrationEngine {
     }
 
     /**
-     * What a move that is done has done, and what proves it.
+     * What a move has done whose guests have switched, and what proves it.
      *
-     * @throws BlockException if it is not done
+     * @throws BlockException if they have not
      */
     public synchronized Receipt receipt(String id) throws BlockException {
-        MoveRecord record = past.get(id);
-        if (record == null || record.state() != MigrationState.DONE) {
+        Move move = moves.get(id);
+        MoveRecord record = move == null ? past.get(id) : move.lastRecord();
+        boolean switched = record != null
+                && switch (record.state()) {
+                    case DONE, ROLLED_BACK -> true;
+                    case SWITCHED -> record.kept();
+                    case RUNNING, PAUSED, PARKED, FAILED, CANCELLED -> false;
+                };
+        if (record == null || !switched) {
             MigrationStatus status = find(id);
             throw Planner.refusal(
                     ErrorKind.INVALID,
                     "migration " + id,
-                    "it is " + status.state().text() + "; there is a receipt once it is done");
+                    "it is " + status.state().text() + "; there is a receipt once its guests have switched");
         }
         return around.receipts().keep(record);
     }
@@ -284,6 +313,8 @@ public final class MigrationEngine {
                     false,
                     null,
                     null,
+                    new DiskRecord.Former(catalog.disk(disk.name()).format(), disk.sourceProvisioning()),
+                    null,
                     DiskRecord.Outcome.NONE));
         }
         long now = clock.millis();
@@ -304,6 +335,7 @@ public final class MigrationEngine {
                 request.pace(),
                 request.strategy(),
                 null,
+                request.graceMillis() == 0 ? null : new Grace(request.graceMillis(), null),
                 disks);
     }
 
@@ -311,7 +343,11 @@ public final class MigrationEngine {
         for (Move move : moves.values()) {
             if (move.moves(disk)) {
                 throw Planner.refusal(
-                        ErrorKind.BUSY, "disk " + disk, "it is being moved already, by migration " + move.id());
+                        ErrorKind.BUSY,
+                        "disk " + disk,
+                        move.kept()
+                                ? "migration " + move.id() + " of it keeps the way back open; commit it or roll it back"
+                                : "it is being moved already, by migration " + move.id());
             }
         }
         for (MoveRecord record : past.values()) {
@@ -418,29 +454,62 @@ public final class MigrationEngine {
         return find(id);
     }
 
-    /** Does what is left to do after a switch, such as deleting a source that could not be deleted. */
-    public synchronized MigrationStatus commit(String id) throws BlockException {
+    /**
+     * Begins to compare both sides of what has been copied, beside the guests; the disks' proofs say what came of it.
+     *
+     * @throws BlockException if there is nothing to compare, or it is being compared already
+     */
+    public MigrationStatus verify(String id) throws BlockException {
+        live(id, "verify").prove();
+        return find(id);
+    }
+
+    /** Closes the way back and deletes the sources; or does what is left to do after a switch. */
+    public MigrationStatus commit(String id) throws BlockException {
+        return end(id, Keeping.Wish.COMMIT, Phase.COMMIT, "commit");
+    }
+
+    /** Takes the guests back to the sources; or does what is left to do after that. */
+    public MigrationStatus rollback(String id) throws BlockException {
+        return end(id, Keeping.Wish.ROLLBACK, Phase.ROLLBACK, "roll back");
+    }
+
+    private MigrationStatus end(String id, Keeping.Wish wish, Phase phase, String what) throws BlockException {
+        Move move;
+        synchronized (this) {
+            move = moves.get(id);
+        }
+        if (move != null) {
+            move.end(wish);
+            move.awaitEnd(CANCEL_WAIT);
+            return find(id);
+        }
+        return finish(id, phase, what);
+    }
+
+    private synchronized MigrationStatus finish(String id, Phase phase, String what) throws BlockException {
         MoveRecord record = past.get(id);
-        if (record == null || record.state() != MigrationState.SWITCHED) {
+        if (record == null || record.state().over() || record.phase() != phase) {
             MigrationStatus status = find(id);
+            String hint = wayBackHint(record, phase);
             throw Planner.refusal(
                     ErrorKind.INVALID,
                     "migration " + id,
-                    "it is " + status.state().text() + ", there is nothing to commit");
+                    "it is " + status.state().text() + ", there is nothing to " + what + hint);
         }
-        MoveRecord after = recovery().commit(record);
+        MoveRecord after = recovery().finish(record);
         past.put(id, after);
         return StatusView.of(after);
     }
 
-    /** Takes the guest back to the source. */
-    public MigrationStatus rollback(String id) throws BlockException {
-        MigrationStatus status = find(id);
-        throw Planner.refusal(
-                ErrorKind.UNSUPPORTED,
-                "migration " + id,
-                "it is " + status.state().text()
-                        + ", and there is no way back after a switch yet; move the disk again");
+    private static String wayBackHint(@Nullable MoveRecord record, Phase phase) {
+        if (phase != Phase.ROLLBACK || record == null || record.state() != MigrationState.DONE) {
+            return "";
+        }
+        return (record.grace() == null
+                        ? "; no way back was kept, which 'ferry migrate --grace' does"
+                        : "; the way back is closed")
+                + "; move the disk back with 'ferry migrate'";
     }
 
     /**

@@ -16,6 +16,7 @@ import org.jspecify.annotations.Nullable;
  * @param rateBytesPerSecond bound on the copying of the whole move; 0: none
  * @param verify both sides are read and compared before the switch
  * @param keepSource the source's file stays when the move is done
+ * @param graceMillis how long the way back stays open after the switch; 0: not at all; negative: until a commit
  * @param pace what each disk's guest may be made to feel
  * @param strategy how the disks get to their targets
  */
@@ -27,6 +28,7 @@ public record MigrationRequest(
         long rateBytesPerSecond,
         boolean verify,
         boolean keepSource,
+        long graceMillis,
         PaceSettings pace,
         StrategySettings strategy) {
     public MigrationRequest {
@@ -49,6 +51,7 @@ public record MigrationRequest(
                 rateBytesPerSecond,
                 verify,
                 keepSource,
+                0,
                 PaceSettings.DEFAULT,
                 StrategySettings.DEFAULT);
     }
@@ -56,7 +59,31 @@ public record MigrationRequest(
     /** The same by another strategy. */
     public MigrationRequest by(StrategySettings other) {
         return new MigrationRequest(
-                disks, targetDatastore, format, provisioning, rateBytesPerSecond, verify, keepSource, pace, other);
+                disks,
+                targetDatastore,
+                format,
+                provisioning,
+                rateBytesPerSecond,
+                verify,
+                keepSource,
+                graceMillis,
+                pace,
+                other);
+    }
+
+    /** The same with a way back. */
+    public MigrationRequest withGrace(long millis) {
+        return new MigrationRequest(
+                disks,
+                targetDatastore,
+                format,
+                provisioning,
+                rateBytesPerSecond,
+                verify,
+                keepSource,
+                millis,
+                pace,
+                strategy);
     }
 
     /** As the command line has it without options: verified, as fast as it goes, the source deleted. */

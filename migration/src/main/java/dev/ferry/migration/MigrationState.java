@@ -11,7 +11,7 @@ public enum MigrationState {
     PAUSED,
     /** It cannot go on for a reason that may pass, such as a full target; the guest runs on, and resume tries again. */
     PARKED,
-    /** The guest is on the target, and something is left to do, such as deleting the source. */
+    /** The guest is on the target; the way back is open, or something is left to do, such as deleting the source. */
     SWITCHED,
     /** All is done. */
     DONE,

@@ -1,5 +1,6 @@
 package dev.ferry.migration;
 
+import dev.ferry.migration.journal.DiskRecord;
 import dev.ferry.migration.journal.Resumption;
 import java.util.List;
 import org.jspecify.annotations.Nullable;
@@ -15,7 +16,7 @@ import org.jspecify.annotations.Nullable;
  * @param totalBytes bytes to copy, as far as is known
  * @param bytesPerSecond how fast it copies, smoothed
  * @param etaSeconds when copying will be done at that speed; null where nobody knows
- * @param verification how far the comparison is; null in every phase but that
+ * @param verification how far a comparison is, that of the move or one that was asked for; null if none is under way
  * @param convergence whether the copy catches up with the guest, in modes {@code tracking} and {@code snapshot}, of the disk that is furthest
  *     from it; null in other modes, and when nothing is being copied
  * @param eta when it will be at its switch, all of it copied, and compared if it is to be; null where nobody knows
@@ -27,6 +28,7 @@ import org.jspecify.annotations.Nullable;
  * @param keepSource sources stay
  * @param error why it failed, is parked or is not over; null if all is well
  * @param resumed what was kept when it last went on after a crash or a restart; null if there was none
+ * @param wayBack how the way back is; null where none is kept
  * @param startedAt ISO-8601
  * @param endedAt ISO-8601; null while it is not over
  * @param seconds from start to end, or until now
@@ -52,6 +54,7 @@ public record MigrationStatus(
         boolean keepSource,
         @Nullable String error,
         @Nullable Resumption resumed,
+        @Nullable WayBack wayBack,
         String startedAt,
         @Nullable String endedAt,
         double seconds,
@@ -77,6 +80,22 @@ public record MigrationStatus(
             @Nullable Long etaSeconds) {}
 
     /**
+     * The way back after the switch, all disks together.
+     *
+     * @param openUntil when the move is committed by itself, ISO-8601; null: when somebody does
+     * @param secondsLeft until then
+     * @param inStep the old sides have every byte: a rollback is possible now
+     * @param behindBytes of the disks, what the old sides do not have, or may not have
+     * @param trouble why an old side is away; null if none is
+     */
+    public record WayBack(
+            @Nullable String openUntil,
+            @Nullable Long secondsLeft,
+            boolean inStep,
+            long behindBytes,
+            @Nullable String trouble) {}
+
+    /**
      * One disk of it.
      *
      * @param name the disk
@@ -92,6 +111,8 @@ public record MigrationStatus(
      * @param targetDigest of the target's
      * @param mover what moves its bytes: {@code offload}, {@code native} or {@code portable}; or first one and then another
      * @param offloadRefusal why the stores did not go on copying among themselves; null if they did, or never began
+     * @param proof what the last comparison found that somebody asked for; null if nobody did
+     * @param rollbackPauseMillis how long no request of the guest went through on the way back; null if it did not go back
      * @param sourceDatastore where it was
      * @param sourcePath its file there
      * @param targetPath its file at the target
@@ -113,6 +134,8 @@ public record MigrationStatus(
             @Nullable String targetDigest,
             String mover,
             @Nullable String offloadRefusal,
+            DiskRecord.@Nullable Proof proof,
+            @Nullable Double rollbackPauseMillis,
             String sourceDatastore,
             String sourcePath,
             String targetPath,

@@ -4,19 +4,10 @@ import dev.ferry.block.BlockError;
 import dev.ferry.block.BlockException;
 import dev.ferry.block.Completion;
 import dev.ferry.block.ErrorKind;
-import dev.ferry.block.Loop;
 import dev.ferry.datastore.DiskFiles;
 import dev.ferry.filter.LatencyWatch;
-import dev.ferry.filter.mirror.Mirror;
-import dev.ferry.filter.mirror.MirrorListener;
-import dev.ferry.filter.mirror.MirrorSettings;
-import dev.ferry.filter.mirror.StepMap;
-import dev.ferry.filter.mirror.StepSettings;
-import dev.ferry.filter.mirror.TargetLoss;
-import dev.ferry.image.ImageFormat;
 import dev.ferry.migration.copy.Agenda;
 import dev.ferry.migration.copy.Copier;
-import dev.ferry.migration.copy.CopierSettings;
 import dev.ferry.migration.copy.CopyProgress;
 import dev.ferry.migration.copy.Mirroring;
 import dev.ferry.migration.copy.PaceController;
@@ -27,18 +18,12 @@ import dev.ferry.migration.copy.Verifier;
 import dev.ferry.migration.copy.VerifierSettings;
 import dev.ferry.migration.copy.VerifyListener;
 import dev.ferry.migration.copy.VerifyResult;
-import dev.ferry.migration.journal.StepFile;
-import dev.ferry.migration.journal.StepFiles;
 import dev.ferry.stack.Crossing;
 import dev.ferry.stack.DiskSide;
-import dev.ferry.stack.LiveMirror;
 import dev.ferry.stack.OnLoop;
 import dev.ferry.stack.OpenDisk;
+import java.nio.file.Path;
 import java.util.Objects;
-import java.util.concurrent.CompletableFuture;
-import java.util.concurrent.Executor;
-import java.util.concurrent.locks.LockSupport;
-import java.util.function.LongFunction;
 import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
@@ -49,7 +34,7 @@ import org.slf4j.LoggerFactory;
  *
  * <p>Thread: that of the move; what it knows of the mirror, the copier and the verifier it asks on the disk's loop.
  */
-class MirrorCarrier implements Carrier {
+class MirrorCarrier extends CarriedMirror {
     private static final Logger LOG = LoggerFactory.getLogger(MirrorCarrier.class);
     /** How long the copier gets to come to rest when a move is called off. */
     private static final long STOP_NANOS_MAX = 2_000_000_000L;
@@ -57,18 +42,10 @@ class MirrorCarrier implements Carrier {
     /** A target that is well again has answers on their way. */
     private static final long ANSWER_NANOS_MAX = 2_000_000_000L;
 
-    private static final long LOOK_AGAIN_NANOS = 5_000_000;
+    private static final int BESIDE_A_COPY_BYTES = 256 << 10;
+    private static final long PART_NANOS_MAX = 20_000_000_000L;
 
-    final OpenDisk disk;
-    final Events events;
-    final Executor workers;
-    final Loop loop;
-    private final MirrorSettings mirrorSettings;
-    private final LongFunction<StepSettings> stepSettings;
-    private final CopierSettings copierSettings;
-    private @Nullable LiveMirror live;
-    private @Nullable StepFile steps;
-    private @Nullable StepMap map;
+    private final CarrierSettings settings;
 
     @Nullable
     Copier copier;
@@ -81,7 +58,9 @@ class MirrorCarrier implements Carrier {
     Verifier verifier;
 
     private @Nullable Completion whenVerifierEnded;
-    private @Nullable BlockError lost;
+    /** What carries the other way when the guest has passed. */
+    private @Nullable MirrorCarrier turned;
+
     /** What the last comparison found. */
     private Differences differences = Differences.NONE;
 
@@ -89,36 +68,20 @@ class MirrorCarrier implements Carrier {
     private boolean asked;
 
     boolean paused;
+    /** The copier is at work, or paused in the middle of it. */
+    private boolean copying;
     /** Wanted again while an earlier one that was stopped comes to its end. */
     private boolean verifyAgain;
 
     long rateBytesPerSecond;
 
     MirrorCarrier(OpenDisk disk, Events events, CarrierSettings settings) {
-        this.disk = disk;
-        this.events = events;
-        this.mirrorSettings = settings.mirror();
-        this.stepSettings = settings.steps();
-        this.copierSettings = settings.copier();
-        this.workers = settings.workers();
-        this.loop = disk.loop().loop();
-    }
-
-    final LiveMirror live() {
-        return Objects.requireNonNull(live);
-    }
-
-    Mirror mirror() {
-        return live().mirror();
+        super(disk, events, settings);
+        this.settings = settings;
     }
 
     final PaceController controller() {
         return Objects.requireNonNull(controller);
-    }
-
-    /** What kind of mirror it is. */
-    LiveMirror.Maker maker() {
-        return Mirror::new;
     }
 
     /** On the loop, once. What is copied next. */
@@ -128,75 +91,43 @@ class MirrorCarrier implements Carrier {
 
     @Override
     public void start(DiskSide target, DiskSteps record) throws BlockException {
-        StepFile file = record.open(null, mirrorSettings.regionBytes(), loop);
-        steps = file;
         asked = true;
-        map = file == null ? null : new StepMap(loop, file, stepSettings.apply(regions()), regions());
-        live = LiveMirror.insert(disk, target, mirrorSettings, listener(), map, maker());
+        insert(target, record);
         OnLoop.run(loop, this::makeCopier);
     }
 
     @Override
-    public StepFiles.Found guard(DiskSteps record) throws BlockException {
-        StepFiles.Found found = record.read(mirrorSettings.regionBytes(), sourceFormat());
-        StepFile file = record.open(found, mirrorSettings.regionBytes(), loop);
-        steps = file;
-        map = file == null
-                ? null
-                : new StepMap(loop, file, stepSettings.apply(regions()), regions(), found.inStep(), found.firm());
-        live = LiveMirror.insert(disk, null, withoutZeroTarget(file), listener(), map, maker());
-        return found;
+    public Carrier turn(Events backEvents, DiskSteps record) throws BlockException {
+        dropTurned();
+        MirrorCarrier back = new MirrorCarrier(disk, backEvents, settings.with(withoutZeroTarget()));
+        back.pace = pace;
+        back.asked = true;
+        back.turnFrom(this, record);
+        turned = back;
+        return back;
     }
 
-    /** By which it is judged what of the source has outlived the process. */
-    ImageFormat sourceFormat() {
-        return disk.side().spec().format();
-    }
-
-    /** Without a record nobody knows where the target has been written, so that none of it is taken for zeroes. */
-    private MirrorSettings withoutZeroTarget(@Nullable StepFile file) {
-        return file != null
-                ? mirrorSettings
-                : new MirrorSettings(mirrorSettings.regionBytes(), mirrorSettings.targetStallNanos(), false);
-    }
-
-    private long regions() {
-        return (disk.sizeBytes() + mirrorSettings.regionBytes() - 1) / mirrorSettings.regionBytes();
-    }
-
-    private MirrorListener listener() {
-        return new MirrorListener() {
-            @Override
-            public void targetLost(BlockError why) {
-                lost = why;
-                events.targetLost(why);
-            }
-
-            @Override
-            public void recordLost(BlockError why) {
-                events.recordLost(why);
-            }
-        };
+    private void dropTurned() {
+        MirrorCarrier unused = turned;
+        turned = null;
+        if (unused != null) {
+            unused.closeSteps();
+        }
     }
 
     /** On the loop. */
     private void makeCopier() {
-        if (copier == null) {
-            Copier made = new Copier(loop, mirror(), disk.loop().buffers(), copierSettings, agenda());
-            copier = made;
-            LatencyWatch watch = new LatencyWatch();
-            disk.watch(watch);
-            controller = new PaceController(loop, watch, pace);
-            made.rate(rateBytesPerSecond);
-            if (paused) {
-                made.pause();
-            }
-        }
+        prepareCopier();
         if (choice != null || !mayTrail()) {
             askForHoles();
-            return;
+        } else {
+            chooseHow(this::askForHoles);
         }
-        TrailChoice begun = new TrailChoice(loop, mirror(), disk.loop().buffers(), pace.mirroring(), this::askForHoles);
+    }
+
+    /** On the loop: decides whether the target trails. */
+    private void chooseHow(Runnable decided) {
+        TrailChoice begun = new TrailChoice(loop, mirror(), disk.loop().buffers(), pace.mirroring(), decided);
         choice = begun;
         begun.start();
     }
@@ -217,14 +148,33 @@ class MirrorCarrier implements Carrier {
     }
 
     /** On the loop. */
+    private Copier prepareCopier() {
+        Copier made = copier;
+        if (made == null) {
+            made = new Copier(loop, mirror(), disk.loop().buffers(), settings.copier(), agenda());
+            copier = made;
+            LatencyWatch watch = new LatencyWatch();
+            disk.watch(watch);
+            controller = new PaceController(loop, watch, pace);
+            made.rate(rateBytesPerSecond);
+            if (paused) {
+                made.pause();
+            }
+        }
+        return made;
+    }
+
+    /** On the loop. */
     void startCopier() {
-        Copier begun = Objects.requireNonNull(copier);
+        Copier begun = prepareCopier();
         controller().steer(begun);
+        copying = true;
         begun.start(this::copierEnded);
     }
 
     /** On the loop. What ends it because the target is lost has been told by the mirror. */
     void copierEnded(@Nullable BlockError error) {
+        copying = false;
         controller().stop();
         if (error == null) {
             events.copied();
@@ -289,6 +239,21 @@ class MirrorCarrier implements Carrier {
         }
     }
 
+    @Override
+    public void prove() throws BlockException {
+        boolean begun = OnLoop.get(loop, () -> {
+            if (verifier != null) {
+                return false;
+            }
+            prepareCopier();
+            startVerifier(true);
+            return true;
+        });
+        if (!begun) {
+            throw Planner.refusal(ErrorKind.BUSY, "disk " + disk.name(), "its sides are being compared already");
+        }
+    }
+
     /** On the loop. */
     Verifier newVerifier() {
         return new Verifier(loop, mirror(), disk.loop().buffers(), workers, VerifierSettings.DEFAULT);
@@ -296,23 +261,44 @@ class MirrorCarrier implements Carrier {
 
     /** On the loop. */
     final void startVerifier() {
+        startVerifier(false);
+    }
+
+    /** @param proving somebody asked for it: what is copied by now is compared, beside a copy where one is under way */
+    private void startVerifier(boolean proving) {
         Verifier made = newVerifier();
         verifier = made;
         made.rate(rateBytesPerSecond);
-        steerVerifier(made);
+        if (proving) {
+            made.onlyCopied();
+        }
+        if (copying) {
+            made.effort(1, BESIDE_A_COPY_BYTES);
+        } else {
+            steerVerifier(made);
+        }
         made.start(new VerifyListener() {
             @Override
             public void verified(VerifyResult result) {
                 differences = new Differences(result.differences());
                 verifierEnded();
-                compared(
-                        new Verdict(result.equal(), result.sourceDigest(), result.targetDigest(), differences.words()));
+                Verdict verdict =
+                        new Verdict(result.equal(), result.sourceDigest(), result.targetDigest(), differences.words());
+                if (proving) {
+                    events.proved(verdict, result.bytes());
+                } else {
+                    compared(verdict);
+                }
             }
 
             @Override
             public void failed(BlockError why) {
                 verifierEnded();
-                verificationFailed(why);
+                if (proving) {
+                    events.notProved(why);
+                } else {
+                    verificationFailed(why);
+                }
             }
         });
     }
@@ -340,7 +326,9 @@ class MirrorCarrier implements Carrier {
     void behind() {
         if (mirror().attached()) {
             events.behind();
-            startCopier();
+            if (!copying) {
+                startCopier();
+            }
         }
     }
 
@@ -349,6 +337,7 @@ class MirrorCarrier implements Carrier {
         verifierStopped();
         verifier = null;
         Completion waiting = whenVerifierEnded;
+        whenVerifierEnded = null;
         if (waiting != null) {
             waiting.complete(null);
         } else if (verifyAgain) {
@@ -359,7 +348,9 @@ class MirrorCarrier implements Carrier {
 
     /** On the loop. */
     void verifierStopped() {
-        controller().stop();
+        if (!copying) {
+            controller().stop();
+        }
     }
 
     @Override
@@ -378,39 +369,31 @@ class MirrorCarrier implements Carrier {
         if (!live().hasTarget()) {
             return;
         }
-        int inFlight = unanswered();
-        for (long end = loop.nanoTime() + ANSWER_NANOS_MAX; inFlight > 0 && loop.nanoTime() - end < 0; ) {
-            LockSupport.parkNanos(LOOK_AGAIN_NANOS);
-            inFlight = unanswered();
-        }
+        int inFlight = live().unanswered(ANSWER_NANOS_MAX);
         if (inFlight > 0) {
-            throw BlockError.of(
-                            ErrorKind.UNAVAILABLE,
-                            live().target().spec().path().toString(),
-                            "resume",
-                            "it has not answered " + inFlight + " requests yet")
-                    .toException();
+            throw Planner.refusal(
+                    ErrorKind.UNAVAILABLE,
+                    live().target().spec().shownAs(),
+                    "it has not answered " + inFlight + " requests yet");
         }
         if (!OnLoop.get(loop, () -> mirror().attached())) {
             live().closeTarget();
         }
     }
 
-    private int unanswered() throws BlockException {
-        return OnLoop.get(loop, () -> mirror().attached() ? 0 : mirror().targetInFlight());
-    }
-
-    private void stopCopier() throws BlockException {
-        boolean rests = OnLoop.await(loop, STOP_NANOS_MAX, whenIdle -> {
+    private boolean copierRests() throws BlockException {
+        return OnLoop.await(loop, STOP_NANOS_MAX, whenIdle -> {
             if (copier == null) {
                 whenIdle.complete(null);
             } else {
                 copier.stop(whenIdle);
             }
         });
-        if (!rests) {
-            throw BlockError.of(ErrorKind.UNAVAILABLE, "disk " + disk.name(), "resume", "a copy is still in flight")
-                    .toException();
+    }
+
+    private void stopCopier() throws BlockException {
+        if (!copierRests()) {
+            throw Planner.refusal(ErrorKind.UNAVAILABLE, "disk " + disk.name(), "a copy is still in flight");
         }
     }
 
@@ -420,25 +403,14 @@ class MirrorCarrier implements Carrier {
      */
     @Override
     public void attach(DiskSide target) throws BlockException {
-        BlockError why = lost;
-        live().attach(target, why == null || TargetLoss.keepsUnflushed(why));
+        takeUp(target);
         OnLoop.run(loop, this::makeCopier);
-    }
-
-    @Override
-    public boolean attached() throws BlockException {
-        return OnLoop.get(loop, () -> mirror().attached());
     }
 
     @Override
     public void copyAgain() throws BlockException {
         stopCopier();
         OnLoop.run(loop, this::startCopier);
-    }
-
-    @Override
-    public int regionBytes() {
-        return mirrorSettings.regionBytes();
     }
 
     @Override
@@ -461,80 +433,50 @@ class MirrorCarrier implements Carrier {
     }
 
     @Override
-    public CompletableFuture<Boolean> flush() {
-        return OnLoop.start(loop, settled -> mirror().closeUp(inStep -> mirror().settle(settled)));
-    }
-
-    @Override
-    public void loosen() throws BlockException {
-        OnLoop.run(loop, mirror()::trailAgain);
-    }
-
-    @Override
     public Passage rest() throws BlockException {
         return passage(live().cross());
     }
 
     final Passage passage(Crossing crossing) {
-        return new Passage() {
-            @Override
-            public void await() throws BlockException {
-                try {
-                    crossing.awaitRest();
-                } catch (BlockException e) {
-                    if (e.kind() == ErrorKind.UNAVAILABLE) {
-                        OnLoop.run(loop, MirrorCarrier.this::behind);
-                    }
-                    throw e;
-                }
-            }
-
-            @Override
-            public void giveUp() throws BlockException {
-                crossing.giveUp();
-            }
-
-            @Override
-            public CompletableFuture<Long> pass() {
-                return crossing.pass().thenApply(pause -> {
-                    LOG.info("disk {}: switched, {}", disk.name(), pause);
-                    return pause.totalNanos();
-                });
-            }
-        };
+        MirrorCarrier back = turned;
+        return new MirrorPassage(disk, crossing, back == null ? null : back.live(), this::behind);
     }
 
     @Override
     public void finish() {
         try {
             OnLoop.run(loop, () -> disk.watch(null));
-            live().finish(DiskFiles.publishedOf(live().target().spec().path()));
+            Path published = DiskFiles.shownOf(live().target().spec().path());
+            MirrorCarrier back = turned;
+            if (back == null) {
+                live().finish(published);
+            } else {
+                live().published(published);
+                OnLoop.run(loop, () -> back.chooseHow(() -> {}));
+                turned = null;
+            }
         } catch (BlockException e) {
             LOG.warn("the source of disk {} did not close well", disk.name(), e);
         }
         closeSteps();
     }
 
+    @Override
     final void closeSteps() {
-        StepFile file = steps;
-        if (file != null) {
-            file.close();
-        }
+        dropTurned();
+        super.closeSteps();
     }
 
     @Override
     public void suspend() {
         try {
-            stop();
+            halt();
             // Nobody writes any more: what a target that trails is owed, it gets, and is in step at the next start.
             if (!OnLoop.await(loop, STOP_NANOS_MAX, mirror()::closeUp)) {
                 LOG.warn("disk {}: the target did not catch up; the rest is copied again", disk.name());
             }
             live().setTargetAside();
-            StepMap record = map;
-            if (record != null) {
-                OnLoop.run(loop, record::settle);
-            }
+            settleSteps();
         } catch (BlockException e) {
             LOG.warn("disk {} could not be left in good order: {}", disk.name(), e.getMessage());
         }
@@ -542,12 +484,12 @@ class MirrorCarrier implements Carrier {
 
     @Override
     public void abandon() {
-        if (live == null) {
+        if (!inserted()) {
             return;
         }
         try {
             OnLoop.run(loop, () -> disk.watch(null));
-            stop();
+            halt();
             try {
                 live().remove();
             } finally {
@@ -559,14 +501,22 @@ class MirrorCarrier implements Carrier {
         closeSteps();
     }
 
-    final void stop() throws BlockException {
-        boolean rests = OnLoop.await(loop, STOP_NANOS_MAX, whenIdle -> {
-            if (copier == null) {
-                whenIdle.complete(null);
-            } else {
-                copier.stop(whenIdle);
-            }
-        });
+    @Override
+    public void part() {
+        try {
+            OnLoop.run(loop, () -> disk.watch(null));
+            halt();
+            boolean parted = live().part(PART_NANOS_MAX);
+            LOG.info("disk {}: the old side is {}", disk.name(), parted ? "closed" : "left to itself");
+        } catch (BlockException e) {
+            LOG.warn("the old side of disk {} did not close well: {}", disk.name(), e.getMessage());
+        }
+        closeSteps();
+    }
+
+    @Override
+    public void halt() throws BlockException {
+        boolean rests = copierRests();
         boolean ends = OnLoop.await(loop, STOP_NANOS_MAX, whenEnded -> {
             Verifier running = verifier;
             if (running == null) {

@@ -79,8 +79,12 @@ final class Move implements Runnable {
     @Override
     public void run() {
         try {
-            work.carry();
-            work.commit();
+            if (!ledger.record().kept()) {
+                work.carry();
+            }
+            if (!ledger.record().kept() || work.keeping().keep()) {
+                work.commit();
+            }
         } catch (CalledOff e) {
             if (suspended) {
                 work.suspend();
@@ -99,6 +103,12 @@ final class Move implements Runnable {
 
     private void end(MigrationState state, @Nullable String why) {
         LOG.info("migration {}: {}{}", id(), state.text(), why == null ? "" : ": " + why);
+        if (ledger.record().kept()) {
+            // What was decided is not undone; the next start goes on with the way back.
+            unwritten = ledger.record()
+                    .told(clock.millis(), MigrationState.SWITCHED, why + "; 'ferry restart' goes on with the way back");
+            return;
+        }
         try {
             work.undo(state, why);
         } catch (BlockException | RuntimeException e) {
@@ -108,8 +118,14 @@ final class Move implements Runnable {
         }
     }
 
+    /** What is told of it when it is over, where that could not be written. */
+    void lastWord(MoveRecord word) {
+        unwritten = word;
+    }
+
     private void close() {
         ledger.close();
+        work.keeping().close();
         synchronized (this) {
             closed = true;
         }
@@ -162,6 +178,8 @@ final class Move implements Runnable {
     }
 
     private void sample() throws BlockException {
+        work.keeping().sample();
+        work.proving().sample();
         String stopped = paused ? "paused" : parkedFor != null ? "parked" : null;
         gauges.sample(ledger.record(), stopped, rateBytesPerSecond, work.nanoTime());
     }
@@ -192,6 +210,16 @@ final class Move implements Runnable {
             @Override
             public void verified(Verdict verdict) {
                 mailbox.add(() -> work.verified(disk, verdict));
+            }
+
+            @Override
+            public void proved(Verdict verdict, long comparedBytes) {
+                mailbox.add(() -> work.proving().proved(disk, verdict, comparedBytes));
+            }
+
+            @Override
+            public void notProved(BlockError why) {
+                mailbox.add(() -> work.proving().failed(disk, why));
             }
 
             @Override
@@ -246,6 +274,10 @@ final class Move implements Runnable {
 
     void resume() throws BlockException {
         ask(() -> {
+            if (ledger.record().kept()) {
+                work.keeping().tryAgain();
+                return;
+            }
             refuseAfterSwitch("resume");
             if (parkedFor != null) {
                 work.unpark();
@@ -291,6 +323,21 @@ final class Move implements Runnable {
             work.settleDoubt();
             cancelled = true;
         });
+    }
+
+    /** Begins a comparison beside whatever the move does. */
+    void prove() throws BlockException {
+        ask(() -> {
+            work.prove();
+            sample();
+        });
+    }
+
+    /** Ends the way back, one way or the other; returns when that is done. */
+    void end(Keeping.Wish wish) throws BlockException {
+        CompletableFuture<Boolean> done = new CompletableFuture<>();
+        ask(() -> work.keeping().ask(wish, done));
+        dev.ferry.stack.OnLoop.join(done);
     }
 
     /** Stops because the daemon ends, so that the next one goes on; one whose decision has been made is finished instead. */
@@ -366,6 +413,11 @@ final class Move implements Runnable {
         return ledger.record().disks().stream().anyMatch(d -> d.name().equals(disk));
     }
 
+    /** The guests are on the targets, and the way back is open. */
+    boolean kept() {
+        return ledger.record().kept();
+    }
+
     /** Room at a datastore that this move will fill yet. */
     long promisedBytes(String datastore) {
         MoveRecord now = ledger.record();
@@ -375,7 +427,7 @@ final class Move implements Runnable {
         return switch (now.phase()) {
             case PREPARE, CREATE -> neededBytes;
             case COPY -> Math.max(0, neededBytes - allocatedBytes(now));
-            case VERIFY, SWITCH, COMMIT, UNDO, END -> 0;
+            case VERIFY, SWITCH, KEEP, ROLLBACK, COMMIT, UNDO, END -> 0;
         };
     }
 
@@ -396,6 +448,12 @@ final class Move implements Runnable {
         } catch (InterruptedException e) {
             Thread.currentThread().interrupt();
         }
+    }
+
+    private StatusView.Live shown(Phase phase) {
+        MigrationStatus.Verification asked = work.proving().view();
+        StatusView.Live live = gauges.shown(phase);
+        return asked == null ? live : live.with(asked);
     }
 
     MigrationStatus status() {
@@ -420,7 +478,8 @@ final class Move implements Runnable {
                 state,
                 reason != null ? reason : record.error(),
                 rateBytesPerSecond,
-                gauges.shown(record.phase()),
+                shown(record.phase()),
+                work.keeping().view(),
                 clock.millis());
     }
 }

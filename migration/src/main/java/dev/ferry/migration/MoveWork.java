@@ -60,6 +60,8 @@ final class MoveWork {
     private final TargetMaker targets;
     private final Switching switching;
     private final Revival revival;
+    private final Keeping keeping;
+    private final Proving proving;
     private final List<MovingDisk> disks = new CopyOnWriteArrayList<>();
     private final Prober prober;
     private final SpaceGuard space;
@@ -73,11 +75,13 @@ final class MoveWork {
         this.around = around;
         this.targets = new TargetMaker(move, ledger, around);
         this.switching = new Switching(move, this, ledger);
-        this.revival = new Revival(move, ledger, around);
+        this.revival = new Revival(move, ledger, around, false, move::eventsOf);
+        this.keeping = new Keeping(move, this, ledger, around);
         this.prober = new Prober(around.probing());
         String datastore = ledger.record().targetDatastore();
         this.space = new SpaceGuard(() -> around.catalog().datastore(datastore).space(), around.workers());
         this.mending = new Mending(ledger);
+        this.proving = new Proving(move, this, ledger);
     }
 
     /** Any thread. */
@@ -85,8 +89,31 @@ final class MoveWork {
         return disks;
     }
 
+    /** That of the way that is open: to the target, or back. Any thread. */
     Revival revival() {
-        return revival;
+        return ledger.record().kept() ? keeping.revival() : revival;
+    }
+
+    Keeping keeping() {
+        return keeping;
+    }
+
+    Proving proving() {
+        return proving;
+    }
+
+    /** Begins a comparison that somebody asked for. */
+    void prove() throws BlockException {
+        proving.start(ledger.record().kept() ? keeping.disks() : disks);
+    }
+
+    /** Writes down what such a comparison found. */
+    void prove(int index, DiskRecord.Proof proof) throws BlockException {
+        if (ledger.record().kept()) {
+            keeping.prove(index, proof);
+        } else {
+            ledger.disk(index, ledger.record().disks().get(index).withProof(proof));
+        }
     }
 
     long nanoTime() {
@@ -100,7 +127,7 @@ final class MoveWork {
         switch (ledger.record().phase()) {
             case PREPARE, CREATE -> make();
             case COPY, VERIFY, SWITCH -> takeUp();
-            case COMMIT, UNDO, END -> throw new IllegalStateException("a move that is decided goes on");
+            case KEEP, ROLLBACK, COMMIT, UNDO, END -> throw new IllegalStateException("a move that is decided goes on");
         }
         while (!all(Stage.SWITCHED)) {
             step();
@@ -228,15 +255,23 @@ final class MoveWork {
         ledger.disk(disk.index, switched.withTold());
     }
 
+    /** Forgets what was recorded on the way to the target. */
+    void forgetSteps() throws BlockException {
+        revival.forgetSteps();
+    }
+
     // ---- after the switch
 
     void commit() throws BlockException {
         release();
         try {
-            ledger.phase(Phase.COMMIT, MigrationState.SWITCHED, null);
+            if (ledger.record().phase() != Phase.COMMIT) {
+                ledger.phase(Phase.COMMIT, MigrationState.SWITCHED, null);
+            }
             revival.forgetSteps();
+            keeping.revival().forgetSteps();
             Recovery.settleDisks(ledger, around.catalog());
-            ledger.phase(Phase.END, MigrationState.DONE, null);
+            ledger.phase(Phase.END, MigrationState.DONE, keeping.note());
         } catch (BlockException e) {
             LOG.error("migration {}: switched, but not committed", move.id(), e);
             ledger.phase(
@@ -259,6 +294,7 @@ final class MoveWork {
         String error = none ? why : Recovery.switchedInPart(ledger.record(), why);
         ledger.phase(Phase.UNDO, meant, error);
         revival.forgetSteps();
+        keeping.revival().forgetSteps();
         Recovery.discardTargets(ledger);
         if (!none) {
             Recovery.settleDisks(ledger, around.catalog());
@@ -275,7 +311,9 @@ final class MoveWork {
         }
     }
 
-    private void release() {
+    /** Takes the move's use of its disks away. */
+    void release() {
+        keeping.release();
         for (MovingDisk disk : disks) {
             OpenDisk open = disk.disk;
             try {
@@ -288,6 +326,7 @@ final class MoveWork {
 
     /** The process ends, and the next one goes on. */
     void suspend() {
+        keeping.suspend();
         takeOver();
         for (MovingDisk disk : disks) {
             if (disk.carrier != null) {
@@ -352,9 +391,13 @@ final class MoveWork {
         }
         disk.verdict = verdict;
         disk.stage = Stage.VERIFIED;
-        if (verdict.equal()) {
-            return;
+        if (!verdict.equal()) {
+            mend(disk, verdict);
         }
+    }
+
+    /** Has what differs copied again. */
+    void mend(MovingDisk disk, Verdict verdict) {
         try {
             mending.note(disk, verdict);
             enter(Phase.COPY);

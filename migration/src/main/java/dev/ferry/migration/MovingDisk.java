@@ -39,6 +39,10 @@ final class MovingDisk {
     @Nullable
     Verdict verdict;
 
+    /** Why its other side is away, on the way back; null if it is not. */
+    @Nullable
+    String trouble;
+
     MovingDisk(int index, OpenDisk disk) {
         this.index = index;
         this.disk = disk;

@@ -15,6 +15,10 @@ public enum Phase {
     VERIFY,
     /** Targets get their names, and disk after disk the guest is put on them. */
     SWITCH,
+    /** The guests are on the targets, and the sources are kept in step: the way back is open. */
+    KEEP,
+    /** The guests go back to the sources; decided as soon as the journal says that the sources are the disks. */
+    ROLLBACK,
     /** The inventory follows, and the sources are deleted. */
     COMMIT,
     /** The move is being undone: targets that hold no authority are deleted. */

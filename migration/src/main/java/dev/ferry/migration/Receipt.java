@@ -57,6 +57,7 @@ public record Receipt(
      * @param targetDigest of the target
      * @param differencesFound ranges that were found to differ, and were copied and compared again
      * @param repairs how often that was done
+     * @param verifiedAgain what the last comparison found that somebody asked for; null if nobody did
      * @param bytesCopied read from the source and written to the target
      * @param bytesMirrored of the guest's writes, sent to the target as well
      * @param switchoverPauseMillis how long no request of the guest went through at the switch
@@ -73,6 +74,7 @@ public record Receipt(
             @Nullable String targetDigest,
             List<String> differencesFound,
             int repairs,
+            DiskRecord.@Nullable Proof verifiedAgain,
             long bytesCopied,
             long bytesMirrored,
             @Nullable Double switchoverPauseMillis) {
@@ -112,6 +114,7 @@ public record Receipt(
                 outcome.targetDigest(),
                 disk.found(),
                 disk.rounds(),
+                disk.proof(),
                 outcome.bytesCopied(),
                 outcome.bytesMirrored(),
                 outcome.switchoverPauseMillis());

@@ -40,11 +40,16 @@ final class Recovery {
         this.clock = clock;
     }
 
-    /** True if a migration goes on where it was: nothing has been decided, nothing has been given up. */
+    /**
+     * True if a migration goes on where it was: nothing has been decided, nothing has been given up; or the way back is open
+     * and no way back has been decided.
+     */
     static boolean goesOn(MoveRecord last) {
         boolean undecided = last.disks().stream().allMatch(disk -> disk.authority() == Authority.SOURCE);
         return switch (last.phase()) {
-            case PREPARE, CREATE, COPY, VERIFY, SWITCH -> undecided;
+            case PREPARE, CREATE, COPY, VERIFY -> undecided;
+            case SWITCH -> undecided || last.kept();
+            case KEEP, ROLLBACK -> last.kept();
             case COMMIT, UNDO, END -> false;
         };
     }
@@ -64,7 +69,8 @@ final class Recovery {
             case END -> last;
             case PREPARE, CREATE, COPY, VERIFY, SWITCH -> bringToEnd(found, MigrationState.FAILED, RESTARTED);
             case UNDO -> bringToEnd(found, last.state(), last.error());
-            case COMMIT -> bringToEnd(found, MigrationState.FAILED, last.error());
+            case COMMIT, KEEP -> bringToEnd(found, MigrationState.FAILED, last.error());
+            case ROLLBACK -> bringBack(found, last);
         };
     }
 
@@ -91,6 +97,7 @@ final class Recovery {
                         null,
                         null,
                         null,
+                        null,
                         List.of())
                 : last.told(last.atMillis(), MigrationState.FAILED, error);
     }
@@ -100,7 +107,7 @@ final class Recovery {
         Ledger ledger = new Ledger(journals, journals.reopen(found), last, clock);
         try {
             for (int i = 0; i < last.disks().size(); i++) {
-                DiskSteps.delete(steps, last.id(), i);
+                DiskSteps.deleteAll(steps, last.id(), i);
             }
             long switched = last.disks().stream()
                     .filter(disk -> disk.authority() == Authority.TARGET)
@@ -126,14 +133,56 @@ final class Recovery {
         return ledger.record();
     }
 
-    /** Does again what was left to do after the switch. */
-    MoveRecord commit(MoveRecord record) throws BlockException {
+    /** The guests had gone back: does what was left to do. */
+    private MoveRecord bringBack(Journals.Found found, MoveRecord last) throws IOException {
+        Ledger ledger = new Ledger(journals, journals.reopen(found), last, clock);
+        try {
+            for (int i = 0; i < last.disks().size(); i++) {
+                DiskSteps.deleteAll(steps, last.id(), i);
+            }
+            settleRollback(ledger, catalog);
+        } catch (BlockException e) {
+            LOG.error("migration {} has gone back, and cannot be brought to an end now", found.id(), e);
+            return notBroughtBack(ledger.record(), e);
+        } finally {
+            ledger.close();
+        }
+        return ledger.record();
+    }
+
+    /** What is told of one whose guests are back, but that is not over. */
+    static MoveRecord notBroughtBack(MoveRecord record, BlockException why) {
+        return record.told(
+                record.atMillis(),
+                MigrationState.PARKED,
+                "the guest is back on the source, but " + why.getMessage() + "; 'ferry migration rollback "
+                        + record.id() + "' does the rest");
+    }
+
+    /** What is to be done for disks that are back on their sources; every step can be done twice. */
+    static void settleRollback(Ledger ledger, Catalog catalog) throws BlockException {
+        List<DiskRecord> told = new ArrayList<>();
+        for (DiskRecord disk : ledger.record().disks()) {
+            DiskRecord.Former former = java.util.Objects.requireNonNull(disk.former());
+            catalog.moved(disk.name(), disk.sourceDatastore(), disk.sourceFile(), former.provisioning());
+            told.add(disk.withBack());
+        }
+        ledger.disks(told);
+        discardTargets(ledger);
+        ledger.phase(Phase.END, MigrationState.ROLLED_BACK, null);
+    }
+
+    /** Does again what was left to do after the switch, or after the way back. */
+    MoveRecord finish(MoveRecord record) throws BlockException {
         try {
             for (Journals.Found found : journals.all()) {
-                if (found.id().equals(record.id()) && found.damage() == null) {
-                    MoveRecord after = bringToEnd(found, MigrationState.FAILED, null);
+                MoveRecord last = found.last();
+                if (found.id().equals(record.id()) && found.damage() == null && last != null) {
+                    MoveRecord after = last.phase() == Phase.ROLLBACK && !last.kept()
+                            ? bringBack(found, last)
+                            : bringToEnd(found, MigrationState.FAILED, null);
                     String error = after.error();
-                    if (after.state() == MigrationState.SWITCHED && error != null) {
+                    if (!after.state().over() && error != null) {
                         throw Planner.refusal(ErrorKind.IO, "migration " + record.id(), error);
                     }
                     return after;

@@ -1,6 +1,7 @@
 package dev.ferry.migration;
 
 import dev.ferry.block.BlockException;
+import dev.ferry.datastore.DiskFiles;
 import dev.ferry.migration.Move.CalledOff;
 import dev.ferry.migration.journal.DiskRecord;
 import dev.ferry.migration.journal.MoveRecord;
@@ -11,13 +12,15 @@ import dev.ferry.stack.OpenDisk;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Objects;
+import java.util.function.Function;
 import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
 /**
  * How a move comes back that was interrupted: its disks are <em>guarded</em>, which is to say that what guests write to
- * them is recorded, before anybody can write; then it is said what had been kept.
+ * them is recorded, before anybody can write; then it is said what had been kept. There is one for the way to the target,
+ * and one for the way back, where the target is the disk and the source is what is kept in step.
  *
  * <p>Thread: any for {@link #guard} and {@link #guarded}; that of the move for the rest. Calls block.
  */
@@ -27,22 +30,35 @@ final class Revival {
     private final Move move;
     private final Ledger ledger;
     private final MoveWork.Surroundings around;
+    private final boolean back;
+    private final Function<MovingDisk, Carrier.Events> events;
     private final List<@Nullable MovingDisk> guarded = new ArrayList<>();
     private boolean awake;
-
     /** Only a move that was interrupted has disks to guard; one that is at work has its mirrors in place. */
     private volatile boolean interrupted;
 
-    Revival(Move move, Ledger ledger, MoveWork.Surroundings around) {
+    /**
+     * @param back of the way back
+     * @param events what is told to the move of each disk
+     */
+    Revival(
+            Move move,
+            Ledger ledger,
+            MoveWork.Surroundings around,
+            boolean back,
+            Function<MovingDisk, Carrier.Events> events) {
+        this.back = back;
+        this.events = events;
         this.move = move;
         this.ledger = ledger;
         this.around = around;
         ledger.record().disks().forEach(disk -> guarded.add(null));
     }
 
-    private static boolean hasRecord(MoveRecord record) {
+    private boolean hasRecord(MoveRecord record) {
         return switch (record.phase()) {
-            case COPY, VERIFY, SWITCH -> true;
+            case COPY, VERIFY -> !back;
+            case SWITCH, KEEP, ROLLBACK -> record.kept() == back;
             case PREPARE, CREATE, COMMIT, UNDO, END -> false;
         };
     }
@@ -57,7 +73,8 @@ final class Revival {
                 around.workers(),
                 ledger.record().id(),
                 index,
-                ledger.record().disks().get(index));
+                ledger.record().disks().get(index),
+                back);
     }
 
     void forgetSteps() throws BlockException {
@@ -97,12 +114,15 @@ final class Revival {
         if (already != null) {
             return already;
         }
+        if (back) {
+            follow(index);
+        }
         Merging.settle(around.stacks(), specOf(index));
         OpenDisk open = around.stacks().acquire(specOf(index));
         try {
             MovingDisk disk = new MovingDisk(index, open);
             Carrier carrier = around.carriers()
-                    .of(open, move.eventsOf(disk), ledger.record().how());
+                    .of(open, events.apply(disk), ledger.record().how());
             disk.carrier = carrier;
             disk.found = carrier.guard(stepsOf(index));
             guarded.set(index, disk);
@@ -110,6 +130,20 @@ final class Revival {
         } catch (BlockException | RuntimeException e) {
             around.stacks().release(open);
             throw e;
+        }
+    }
+
+    /** What was decided comes true before the disk is opened: its file has its name, and the inventory says where it is. */
+    private void follow(int index) throws BlockException {
+        DiskRecord record = ledger.record().disks().get(index);
+        if (!record.told()) {
+            DiskFiles.publish(record.targetFile(), Objects.requireNonNull(record.targetIdentity()));
+            around.catalog()
+                    .moved(
+                            record.name(),
+                            ledger.record().targetDatastore(),
+                            record.targetFile(),
+                            record.targetProvisioning());
         }
     }
 
@@ -134,7 +168,8 @@ final class Revival {
                 i++;
             } catch (BlockException e) {
                 awake = false;
-                move.parked("the source is away: " + e.getMessage() + "; resume when it is back");
+                move.parked((back ? "the disk is away: " : "the source is away: ") + e.getMessage()
+                        + "; resume when it is back");
                 move.until(() -> awake);
             }
         }

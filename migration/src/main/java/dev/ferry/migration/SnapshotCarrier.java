@@ -285,7 +285,7 @@ final class SnapshotCarrier extends TrackingCarrier {
     private void leave() {
         try {
             OnLoop.run(loop, () -> disk.watch(null));
-            stop();
+            halt();
             live().dropTarget();
         } catch (BlockException e) {
             LOG.warn("disk {} could not be left in good order: {}", disk.name(), e.getMessage());

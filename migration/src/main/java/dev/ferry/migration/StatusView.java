@@ -2,6 +2,7 @@ package dev.ferry.migration;
 
 import dev.ferry.migration.MigrationStatus.DiskStatus;
 import dev.ferry.migration.MigrationStatus.Verification;
+import dev.ferry.migration.MigrationStatus.WayBack;
 import dev.ferry.migration.journal.Authority;
 import dev.ferry.migration.journal.DiskRecord;
 import dev.ferry.migration.journal.MoveRecord;
@@ -17,7 +18,7 @@ final class StatusView {
 
     /** One that is not at work. */
     static MigrationStatus of(MoveRecord record) {
-        return of(record, record.disks(), record.state(), record.error(), 0, Live.NONE, record.atMillis());
+        return of(record, record.disks(), record.state(), record.error(), 0, Live.NONE, null, record.atMillis());
     }
 
     /**
@@ -51,6 +52,7 @@ final class StatusView {
             @Nullable String error,
             long rateBytesPerSecond,
             Live live,
+            @Nullable WayBack wayBack,
             long nowMillis) {
         List<DiskStatus> disks = new ArrayList<>();
         long done = 0;
@@ -83,6 +85,7 @@ final class StatusView {
                 record.keepSource(),
                 error,
                 record.resumed(),
+                wayBack,
                 Instant.ofEpochMilli(record.startedMillis()).toString(),
                 over ? Instant.ofEpochMilli(record.atMillis()).toString() : null,
                 Math.max(0, nowMillis - record.startedMillis()) / 1000.0,
@@ -93,7 +96,7 @@ final class StatusView {
         boolean copied = switch (record.phase()) {
             case PREPARE, CREATE -> false;
             case COPY, UNDO, END -> record.state() == MigrationState.DONE;
-            case VERIFY, SWITCH, COMMIT -> true;
+            case VERIFY, SWITCH, KEEP, ROLLBACK, COMMIT -> true;
         };
         if (copied) {
             return 100;
@@ -121,6 +124,7 @@ final class StatusView {
 
     private static DiskStatus of(DiskRecord disk, String usualMover) {
         DiskRecord.Outcome outcome = disk.outcome();
+        DiskRecord.Former former = disk.former();
         return new DiskStatus(
                 disk.name(),
                 disk.sizeBytes(),
@@ -135,6 +139,8 @@ final class StatusView {
                 outcome.targetDigest(),
                 moverOf(disk, usualMover),
                 outcome.offloadRefusal(),
+                disk.proof(),
+                former == null ? null : former.rollbackPauseMillis(),
                 disk.sourceDatastore(),
                 disk.sourcePath(),
                 disk.targetPath(),

@@ -3,18 +3,14 @@ package dev.ferry.migration;
 import dev.ferry.block.BlockException;
 import dev.ferry.block.ErrorKind;
 import dev.ferry.datastore.DiskFiles;
-import dev.ferry.migration.Carrier.Passage;
 import dev.ferry.migration.Carrier.Verdict;
 import dev.ferry.migration.Move.CalledOff;
 import dev.ferry.migration.MovingDisk.Stage;
-import dev.ferry.migration.copy.Mirroring;
 import dev.ferry.migration.journal.Authority;
 import dev.ferry.migration.journal.DiskRecord;
-import dev.ferry.stack.OnLoop;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Objects;
-import java.util.concurrent.CompletableFuture;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
@@ -26,14 +22,13 @@ import org.slf4j.LoggerFactory;
  */
 final class Switching {
     private static final Logger LOG = LoggerFactory.getLogger(Switching.class);
-    private static final long SETTLED_NANOS = 4_000_000;
-    private static final int SETTLE_ROUNDS_MAX = 12;
     private static final int ATTEMPTS_MAX = 5;
     private static final long AGAIN_NANOS = 2_000_000_000L;
 
     private final Move move;
     private final MoveWork work;
     private final Ledger ledger;
+    private final JointPassage passage;
     private boolean doubtful;
     private int attempts;
 
@@ -41,6 +36,7 @@ final class Switching {
         this.move = move;
         this.work = work;
         this.ledger = ledger;
+        this.passage = new JointPassage(move, work);
     }
 
     /** True while it is not known whether the journal holds the decision. */
@@ -54,96 +50,56 @@ final class Switching {
 
     /** One attempt to switch all disks, which are all in step. */
     void attempt() throws BlockException, CalledOff {
-        List<Passage> passages = new ArrayList<>();
+        List<Double> pausesMillis;
         try {
             for (MovingDisk disk : work.disks()) {
                 DiskRecord record = ledger.record().disks().get(disk.index);
                 DiskFiles.publish(record.targetFile(), Objects.requireNonNull(record.targetIdentity()));
             }
-            settle();
+            passage.settle(work.disks());
             move.handleMail();
             if (work.any(Stage.LOST) || move.paused()) {
-                loosen();
+                JointPassage.loosen(work.disks());
                 return;
             }
             for (MovingDisk disk : work.disks()) {
                 disk.figures = disk.carrier().figures();
             }
-            for (MovingDisk disk : work.disks()) {
-                passages.add(disk.carrier().rest());
+            if (ledger.record().grace() != null && !work.keeping().prepare(work.disks())) {
+                giveUp("the way back cannot be recorded; the guest runs on on the source; resume to try again");
+                return;
             }
-            for (int i = 0; i < passages.size(); i++) {
-                passages.get(i).await();
-                Verdict atRest = passages.get(i).verdict();
-                if (atRest != null) {
-                    work.disks().get(i).verdict = atRest;
-                }
-            }
-            decide();
+            pausesMillis = passage.go(work.disks(), this::decide);
         } catch (BlockException e) {
-            for (Passage passage : passages) {
-                passage.giveUp();
-            }
-            loosen();
+            JointPassage.loosen(work.disks());
             notSwitched(e);
             return;
         }
-        pass(passages);
+        switched(pausesMillis);
     }
 
-    private void pass(List<Passage> passages) throws BlockException {
-        List<CompletableFuture<Long>> passed = new ArrayList<>();
-        passages.forEach(passage -> passed.add(passage.pass()));
+    private void switched(List<Double> pausesMillis) throws BlockException {
         List<DiskRecord> records = new ArrayList<>(ledger.record().disks());
-        for (int i = 0; i < passed.size(); i++) {
+        for (int i = 0; i < pausesMillis.size(); i++) {
             MovingDisk disk = work.disks().get(i);
-            double pauseMillis = Math.round(OnLoop.join(passed.get(i)) / 1e4) / 1e2;
             disk.stage = Stage.SWITCHED;
             DiskRecord record = records.get(disk.index);
-            records.set(disk.index, record.withOutcome(record.outcome().withPause(pauseMillis)));
+            records.set(disk.index, record.withOutcome(record.outcome().withPause(pausesMillis.get(i))));
         }
-        ledger.disks(records);
+        boolean keeps = ledger.record().grace() != null;
+        if (keeps) {
+            // The way back is open from now on, whatever else may fail: what is to be written is written with that.
+            work.keeping().begin(records);
+        } else {
+            ledger.disks(records);
+        }
         for (MovingDisk disk : work.disks()) {
             disk.carrier().finish();
-            DiskRecord record = ledger.record().disks().get(disk.index);
+            DiskRecord record = records.get(disk.index);
             LOG.info("migration {}: disk {} is at {} now", move.id(), record.name(), record.targetPath());
-            work.tell(disk, record);
-        }
-    }
-
-    /**
-     * Flushes both sides again and again until there is so little left that the flush of the switch will be quick. A flush
-     * takes as long as it takes; the move can be called off meanwhile. Of a target that trails, each takes a round trip.
-     */
-    private void settle() throws BlockException, CalledOff {
-        long last = Long.MAX_VALUE;
-        for (int round = 0; round < SETTLE_ROUNDS_MAX; round++) {
-            long before = work.nanoTime();
-            List<CompletableFuture<Boolean>> flushed = new ArrayList<>();
-            for (MovingDisk disk : work.disks()) {
-                flushed.add(disk.carrier().flush().whenComplete((done, failure) -> move.post(() -> {})));
+            if (!keeps) {
+                work.tell(disk, record);
             }
-            move.until(() -> flushed.stream().allMatch(CompletableFuture::isDone));
-            for (CompletableFuture<Boolean> one : flushed) {
-                OnLoop.join(one);
-            }
-            long took = work.nanoTime() - before;
-            boolean noBetter = took >= last / 4 * 3;
-            if (took < SETTLED_NANOS || (noBetter && trails())) {
-                return;
-            }
-            last = took;
-        }
-    }
-
-    private boolean trails() {
-        return work.disks().stream().anyMatch(disk -> disk.figures.mirroring() == Mirroring.TRAILING);
-    }
-
-    /** The guests work on: targets far away may trail again. */
-    private void loosen() throws BlockException {
-        for (MovingDisk disk : work.disks()) {
-            disk.carrier().loosen();
         }
     }
 

@@ -64,6 +64,14 @@ final class TargetMaker {
                         ErrorKind.UNSUPPORTED, "disk " + record.name(), "no format " + record.format()));
     }
 
+    /** What a disk was before its move. */
+    static ImageFormat formerOf(DiskRecord record) throws BlockException {
+        DiskRecord.Former former = record.former();
+        return ImageFormat.of(former == null ? record.format() : former.format())
+                .orElseThrow(() -> Planner.refusal(
+                        ErrorKind.UNSUPPORTED, "disk " + record.name(), "no such format as it had before"));
+    }
+
     /** Takes away what was made for a disk before, whole or not. */
     void discard(int index) throws BlockException {
         DiskRecord record = ledger.record().disks().get(index);
@@ -99,6 +107,29 @@ final class TargetMaker {
         return open(
                 disk.disk,
                 new DiskSpec(record.name(), partial, record.targetProvisioning(), false, direct, formatOf(record)));
+    }
+
+    /**
+     * Opens the source that there was, as the other side of the way back.
+     *
+     * @throws BlockException if it is away, or no more
+     */
+    DiskSide reopenSource(MovingDisk disk) throws BlockException {
+        DiskRecord record = ledger.record().disks().get(disk.index);
+        DiskRecord.Former former = Objects.requireNonNull(record.former());
+        Path file = record.sourceFile();
+        if (!DiskFiles.sameFileSystem(file, record.sourceIdentity())) {
+            throw Planner.refusal(
+                    ErrorKind.UNAVAILABLE,
+                    "datastore " + record.sourceDatastore(),
+                    "it is not there, or another file system is mounted in its place");
+        }
+        if (!DiskFiles.identityOf(file).equals(record.sourceIdentity())) {
+            throw Planner.refusal(ErrorKind.NOT_FOUND, "source " + file, "another file has its name");
+        }
+        boolean direct = disk.disk.side().spec().direct();
+        return open(
+                disk.disk, new DiskSpec(record.name(), file, former.provisioning(), false, direct, formerOf(record)));
     }
 
     /** Past the page cache if the source is, and if the target's file system can do that. */

@@ -159,6 +159,13 @@ class TrackingCarrier extends MirrorCarrier {
         }
     }
 
+    /** What is behind is compared as it comes into step, and not on demand. */
+    @Override
+    public void prove() throws BlockException {
+        throw Planner.refusal(
+                ErrorKind.UNSUPPORTED, "disk " + disk.name(), "only a move by mirror is compared on demand");
+    }
+
     @Override
     void behind() {
         comparing = false;

@@ -13,7 +13,8 @@
  * <p>Which side is the disk, at any instant, is said by the journal ({@link dev.ferry.migration.journal}), which the
  * {@code Ledger} of a move writes before anything is acted on; the inventory ({@link dev.ferry.migration.Catalog}) follows
  * it. A move that was interrupted goes on: {@code Revival} puts what records the guest's writes back in place before the
- * first of them. {@code Recovery} brings to an end what had been decided. The README of this module says what survives
+ * first of them. {@code Keeping} holds the way back open after a switch, by a mirror that runs the other way. {@code
+ * Recovery} brings to an end what had been decided. The README of this module says what survives
  * which crash, and why.
  */
 @NullMarked

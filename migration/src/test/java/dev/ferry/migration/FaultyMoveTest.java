@@ -288,7 +288,7 @@ class FaultyMoveTest extends EngineRig {
         assertThat(failed.error()).contains("still differ after 3 repairs").contains(" bytes at 524288");
         assertThat(Files.readAllBytes(world.path("vm1"))).isEqualTo(content);
         assertThat(world.names("fast")).isEmpty();
-        refused(ErrorKind.INVALID, "there is a receipt once it is done", () -> engine.receipt("m1"));
+        refused(ErrorKind.INVALID, "there is a receipt once its guests have switched", () -> engine.receipt("m1"));
     }
 
     @Test

@@ -2,6 +2,7 @@ package dev.ferry.migration;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
+import dev.ferry.block.ErrorKind;
 import dev.ferry.image.Provisioning;
 import dev.ferry.stack.OpenDisk;
 import java.nio.file.Files;
@@ -94,7 +95,7 @@ class RecoveryTest {
                         switch (lastPhase) {
                             case PREPARE, CREATE, COPY, VERIFY -> true;
                             case SWITCH -> goesOn;
-                            case COMMIT, UNDO, END -> false;
+                            case KEEP, ROLLBACK, COMMIT, UNDO, END -> false;
                         });
         for (int i = 0; i < disks; i++) {
             Path path = world.path(names[i]);
@@ -211,6 +212,7 @@ class RecoveryTest {
             world.reboot();
             assertThat(world.engine.recover().getFirst().state()).isEqualTo(MigrationState.SWITCHED);
             assertThat(world.names("slow")).containsExactly("vm0.raw");
+            EngineRig.refused(ErrorKind.UNAVAILABLE, "ferry migration commit m1", () -> world.engine.beforeOpen("vm0"));
             world.inventoryFails = false;
             world.reboot();
             assertThat(world.engine.recover().getFirst().state()).isEqualTo(MigrationState.DONE);

@@ -235,6 +235,6 @@ class SteeringTest extends EngineRig {
         assertDone(id);
         refused(ErrorKind.INVALID, "it is done", () -> engine.cancel(id));
         refused(ErrorKind.INVALID, "nothing to commit", () -> engine.commit(id));
-        refused(ErrorKind.UNSUPPORTED, "no way back", () -> engine.rollback(id));
+        refused(ErrorKind.INVALID, "no way back was kept", () -> engine.rollback(id));
     }
 }

@@ -29,7 +29,7 @@ class TrailingMoveTest extends EngineRig {
     private static MigrationRequest asked(@Nullable Mirroring how, long bytesPerSecond) {
         PaceSettings pace = new PaceSettings(0, PaceSettings.DEFAULT.floorBytesPerSecond(), how);
         return new MigrationRequest(
-                List.of("vm1"), "fast", null, null, bytesPerSecond, true, false, pace, StrategySettings.DEFAULT);
+                List.of("vm1"), "fast", null, null, bytesPerSecond, true, false, 0, pace, StrategySettings.DEFAULT);
     }
 
     private DiskStatus moved(@Nullable Mirroring how) throws Exception {

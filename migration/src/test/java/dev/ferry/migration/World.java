@@ -15,6 +15,7 @@ import dev.ferry.filter.mirror.MirrorSettings;
 import dev.ferry.filter.mirror.StepSettings;
 import dev.ferry.image.Provisioning;
 import dev.ferry.migration.copy.CopierSettings;
+import dev.ferry.migration.journal.Authority;
 import dev.ferry.migration.journal.FileJournals;
 import dev.ferry.migration.journal.Journal;
 import dev.ferry.migration.journal.Journals;
@@ -63,7 +64,7 @@ final class World implements Catalog, AutoCloseable {
 
     private final List<BlockDevice> open = new ArrayList<>();
     volatile boolean inventoryFails;
-    /** Fails the append whose record has this phase and authority over its disk. */
+    /** Fails the append of the record that decides, on the way there or on the way back. */
     volatile boolean decisionFails;
 
     volatile boolean rewriteFails;
@@ -164,6 +165,8 @@ final class World implements Catalog, AutoCloseable {
                 flaky.mood = trials;
             }
             files.put(spec.path().getFileName().toString(), flaky);
+            Path folder = Objects.requireNonNull(spec.path().getParent());
+            files.put(spec.path().getFileName() + " " + folder.getFileName(), flaky);
             synchronized (open) {
                 open.add(flaky);
             }
@@ -255,7 +258,7 @@ final class World implements Catalog, AutoCloseable {
         return disk(name).spec().path();
     }
 
-    /** A file that is open, under the name that it was opened by. */
+    /** A file that is open, under the name that it was opened by; or that name and its datastore's. */
     FlakyDevice file(String name) {
         return Objects.requireNonNull(files.get(name));
     }
@@ -327,9 +330,8 @@ final class World implements Catalog, AutoCloseable {
                 @Override
                 public void append(MoveRecord record) throws IOException {
                     spend();
-                    if (decisionFails
-                            && record.phase() == Phase.SWITCH
-                            && record.disks().getFirst().authority() == dev.ferry.migration.journal.Authority.TARGET) {
+                    boolean there = record.disks().getFirst().authority() == Authority.TARGET;
+                    if (decisionFails && record.phase() == (there ? Phase.SWITCH : Phase.ROLLBACK)) {
                         throw new IOException("the disk of the journal is full");
                     }
                     journal.append(record);

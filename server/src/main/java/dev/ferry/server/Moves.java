@@ -20,6 +20,7 @@ import org.jspecify.annotations.Nullable;
 final class Moves {
     private static final double LATENCY_MILLIS_MAX = 60_000;
     private static final double DOWNTIME_MILLIS_MAX = 60_000;
+    private static final long GRACE_MILLIS_MAX = 10L * 366 * 24 * 60 * 60 * 1000;
     private static final double NANOS_PER_MILLI = 1e6;
 
     private final MigrationEngine engine;
@@ -34,6 +35,18 @@ final class Moves {
 
     RehearsalReport rehearse(MigrateRequest request) throws ProblemException, BlockException {
         return engine.rehearse(checked(request));
+    }
+
+    /** Refuses to forget a datastore that a move is on its way to, or that a way back leads to. */
+    void refuseIfNeeded(String datastore) throws ProblemException {
+        for (MigrationStatus move : engine.list()) {
+            boolean leadsBack = move.disks().stream()
+                    .anyMatch(disk -> disk.sourceDatastore().equals(datastore));
+            if (!move.state().over() && (leadsBack || move.targetDatastore().equals(datastore))) {
+                throw Problems.conflict("datastore " + datastore + " is needed by migration " + move.id()
+                        + "; wait for its end, or commit, roll back or cancel it first");
+            }
+        }
     }
 
     private static MigrationRequest checked(MigrateRequest request) throws ProblemException {
@@ -59,6 +72,9 @@ final class Moves {
         if (request.bytesPerSecond() < 0) {
             throw Problems.wrongUsage("a rate is not below zero");
         }
+        if (request.graceMillis() > GRACE_MILLIS_MAX) {
+            throw Problems.wrongUsage("a way back stays open for ten years at most; or until a commit");
+        }
         if (request.disks().isEmpty()) {
             throw Problems.wrongUsage("no disk is named; name at least one");
         }
@@ -70,6 +86,7 @@ final class Moves {
                 request.bytesPerSecond(),
                 request.verify(),
                 request.keepSource(),
+                request.graceMillis(),
                 pace(request),
                 StrategySettings.of(
                         strategy,

@@ -36,6 +36,7 @@ final class Routes {
         r.add("POST", "/v1/datastores", "add one", q -> datastores.add(q.body(DatastoreAdd.class)));
         r.add("GET", "/v1/datastores/{name}", "one of them", q -> datastores.show(q.name()));
         r.add("DELETE", "/v1/datastores/{name}", "forget one; its path is left alone", q -> {
+            moves.refuseIfNeeded(q.name());
             datastores.remove(q.name());
             return null;
         });
@@ -69,7 +70,9 @@ final class Routes {
         r.add("POST", "/v1/migrations/{id}/pause", "stop copying", q -> engine.pause(q.name()));
         r.add("POST", "/v1/migrations/{id}/resume", "go on", q -> engine.resume(q.name()));
         r.add("POST", "/v1/migrations/{id}/cancel", "call it off", q -> engine.cancel(q.name()));
-        r.add("POST", "/v1/migrations/{id}/commit", "do what is left to do", q -> engine.commit(q.name()));
+        r.add("POST", "/v1/migrations/{id}/commit", "close the way back", q -> engine.commit(q.name()));
+        r.add("POST", "/v1/migrations/{id}/rollback", "take the guests back", q -> engine.rollback(q.name()));
+        r.add("POST", "/v1/migrations/{id}/verify", "compare its sides now", q -> engine.verify(q.name()));
         r.add("POST", "/v1/migrations/{id}/rate", "bound its copying", q -> {
             return engine.rate(q.name(), q.body(RateRequest.class).bytesPerSecond());
         });

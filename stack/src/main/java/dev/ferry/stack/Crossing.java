@@ -9,6 +9,7 @@ import dev.ferry.filter.mirror.Mirror;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.RejectedExecutionException;
 import java.util.function.Consumer;
+import org.jspecify.annotations.Nullable;
 
 /**
  * A disk on its way from one side to the other: its requests are held back, those in flight end, both sides are made
@@ -114,11 +115,20 @@ public final class Crossing {
 
     /** After the decision: the guest goes on on the target. Does not wait for it. */
     public CompletableFuture<Pause> pass() {
+        return pass(null);
+    }
+
+    /**
+     * The same, and what the guest changes from then on goes to the source too.
+     *
+     * @param back the mirror, {@link LiveMirror#turned}; null: the source is left alone
+     */
+    public CompletableFuture<Pause> pass(@Nullable LiveMirror back) {
         CompletableFuture<Pause> passed = new CompletableFuture<>();
         DiskSide target = live.target();
         Mirror mirror = live.mirror();
         loop.execute(() -> {
-            gate.replace(target.device());
+            gate.replace(back == null ? target.device() : back.mirror());
             long now = loop.nanoTime();
             gate.resume();
             live.disk().movedTo(target);

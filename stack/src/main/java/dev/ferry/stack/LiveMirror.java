@@ -17,6 +17,7 @@ import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.TimeoutException;
+import java.util.concurrent.locks.LockSupport;
 import java.util.function.Consumer;
 import org.jspecify.annotations.Nullable;
 
@@ -30,14 +31,16 @@ import org.jspecify.annotations.Nullable;
  * <p>Thread: one of the control plane; calls block.
  */
 public final class LiveMirror {
+    private static final long LOOK_AGAIN_NANOS = 5_000_000;
+
     private final OpenDisk disk;
     private final DiskSide source;
     private final Mirror mirror;
     private @Nullable DiskSide target;
 
-    private LiveMirror(OpenDisk disk, @Nullable DiskSide target, Mirror mirror) {
+    private LiveMirror(OpenDisk disk, DiskSide source, @Nullable DiskSide target, Mirror mirror) {
         this.disk = disk;
-        this.source = disk.side();
+        this.source = source;
         this.target = target;
         this.mirror = mirror;
     }
@@ -90,9 +93,23 @@ public final class LiveMirror {
         BlockDevice other = target == null ? null : target.device();
         Mirror mirror = OnLoop.get(
                 disk.loop().loop(), () -> maker.make(disk.loop().loop(), source, other, settings, listener, steps));
-        LiveMirror live = new LiveMirror(disk, target, mirror);
+        LiveMirror live = new LiveMirror(disk, disk.side(), target, mirror);
         live.exchange(mirror);
         return live;
+    }
+
+    /**
+     * Makes the mirror that runs the other way, for {@link Crossing#pass(LiveMirror)}: what the guest changes on the target
+     * goes to the source too. Until then it is not in the stack, and does nothing.
+     *
+     * @param steps begins with every region in step
+     */
+    public LiveMirror turned(MirrorSettings settings, MirrorListener listener, StepMap steps) throws BlockException {
+        DiskSide there = target();
+        Mirror back = OnLoop.get(
+                disk.loop().loop(),
+                () -> new Mirror(disk.loop().loop(), there.device(), source.device(), settings, listener, steps));
+        return new LiveMirror(disk, there, source, back);
     }
 
     /** The mirror; touched on the loop only. */
@@ -122,6 +139,23 @@ public final class LiveMirror {
     public void attach(DiskSide side, boolean keepsUnflushed) throws BlockException {
         target = side;
         OnLoop.run(disk.loop().loop(), () -> mirror.reattach(side.device(), keepsUnflushed));
+    }
+
+    /**
+     * Waits until a target that was let go has answered what it was asked.
+     *
+     * @param limitNanos how long to wait
+     * @return requests that it has not answered by then; 0 if it was not let go
+     */
+    public int unanswered(long limitNanos) throws BlockException {
+        Loop loop = disk.loop().loop();
+        for (long looks = limitNanos / LOOK_AGAIN_NANOS; ; looks--) {
+            int inFlight = OnLoop.get(loop, () -> mirror.attached() ? 0 : mirror.targetInFlight());
+            if (inFlight == 0 || looks <= 0) {
+                return inFlight;
+            }
+            LockSupport.parkNanos(LOOK_AGAIN_NANOS);
+        }
     }
 
     /** Closes a target that was let go and has nothing in flight, in order that another can be attached. */
@@ -170,8 +204,13 @@ public final class LiveMirror {
 
     /** After the switch: says what name the target's file has now, and closes the source. */
     public void finish(Path published) throws BlockException {
-        target().published(published);
+        published(published);
         source.close();
+    }
+
+    /** After the switch: says what name the target's file has now; the source is kept up by a mirror that was turned. */
+    public void published(Path published) {
+        target().published(published);
     }
 
     /** Takes the mirror out: the guest goes on on the source alone. */
@@ -189,6 +228,39 @@ public final class LiveMirror {
                         side.device().close(closed -> {});
                     }
                 }));
+    }
+
+    /**
+     * Takes the mirror out, so that the guest goes on on the source alone; lets go of the target, makes durable what it was
+     * given, and closes it.
+     *
+     * @param limitNanos how long that may take; it goes on by itself if it takes longer
+     * @return whether it is done
+     */
+    public boolean part(long limitNanos) throws BlockException {
+        boolean parted = false;
+        try {
+            remove();
+        } finally {
+            parted = partFromTarget(limitNanos);
+        }
+        return parted;
+    }
+
+    private boolean partFromTarget(long limitNanos) throws BlockException {
+        DiskSide side = target;
+        return OnLoop.await(disk.loop().loop(), limitNanos, parted -> {
+            boolean keptUp = mirror.attached();
+            mirror.detach(idle -> {
+                if (side == null) {
+                    parted.complete(null);
+                } else if (keptUp) {
+                    side.device().flush(error -> side.device().close(closed -> parted.complete(error)));
+                } else {
+                    side.device().close(parted);
+                }
+            });
+        });
     }
 
     /**

@@ -55,6 +55,10 @@ public final class SimDisk implements BlockDevice {
     private boolean failedFlushesLose;
     private int offloadUnitBytes;
     private int refusalsPerMillion;
+    /** How often a process died: a flush that fails after that has nobody to tell. */
+    private int deaths;
+
+    private boolean failureUntold;
 
     /** @param latencyNanos how long a request takes, in the mean; some take thirty times as long */
     public SimDisk(String name, Loop loop, long seed, Geometry geometry, long latencyNanos) {
@@ -181,9 +185,18 @@ public final class SimDisk implements BlockDevice {
         return content.allocatedBytes();
     }
 
+    /**
+     * The process that uses it has died. A flush of it that fails now is told to the next that flushes, as the system does
+     * where nobody has heard of an error yet.
+     */
+    public void processDied() {
+        deaths++;
+    }
+
     /** What is left is what was flushed, and by chance more; what is in flight never ends. */
     public void losePower() {
         life++;
+        failureUntold = false;
         inFlight = 0;
         stalled.clear();
         unflushed.addAll(begun);
@@ -355,6 +368,12 @@ public final class SimDisk implements BlockDevice {
 
     @Override
     public void flush(Completion completion) {
+        if (failureUntold) {
+            failureUntold = false;
+            completion.complete(BlockError.of(ErrorKind.IO, name, "flush", "an earlier flush failed"));
+            return;
+        }
+        int begunIn = deaths;
         List<Unflushed> covered = List.copyOf(unflushed);
         long coveredLength = lengthBytes;
         submit(
@@ -370,7 +389,10 @@ public final class SimDisk implements BlockDevice {
                     durableLengthBytes = coveredLength;
                     cut(durable, coveredLength);
                 },
-                completion);
+                error -> {
+                    failureUntold |= error != null && begunIn != deaths;
+                    completion.complete(error);
+                });
     }
 
     @Override

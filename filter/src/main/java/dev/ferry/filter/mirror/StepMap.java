@@ -229,6 +229,15 @@ public class StepMap {
         }
     }
 
+    /** Regions that are firm now, 64 to a word: those that were not written of late. */
+    public long[] firmNow() {
+        long[] words = new long[firm.words()];
+        for (int word = 0; word < words.length; word++) {
+            words[word] = firm.word(word) & firmWanted.word(word);
+        }
+        return words;
+    }
+
     /** Why the record is not kept any more, or null. */
     public @Nullable BlockError failure() {
         return failure;

@@ -44,6 +44,7 @@ public final class Verifier implements Paced {
     private @Nullable VerifyListener listener;
     private @Nullable BlockError failure;
     private boolean turnDue;
+    private boolean partial;
     private int depth;
     private long readBytes;
     /** The first region that has not been looked at, and how many have been begun, and folded in. */
@@ -81,6 +82,11 @@ public final class Verifier implements Paced {
         this.bucket = new TokenBucket(0, loop.nanoTime());
         this.paceBucket = new TokenBucket(0, PACE_BURST_SECONDS, loop.nanoTime());
         this.depth = settings.depth();
+    }
+
+    /** Before the start: what is not copied is left out, and no reason to fail. */
+    public void onlyCopied() {
+        partial = true;
     }
 
     /** Begins. Every region should be copied; one that is not fails the verification with {@link ErrorKind#BUSY}. */
@@ -247,6 +253,9 @@ public final class Verifier implements Paced {
 
     /** @return the number of regions if there is none left */
     private long nextRegion() {
+        while (partial && next < mirror.regions() && !mirror.copied(next)) {
+            next++;
+        }
         Proof rounds = proof;
         while (rounds != null && next < mirror.regions()) {
             long unproved = rounds.unproved.nextDirty(mirror.regionOffset(next));
@@ -261,7 +270,7 @@ public final class Verifier implements Paced {
 
     /** True if a region that is pending is passed over. */
     boolean passesOver() {
-        return proof != null;
+        return proof != null || partial;
     }
 
     /** Both sides of a region have been read, and it is still locked. */

@@ -24,6 +24,8 @@ import org.jspecify.annotations.Nullable;
  * @param targetGone the target's file is deleted
  * @param differences ranges in which comparisons found the target to differ; null if none
  * @param repairs how often what differed was copied again; null if never
+ * @param former what the source is, for the way back; null in records of versions that had none
+ * @param proof what the last comparison found that somebody asked for; null if nobody did
  * @param outcome figures for people
  */
 public record DiskRecord(
@@ -42,9 +44,55 @@ public record DiskRecord(
         boolean targetGone,
         @Nullable List<String> differences,
         @Nullable Integer repairs,
+        @Nullable Former former,
+        @Nullable Proof proof,
         Outcome outcome) {
     public DiskRecord {
         differences = differences == null ? null : List.copyOf(differences);
+    }
+
+    /**
+     * What a comparison found that somebody asked for.
+     *
+     * @param atMillis when it ended, in milliseconds since 1970
+     * @param phase where the move was
+     * @param comparedBytes of the disk; what was not at the target by then was left out
+     * @param equal no byte of that differed
+     * @param sourceDigest root of the digest tree of the source, hexadecimal; null unless all was compared
+     * @param targetDigest of the target
+     * @param differences the first ranges that differed
+     * @param mended what differed is copied again
+     * @param failure why it came to nothing; null if it did not
+     */
+    public record Proof(
+            long atMillis,
+            String phase,
+            long comparedBytes,
+            boolean equal,
+            @Nullable String sourceDigest,
+            @Nullable String targetDigest,
+            List<String> differences,
+            boolean mended,
+            @Nullable String failure) {
+        public Proof {
+            differences = List.copyOf(differences);
+        }
+    }
+
+    /**
+     * What a disk was where it came from.
+     *
+     * @param format such as {@code raw}
+     * @param provisioning what its format upheld
+     * @param rollbackPauseMillis how long the guest waited on its way back; null if it did not go back
+     */
+    public record Former(
+            String format,
+            Provisioning provisioning,
+            @Nullable Double rollbackPauseMillis) {
+        public Former(String format, Provisioning provisioning) {
+            this(format, provisioning, null);
+        }
     }
 
     /**
@@ -122,27 +170,38 @@ public record DiskRecord(
     }
 
     public DiskRecord withTarget(String identity) {
-        return with(identity, authority, told, sourceGone, targetGone, outcome);
+        return with(identity, authority, told, sourceGone, targetGone, former, outcome);
     }
 
     public DiskRecord withAuthority(Authority side) {
-        return with(targetIdentity, side, told, sourceGone, targetGone, outcome);
+        return with(targetIdentity, side, told, sourceGone, targetGone, former, outcome);
     }
 
     public DiskRecord withTold() {
-        return with(targetIdentity, authority, true, sourceGone, targetGone, outcome);
+        return with(targetIdentity, authority, true, sourceGone, targetGone, former, outcome);
+    }
+
+    /** The guest is back on the source, and the inventory says so. */
+    public DiskRecord withBack() {
+        return with(targetIdentity, authority, false, sourceGone, targetGone, former, outcome);
+    }
+
+    /** The guest has gone back to the source. */
+    public DiskRecord withRollbackPause(double millis) {
+        Former was = former == null ? null : new Former(former.format(), former.provisioning(), millis);
+        return with(targetIdentity, authority, told, sourceGone, targetGone, was, outcome);
     }
 
     public DiskRecord withSourceGone() {
-        return with(targetIdentity, authority, told, true, targetGone, outcome);
+        return with(targetIdentity, authority, told, true, targetGone, former, outcome);
     }
 
     public DiskRecord withTargetGone() {
-        return with(targetIdentity, authority, told, sourceGone, true, outcome);
+        return with(targetIdentity, authority, told, sourceGone, true, former, outcome);
     }
 
     public DiskRecord withOutcome(Outcome figures) {
-        return with(targetIdentity, authority, told, sourceGone, targetGone, figures);
+        return with(targetIdentity, authority, told, sourceGone, targetGone, former, figures);
     }
 
     /** Ranges in which comparisons found the target to differ, before it was repaired. */
@@ -172,6 +231,30 @@ public record DiskRecord(
                 targetGone,
                 named,
                 count,
+                former,
+                proof,
+                outcome);
+    }
+
+    public DiskRecord withProof(Proof found) {
+        return new DiskRecord(
+                name,
+                format,
+                sizeBytes,
+                sourceDatastore,
+                sourcePath,
+                sourceIdentity,
+                targetPath,
+                targetProvisioning,
+                targetIdentity,
+                authority,
+                told,
+                sourceGone,
+                targetGone,
+                differences,
+                repairs,
+                former,
+                found,
                 outcome);
     }
 
@@ -181,6 +264,7 @@ public record DiskRecord(
             boolean wasTold,
             boolean noSource,
             boolean noTarget,
+            @Nullable Former was,
             Outcome figures) {
         return new DiskRecord(
                 name,
@@ -198,6 +282,8 @@ public record DiskRecord(
                 noTarget,
                 differences,
                 repairs,
+                was,
+                proof,
                 figures);
     }
 }

@@ -26,6 +26,7 @@ import org.jspecify.annotations.Nullable;
  * @param pace what guests may be made to feel; null: as by default
  * @param strategy how the disks get to their targets; null: by the mirror
  * @param resumed what the last start found, if there was one while it was under way
+ * @param grace how long the way back stays open after the switch; null: not at all
  * @param disks disk after disk
  */
 public record MoveRecord(
@@ -45,6 +46,7 @@ public record MoveRecord(
         @Nullable PaceSettings pace,
         @Nullable StrategySettings strategy,
         @Nullable Resumption resumed,
+        @Nullable Grace grace,
         List<DiskRecord> disks) {
     public MoveRecord {
         disks = List.copyOf(disks);
@@ -70,6 +72,7 @@ public record MoveRecord(
                 pace,
                 strategy,
                 resumed,
+                grace,
                 nextDisks);
     }
 
@@ -92,20 +95,21 @@ public record MoveRecord(
                 pace,
                 strategy,
                 resumed,
+                grace,
                 disks);
     }
 
     /** The same with another rate; 0: none. */
     public MoveRecord withRate(long bytesPerSecond) {
-        return with(bytesPerSecond == 0 ? null : Long.valueOf(bytesPerSecond), strategy, resumed);
+        return with(bytesPerSecond == 0 ? null : Long.valueOf(bytesPerSecond), strategy, resumed, grace);
     }
 
     public MoveRecord withResumed(Resumption found) {
-        return with(rateBytesPerSecond, strategy, found);
+        return with(rateBytesPerSecond, strategy, found, grace);
     }
 
     public MoveRecord withStrategy(StrategySettings other) {
-        return with(rateBytesPerSecond, other, resumed);
+        return with(rateBytesPerSecond, other, resumed, grace);
     }
 
     /** The strategy, also of a record of a version that knew but one. */
@@ -114,7 +118,21 @@ public record MoveRecord(
         return known == null ? StrategySettings.DEFAULT : known;
     }
 
-    private MoveRecord with(@Nullable Long rate, @Nullable StrategySettings how, @Nullable Resumption found) {
+    public MoveRecord withGrace(Grace other) {
+        return with(rateBytesPerSecond, strategy, resumed, other);
+    }
+
+    /** True if it is decided that the targets are the disks, and the way back is open as far as the journal knows. */
+    public boolean kept() {
+        boolean decided = grace != null && disks.stream().allMatch(disk -> disk.authority() == Authority.TARGET);
+        return switch (phase) {
+            case SWITCH, KEEP, ROLLBACK -> decided;
+            case PREPARE, CREATE, COPY, VERIFY, COMMIT, UNDO, END -> false;
+        };
+    }
+
+    private MoveRecord with(
+            @Nullable Long rate, @Nullable StrategySettings how, @Nullable Resumption found, @Nullable Grace way) {
         return new MoveRecord(
                 sequence,
                 atMillis,
@@ -132,6 +150,7 @@ public record MoveRecord(
                 pace,
                 how,
                 found,
+                way,
                 disks);
     }
 }

@@ -130,6 +130,19 @@ public final class StepFiles {
         return new Found(new long[words], new long[words], true, 0, null, 0);
     }
 
+    /**
+     * What there is where two sides are equal.
+     *
+     * @param firm regions that are to count as equal whatever happens
+     */
+    public static Found inStep(StepKey key, long[] firm) {
+        int words = StepLayout.words(key.regions());
+        long[] all = new long[words];
+        Arrays.fill(all, -1L);
+        clearBeyond(all, key.regions());
+        return new Found(all, firm.clone(), true, 0, null, 0);
+    }
+
     /** What there is when the record is not to be believed. */
     static Found refused(StepKey key, String why) {
         int words = StepLayout.words(key.regions());

@@ -207,6 +207,7 @@ final class SimulatedCrashes {
     private void processDies() {
         end();
         store.processDied();
+        target.processDied();
         long now = world.nanoTime();
         checkDoubts(now);
         target.endStalls();

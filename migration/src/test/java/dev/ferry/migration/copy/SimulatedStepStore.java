@@ -90,6 +90,15 @@ final class SimulatedStepStore {
         isVoid = false;
     }
 
+    /** A record of two sides that are equal. */
+    void begin(long[] inStep, long[] firmOfThem) {
+        copied = inStep.clone();
+        firm = firmOfThem.clone();
+        open = new long[firm.length];
+        syncing = Map.of();
+        isVoid = false;
+    }
+
     private final class Opened implements StepStore {
         private final SimulatedLife life;
         private final Map<Integer, Long> told = new TreeMap<>();

@@ -4,11 +4,11 @@ import dev.ferry.filter.mirror.PlantedBug;
 import dev.ferry.filter.mirror.PlantedStepBug;
 
 /**
- * Runs simulated moves from a range of seeds, each of them twice: once with a switch or a cancel at the end, and once with
- * crashes and losses of power on the way.
+ * Runs simulated moves from a range of seeds, each of them three times: with a switch or a cancel at the end; with crashes
+ * and losses of power on the way; and there and back again.
  *
  * <p>As a program, {@code ./trial simulate RUNS [FROM]}: prints the seed of every run that fails, and ends with status 1 if
- * there was one. A single seed is repeated by {@code ./trial simulate 2 SEED}.
+ * there was one. A single seed is repeated by {@code ./trial simulate 3 SEED}.
  */
 public final class Simulation {
     private static final long TELL_EVERY = 10_000;
@@ -27,6 +27,7 @@ public final class Simulation {
             long one = seed;
             simulation.run(count, () -> SimulatedMove.run(one, PlantedBug.NONE));
             simulation.run(count, () -> SimulatedCrashes.run(one, PlantedStepBug.NONE));
+            simulation.run(count, () -> SimulatedWayBack.run(one, SimulatedWayBack.Bug.NONE, PlantedStepBug.NONE));
         }
         simulation.tell();
         System.exit(simulation.failures == 0 ? 0 : 1);
@@ -42,7 +43,7 @@ public final class Simulation {
         } catch (AssertionError | RuntimeException failure) {
             failures++;
             System.out.println(failure.getMessage());
-            if (count <= 2) {
+            if (count <= 3) {
                 failure.printStackTrace(System.out);
             }
         }

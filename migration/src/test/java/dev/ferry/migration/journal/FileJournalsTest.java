@@ -175,6 +175,8 @@ class FileJournalsTest {
                 false,
                 List.of("4096 bytes at 65536"),
                 1,
+                new DiskRecord.Former("raw", Provisioning.LAZY, 0.5),
+                new DiskRecord.Proof(5, "keep", 1, false, null, null, List.of("1 bytes at 0"), false, null),
                 new DiskRecord.Outcome(1, 2, 3, 4, 0.25, true, "aa", "bb", Mirroring.TRAILING, 20.5, "offload", null));
         return new MoveRecord(
                 sequence,
@@ -193,6 +195,7 @@ class FileJournalsTest {
                 null,
                 StrategySettings.of(Strategy.TRACKING, 250_000_000L).with(Strategy.MIRROR),
                 null,
+                new Grace(60_000, 70_000L),
                 List.of(disk));
     }
 }

@@ -17,6 +17,7 @@ import org.jspecify.annotations.Nullable;
  * @param mirror {@code sync} or {@code trailing}, or null to choose by the target's latency
  * @param verify read and digest both sides before the switch
  * @param keepSource leave the source files where they are
+ * @param graceMillis how long to keep the way back open after the switch, 0 for not at all, -1 until a commit
  * @param dryRun only say what would happen
  */
 public record MigrateRequest(
@@ -32,4 +33,5 @@ public record MigrateRequest(
         @Nullable String mirror,
         boolean verify,
         boolean keepSource,
+        long graceMillis,
         boolean dryRun) {}
