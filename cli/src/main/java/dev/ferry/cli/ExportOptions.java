@@ -1,6 +1,7 @@
 package dev.ferry.cli;
 
 import dev.ferry.block.BlockDevice;
+import dev.ferry.block.BlockException;
 import dev.ferry.block.CheckedDevice;
 import dev.ferry.filter.Slice;
 import dev.ferry.nbd.server.Export;
@@ -8,8 +9,10 @@ import dev.ferry.nbd.server.ServerSettings;
 import dev.ferry.server.Problems;
 import dev.ferry.server.api.ProblemException;
 import dev.ferry.stack.OpenDisk;
+import java.io.IOException;
 import java.util.List;
 import org.jspecify.annotations.Nullable;
+import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Option;
 
 /** What clients of an NBD server see of a disk. */
@@ -48,8 +51,22 @@ final class ExportOptions {
     @Option(
             names = "--filter",
             paramLabel = "F",
-            description = "A layer before the disk, for drills: delay=20ms, fault=write:0.1%%; may be repeated.")
+            description = {
+                "A layer before the disk, for drills: delay=20ms, fault=write:0.1%%, rate=50M, cow; may be repeated, the",
+                "first is foremost."
+            })
     private List<String> filters = List.of();
+
+    @Option(
+            names = "--rate",
+            paramLabel = "R",
+            defaultValue = "0",
+            converter = Quantities.Rate.class,
+            description = "Read and write so many bytes in a second, all clients together (default: 0, no bound).")
+    private long rate;
+
+    @Mixin
+    private final ChangeOptions changes = new ChangeOptions();
 
     @Option(
             names = "--shared",
@@ -62,6 +79,7 @@ final class ExportOptions {
         if (shared < 0) {
             throw Problems.wrongUsage("--shared is a number of clients, or 0 for as many as come");
         }
+        changes.check();
     }
 
     String name() {
@@ -72,21 +90,28 @@ final class ExportOptions {
         return readOnly;
     }
 
+    /** True if the file itself is not to be changed, whether clients may change what they see or not. */
+    boolean leavesFile() {
+        return readOnly || changes.snapshot();
+    }
+
     ServerSettings settings() {
         return shared == 0 ? ServerSettings.DEFAULT : ServerSettings.DEFAULT.withClientsPerExportMax(shared);
     }
 
-    Export of(OpenDisk disk) throws ProblemException {
+    Export of(OpenDisk disk) throws ProblemException, IOException, BlockException {
+        BlockDevice front = changes.marked(front(disk), disk.name());
         return new Export(
-                name,
-                description == null ? disk.name() : description,
-                front(disk),
-                disk.loop().events(),
-                disk.loop().buffers(),
-                readOnly);
+                        name,
+                        description == null ? disk.name() : description,
+                        front,
+                        disk.loop().events(),
+                        disk.loop().buffers(),
+                        readOnly)
+                .withContexts(changes::contexts);
     }
 
-    private BlockDevice front(OpenDisk disk) throws ProblemException {
+    private BlockDevice front(OpenDisk disk) throws ProblemException, IOException, BlockException {
         BlockDevice front = disk.front();
         if (offset != 0 || size != null) {
             long length = size == null ? disk.sizeBytes() - offset : size;
@@ -96,6 +121,11 @@ final class ExportOptions {
             }
             front = CheckedDevice.of(new Slice(front, offset, length), disk.name());
         }
-        return ServeFilters.inFrontOf(front, disk.loop().loop(), disk.name(), filters);
+        ServeFilters layers = new ServeFilters(disk.loop(), disk.name());
+        if (changes.snapshot()) {
+            front = layers.copyOnWrite(front);
+        }
+        front = layers.inFrontOf(front, filters);
+        return rate == 0 ? front : layers.limited(front, rate);
     }
 }

@@ -58,7 +58,7 @@ final class NbdServeCommand implements Callable<Integer> {
             names = "--format",
             paramLabel = "F",
             defaultValue = "raw",
-            description = "raw (default), qcow2; vmdk, vhd: with --read-only. It is never guessed.")
+            description = "raw (default), qcow2; vmdk, vhd: with --read-only or --snapshot. It is never guessed.")
     private String format = "";
 
     @Mixin
@@ -122,7 +122,7 @@ final class NbdServeCommand implements Callable<Integer> {
         Stacks stacks = new Stacks(plane.loops(), DataPlane.FILES);
         Path absolute = file.toAbsolutePath().normalize();
         OpenDisk disk = stacks.acquire(
-                new DiskSpec(absolute.toString(), absolute, Provisioning.THIN, export.readOnly(), direct).in(known));
+                new DiskSpec(absolute.toString(), absolute, Provisioning.THIN, export.leavesFile(), direct).in(known));
         NbdServer server = new NbdServer(export.settings(), security);
         server.add(export.of(disk));
         CountDownLatch unused = new CountDownLatch(1);

@@ -1,20 +1,32 @@
 package dev.ferry.cli;
 
 import dev.ferry.block.BlockDevice;
+import dev.ferry.block.BlockException;
 import dev.ferry.block.CheckedDevice;
 import dev.ferry.block.ErrorKind;
-import dev.ferry.block.Loop;
+import dev.ferry.device.FileDevice;
+import dev.ferry.device.FileOptions;
+import dev.ferry.filter.Aligner;
 import dev.ferry.filter.Delay;
 import dev.ferry.filter.Fault;
 import dev.ferry.filter.FaultRule;
+import dev.ferry.filter.Gate;
+import dev.ferry.filter.RateLimit;
+import dev.ferry.filter.snapshot.CopyOnWrite;
 import dev.ferry.server.Problems;
 import dev.ferry.server.api.ProblemException;
+import dev.ferry.stack.DiskLoop;
+import java.io.IOException;
+import java.io.RandomAccessFile;
+import java.nio.file.Files;
+import java.nio.file.Path;
 import java.util.List;
 import java.util.Map;
 import java.util.SplittableRandom;
 import java.util.concurrent.TimeUnit;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
+import picocli.CommandLine.TypeConversionException;
 
 /**
  * Layers that a one-shot server puts in front of its disk, by what is written of them.
@@ -22,6 +34,8 @@ import java.util.regex.Pattern;
  * <pre>
  *   delay=20ms            each request waits
  *   fault=write:0.1%      a share of the requests fails; read, write, flush, all
+ *   rate=50M              so many bytes in a second
+ *   cow                   what is below is not changed; changes are thrown away at the end
  * </pre>
  */
 final class ServeFilters {
@@ -37,20 +51,73 @@ final class ServeFilters {
             "all",
             FaultRule.READ | FaultRule.CHANGES | FaultRule.EXTENTS);
 
-    private ServeFilters() {}
+    private final DiskLoop loop;
+    private final String name;
+
+    /** @param name what errors call the disk */
+    ServeFilters(DiskLoop loop, String name) {
+        this.loop = loop;
+        this.name = name;
+    }
 
     /** The device behind the filters, the first of them foremost. */
-    static BlockDevice inFrontOf(BlockDevice device, Loop loop, String name, List<String> written)
-            throws ProblemException {
+    BlockDevice inFrontOf(BlockDevice device, List<String> written)
+            throws ProblemException, IOException, BlockException {
         BlockDevice front = device;
         for (String one : written.reversed()) {
-            front = CheckedDevice.of(filter(front, loop, name, one), name);
+            front = filter(front, one);
         }
         return front;
     }
 
-    private static BlockDevice filter(BlockDevice next, Loop loop, String name, String written)
-            throws ProblemException {
+    /** Lets only so many bytes pass in a second. */
+    BlockDevice limited(BlockDevice device, long bytesPerSecond) {
+        RateLimit limit = new RateLimit(loop.loop(), device);
+        limit.rate(bytesPerSecond);
+        return CheckedDevice.of(limit, name);
+    }
+
+    /** Keeps changes in a file that nobody else finds, and that ends with this process. */
+    BlockDevice copyOnWrite(BlockDevice device) throws ProblemException, IOException, BlockException {
+        long sizeBytes = device.geometry().sizeBytes();
+        if (sizeBytes == 0) {
+            throw Problems.wrongUsage("a disk of no bytes has no changes");
+        }
+        String folder = System.getenv("TMPDIR");
+        Path file = Files.createTempFile(
+                Path.of(folder == null || folder.isEmpty() ? "/var/tmp" : folder), "ferry-", ".changes");
+        BlockDevice overlay;
+        try {
+            try (RandomAccessFile sized = new RandomAccessFile(file.toFile(), "rw")) {
+                sized.setLength(sizeBytes);
+            }
+            overlay = FileDevice.open(loop.events(), file, "changes of " + name, FileOptions.CACHED);
+        } finally {
+            Files.delete(file);
+        }
+        CopyOnWrite copy = new CopyOnWrite(device, CheckedDevice.of(overlay, "changes of " + name));
+        return CheckedDevice.of(new Gate(loop.loop(), new Aligner(copy, loop.buffers())), name);
+    }
+
+    private BlockDevice filter(BlockDevice next, String written) throws ProblemException, IOException, BlockException {
+        if (written.equals("cow")) {
+            return copyOnWrite(next);
+        }
+        if (written.startsWith("rate=")) {
+            return limited(next, rate(written));
+        }
+        return CheckedDevice.of(drill(next, written), name);
+    }
+
+    private static long rate(String written) throws ProblemException {
+        try {
+            return new Quantities.Rate().convert(written.substring("rate=".length()));
+        } catch (TypeConversionException unreadable) {
+            throw Problems.wrongUsage(String.valueOf(unreadable.getMessage()));
+        }
+    }
+
+    private BlockDevice drill(BlockDevice next, String written) throws ProblemException {
         Matcher delay = DELAY.matcher(written);
         if (delay.matches()) {
             TimeUnit unit = switch (delay.group(2)) {
@@ -58,7 +125,7 @@ final class ServeFilters {
                 case "ms" -> TimeUnit.MILLISECONDS;
                 default -> TimeUnit.SECONDS;
             };
-            Delay made = new Delay(loop, next, new SplittableRandom());
+            Delay made = new Delay(loop.loop(), next, new SplittableRandom());
             made.delay(unit.toNanos(Long.parseLong(delay.group(1))), 0);
             return made;
         }
@@ -74,7 +141,7 @@ final class ServeFilters {
             made.rule(new FaultRule(operations, 0, Long.MAX_VALUE, perMillion, ErrorKind.IO));
             return made;
         }
-        throw Problems.wrongUsage(
-                "'" + written + "' is no filter; there are delay=20ms and fault=write:0.1% (or read, " + "flush, all)");
+        throw Problems.wrongUsage("'" + written
+                + "' is no filter; there are delay=20ms, fault=write:0.1% (or read, flush, all), rate=50M, cow");
     }
 }

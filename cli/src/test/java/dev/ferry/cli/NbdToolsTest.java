@@ -23,6 +23,7 @@ import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 import tools.jackson.databind.JsonNode;
+import tools.jackson.databind.json.JsonMapper;
 
 /** The one-shot tools as scripts use them, in processes of their own. */
 @Timeout(180)
@@ -217,6 +218,98 @@ final class NbdToolsTest {
         serve("--filter", "fault=read:100%");
         FerryHost.bare("nbd", "copy", uri(""), folder.resolve("copy.raw").toString())
                 .failed(1, "fault injected on purpose");
+    }
+
+    private String run(String... command) throws Exception {
+        Requires.program(command[0]);
+        Path out = folder.resolve("said");
+        Process process = new ProcessBuilder(command)
+                .redirectErrorStream(true)
+                .redirectOutput(out.toFile())
+                .start();
+        processes.add(process);
+        assertThat(exit(process)).as(() -> text(out)).isZero();
+        return text(out);
+    }
+
+    private void write(String... commands) throws Exception {
+        List<String> line = new ArrayList<>(List.of("qemu-io", "-f", "raw"));
+        for (String command : commands) {
+            line.addAll(List.of("-c", command));
+        }
+        line.add(uri(""));
+        run(line.toArray(String[]::new));
+    }
+
+    /** As QEMU's own backup clients read it. */
+    @Test
+    void whatIsChangedIsMarkedInBitmapsThatStrangersRead() throws Exception {
+        serve("--bitmap", "nightly", "--bitmap", "other one");
+        String map = "--map=qemu:dirty-bitmap:nightly";
+        assertThat(run("nbdinfo", map, uri("")).strip().split("\\s+")).containsExactly("0", "16777216", "0", "clean");
+        write("write -P 7 1M 64k", "write -z 4M 192k", "discard 10M 64k", "write 1100k 512", "read 8M 1M");
+        assertThat(run("nbdinfo", map, uri(""))
+                        .strip()
+                        .lines()
+                        .map(line -> line.strip().replaceAll("\\s+", " ")))
+                .containsExactly(
+                        "0 1048576 0 clean",
+                        "1048576 131072 1 dirty",
+                        "1179648 3014656 0 clean",
+                        "4194304 196608 1 dirty",
+                        "4390912 6094848 0 clean",
+                        "10485760 65536 1 dirty",
+                        "10551296 6225920 0 clean");
+        // qemu-img shows what is dirty as having no data.
+        String image =
+                "driver=nbd,server.type=unix,server.path=" + socket + ",x-dirty-bitmap=qemu:dirty-bitmap:other one";
+        JsonNode seen = new JsonMapper().readTree(run("qemu-img", "map", "--output=json", "--image-opts", image));
+        List<String> dirty = new ArrayList<>();
+        seen.forEach(extent -> {
+            if (!extent.path("data").asBoolean()) {
+                dirty.add(extent.path("start").asLong() + "+"
+                        + extent.path("length").asLong());
+            }
+        });
+        assertThat(dirty).containsExactly("1048576+131072", "4194304+196608", "10485760+65536");
+        JsonNode own = FerryHost.bare(
+                        "nbd", "info", "--map", "--json", "--context", "qemu:dirty-bitmap:nightly", uri(""))
+                .done()
+                .json();
+        assertThat(own.get(1).path("meaning").asString()).isEqualTo("dirty");
+        assertThat(own.size()).isEqualTo(7);
+    }
+
+    @Test
+    void changesOfASnapshotAreSeenAndThrownAway() throws Exception {
+        byte[] before = Files.readAllBytes(disk);
+        Process server = serve("--snapshot");
+        write("write -P 9 4M 2M", "write -P 5 100 1000", "discard 5M 64k", "flush");
+        write(
+                "read -P 9 4M 1M",
+                "read -P 0 5M 64k",
+                "read -P 9 5184k 64k",
+                "read -P 5 100 1000",
+                "read -P 0 0 100",
+                "read -P 0 15M 1M");
+        assertThat(Files.readAllBytes(disk)).isEqualTo(before);
+        server.destroy();
+        exit(server);
+        assertThat(Files.readAllBytes(disk)).isEqualTo(before);
+        serve();
+        Path copy = folder.resolve("copy.raw");
+        FerryHost.bare("nbd", "copy", uri(""), copy.toString()).done();
+        assertThat(Files.readAllBytes(copy)).isEqualTo(before);
+    }
+
+    /** A bound from below: what is slow for other reasons proves nothing, and fails nothing. */
+    @Test
+    void aServerWithARateIsNoFaster() throws Exception {
+        serve("--rate", "2M");
+        long from = System.nanoTime();
+        write("read 4M 1M", "read 5M 1M", "write 6M 1M", "read 7M 1M", "read 0 1M");
+        // Four turns of half a second; a tenth may have been saved.
+        assertThat(System.nanoTime() - from).isGreaterThan(1_900_000_000L);
     }
 
     @Test

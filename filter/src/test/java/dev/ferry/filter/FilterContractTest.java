@@ -11,6 +11,7 @@ import dev.ferry.filter.mirror.MirrorSettings;
 import dev.ferry.filter.mirror.RegionHold;
 import dev.ferry.filter.mirror.TrackedMirror;
 import dev.ferry.filter.mirror.TrailSettings;
+import dev.ferry.filter.snapshot.CopyOnWrite;
 import dev.ferry.filter.snapshot.Layers;
 import dev.ferry.filter.tracking.DirtyBitmap;
 import dev.ferry.filter.tracking.Tracker;
@@ -69,6 +70,26 @@ class FilterContractTest {
             Delay delay = new Delay(loop, disk(sizeBytes), random);
             delay.delay(10_000, 90_000);
             return delay;
+        }
+    }
+
+    @Nested
+    class OfRateLimit extends InSimulation {
+        @Override
+        protected BlockDevice open(long sizeBytes) {
+            RateLimit limit = new RateLimit(loop, disk(sizeBytes));
+            limit.rate(100 << 20);
+            return limit;
+        }
+    }
+
+    /** Whatever is written lies on one device, and all the rest on the other. */
+    @Nested
+    class OfCopyOnWrite extends InSimulation {
+        @Override
+        protected BlockDevice open(long sizeBytes) {
+            BlockDevice copy = new CopyOnWrite(disk(sizeBytes), disk(sizeBytes));
+            return new Gate(loop, new Aligner(copy, BufferPool.ofBytes(8 << 20)));
         }
     }
 
