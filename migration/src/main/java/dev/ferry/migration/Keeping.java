@@ -1,18 +1,13 @@
 package dev.ferry.migration;
 
-import dev.ferry.block.BlockError;
 import dev.ferry.block.BlockException;
 import dev.ferry.block.ErrorKind;
-import dev.ferry.migration.Carrier.Verdict;
-import dev.ferry.migration.MigrationStatus.WayBack;
 import dev.ferry.migration.Move.CalledOff;
 import dev.ferry.migration.MovingDisk.Stage;
 import dev.ferry.migration.journal.Authority;
 import dev.ferry.migration.journal.DiskRecord;
 import dev.ferry.migration.journal.Grace;
 import dev.ferry.migration.journal.MoveRecord;
-import dev.ferry.stack.DiskSide;
-import java.time.Instant;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Objects;
@@ -46,42 +41,32 @@ final class Keeping {
     private final MoveWork work;
     private final Ledger ledger;
     private final MoveWork.Surroundings around;
-    private final Revival revival;
-    private final TargetMaker sides;
+    private final OldSides sides;
     private final JointPassage passage;
     private final Prober prober;
-    private List<MovingDisk> disks = List.of();
     /** Records as they are to be written with the phase; null once they are. */
     private @Nullable List<DiskRecord> unwritten;
     /** Nobody knows whether the journal holds the last record that was to be written. */
     private boolean doubtful;
 
     private boolean again;
-    private boolean released;
     private @Nullable String note;
     private @Nullable Wish wish;
     private CompletableFuture<Boolean> answer = new CompletableFuture<>();
-    private volatile @Nullable WayBack view;
 
     Keeping(Move move, MoveWork work, Ledger ledger, MoveWork.Surroundings around) {
         this.move = move;
         this.work = work;
         this.ledger = ledger;
         this.around = around;
-        this.revival = new Revival(move, ledger, around, true, this::eventsOf);
-        this.sides = new TargetMaker(move, ledger, around);
         this.passage = new JointPassage(move, work);
         this.prober = new Prober(around.probing());
-    }
-
-    /** How a way back that was open comes back after a crash. Any thread. */
-    Revival revival() {
-        return revival;
+        this.sides = new OldSides(move, work, ledger, around, prober, this::oldSideLost);
     }
 
     /** The old sides. */
-    List<MovingDisk> disks() {
-        return disks;
+    OldSides sides() {
+        return sides;
     }
 
     /** Writes down what a comparison found. */
@@ -97,35 +82,7 @@ final class Keeping {
         }
     }
 
-    /** How the way back is; null where there is none. Any thread. */
-    @Nullable
-    WayBack view() {
-        return view;
-    }
-
     // ---- the switch
-
-    /**
-     * Makes ready, before each attempt to switch.
-     *
-     * @return false if the way back cannot be recorded
-     */
-    boolean prepare(List<MovingDisk> forward) {
-        List<MovingDisk> made = new ArrayList<>();
-        try {
-            for (MovingDisk disk : forward) {
-                MovingDisk back = new MovingDisk(disk.index, disk.disk);
-                back.stage = Stage.COPIED;
-                back.carrier = disk.carrier().turn(eventsOf(back), revival.stepsOf(disk.index));
-                made.add(back);
-            }
-        } catch (BlockException e) {
-            LOG.warn("migration {}: no way back can be made ready", move.id(), e);
-            return false;
-        }
-        disks = List.copyOf(made);
-        return true;
-    }
 
     /** The guests have passed. */
     void begin(List<DiskRecord> records) {
@@ -141,11 +98,13 @@ final class Keeping {
      */
     boolean keep() throws BlockException, CalledOff {
         if (unwritten == null) {
-            takeUp();
+            sides.takeUp();
+            unwritten = records().stream().map(DiskRecord::withTold).toList();
+            sides.reattach();
         }
         while (true) {
             write();
-            sample();
+            sides.sample();
             move.until(() -> wish != null || again || over() || retries());
             Wish wanted = wish;
             try {
@@ -167,13 +126,13 @@ final class Keeping {
             }
             wish = null;
             again = false;
-            reattach();
+            sides.reattach();
         }
     }
 
     /** It is time to try again what failed. */
     private boolean retries() {
-        boolean something = unwritten != null || disks.stream().anyMatch(disk -> disk.stage == Stage.LOST);
+        boolean something = unwritten != null || sides.anyLost();
         return something && prober.due(work.nanoTime());
     }
 
@@ -182,17 +141,6 @@ final class Keeping {
         // Once something has failed it is tried again as often as a side that is away.
         boolean waits = unwritten != null && !prober.due(work.nanoTime());
         return grace != null && !waits && grace.over(ledger.nowMillis());
-    }
-
-    private void takeUp() throws BlockException, CalledOff {
-        disks = revival.disks();
-        move.parked(null);
-        for (MovingDisk disk : disks) {
-            disk.stage = Stage.LOST;
-            disk.carrier().pace(move.pace());
-        }
-        unwritten = records().stream().map(DiskRecord::withTold).toList();
-        reattach();
     }
 
     private List<DiskRecord> records() {
@@ -256,36 +204,12 @@ final class Keeping {
         return told;
     }
 
-    /** Takes up what was let go, if it is back. */
-    private void reattach() {
-        for (MovingDisk disk : disks) {
-            if (disk.stage != Stage.LOST) {
-                continue;
-            }
-            try {
-                if (disk.carrier().attached()) {
-                    disk.carrier().copyAgain();
-                } else {
-                    disk.carrier().closeTarget();
-                    attach(disk);
-                }
-                disk.stage = Stage.COPYING;
-                disk.trouble = null;
-            } catch (BlockException e) {
-                disk.trouble = e.getMessage();
-                LOG.debug("migration {}: the old side stays away", move.id(), e);
-                prober.parked(work.nanoTime());
-            }
-        }
-    }
-
-    private void attach(MovingDisk disk) throws BlockException {
-        DiskSide source = sides.reopenSource(disk);
+    private void oldSideLost() {
         try {
-            disk.carrier().attach(source);
-        } catch (BlockException | RuntimeException e) {
-            source.close();
-            throw e;
+            // Both sides were right until now. From here on only the target is, and the journal has to say so.
+            settleDoubt();
+        } catch (BlockException e) {
+            LOG.error("migration {}: whether the guests have gone back is not known on disk", move.id(), e);
         }
     }
 
@@ -293,29 +217,15 @@ final class Keeping {
 
     private void commit() throws BlockException {
         settleDoubt();
-        String stale = staleSources();
+        String stale = sides.staleSources();
         write(
                 Phase.COMMIT,
                 MigrationState.SWITCHED,
                 records(),
                 Objects.requireNonNull(ledger.record().grace()));
-        view = null;
+        sides.forgetView();
         note = stale;
-        disks.forEach(disk -> disk.carrier().part());
-    }
-
-    /** A source that is to stay and is behind is of no use, which is said. */
-    private @Nullable String staleSources() throws BlockException {
-        List<String> stale = new ArrayList<>();
-        for (MovingDisk disk : disks) {
-            long behind = disk.carrier().behindBytes();
-            if (ledger.record().keepSource() && (behind > 0 || disk.stage == Stage.LOST)) {
-                DiskRecord record = ledger.record().disks().get(disk.index);
-                stale.add(record.sourceFile() + " was behind by " + behind
-                        + " bytes when the way back was closed, and is not the disk");
-            }
-        }
-        return stale.isEmpty() ? null : String.join("; ", stale);
+        sides.all().forEach(disk -> disk.carrier().part());
     }
 
     /** What is to be known of a way back that was committed; null if nothing is. */
@@ -328,14 +238,14 @@ final class Keeping {
         settleDoubt();
         Grace grace = Objects.requireNonNull(ledger.record().grace());
         write(Phase.ROLLBACK, MigrationState.SWITCHED, records(), grace);
-        for (MovingDisk disk : disks) {
+        for (MovingDisk disk : sides.all()) {
             disk.carrier().halt();
         }
         List<Double> pausesMillis = goBack(grace);
         List<DiskRecord> back = new ArrayList<>(ledger.record().disks());
-        view = null;
-        for (int i = 0; i < disks.size(); i++) {
-            MovingDisk disk = disks.get(i);
+        sides.forgetView();
+        for (int i = 0; i < sides.all().size(); i++) {
+            MovingDisk disk = sides.all().get(i);
             disk.stage = Stage.SWITCHED;
             disk.carrier().finish();
             DiskRecord record = back.get(disk.index);
@@ -345,7 +255,7 @@ final class Keeping {
         work.release();
         try {
             ledger.disks(back);
-            revival.forgetSteps();
+            sides.revival().forgetSteps();
             Recovery.settleRollback(ledger, around.catalog());
         } catch (BlockException e) {
             LOG.error("migration {} has gone back, and is not brought to an end", move.id(), e);
@@ -357,16 +267,16 @@ final class Keeping {
     private List<Double> goBack(Grace grace) throws BlockException, CalledOff {
         for (int attempt = 1; ; attempt++) {
             try {
-                passage.settle(disks);
-                refuseUnlessInStep();
-                return passage.go(disks, () -> {
+                passage.settle(sides.all());
+                sides.refuseUnlessInStep();
+                return passage.go(sides.all(), () -> {
                     List<DiskRecord> back = ledger.record().disks().stream()
                             .map(record -> record.withAuthority(Authority.SOURCE))
                             .toList();
                     write(Phase.ROLLBACK, MigrationState.RUNNING, back, grace);
                 });
             } catch (BlockException e) {
-                JointPassage.loosen(disks);
+                JointPassage.loosen(sides.all());
                 if (e.kind() != ErrorKind.TIMED_OUT || attempt == ATTEMPTS_MAX || doubtful) {
                     throw e;
                 }
@@ -374,26 +284,6 @@ final class Keeping {
                 move.until(() -> work.nanoTime() - next >= 0);
             }
         }
-    }
-
-    private void refuseUnlessInStep() throws BlockException {
-        for (MovingDisk disk : disks) {
-            String name = ledger.record().disks().get(disk.index).name();
-            long behind = disk.carrier().behindBytes();
-            if (disk.stage == Stage.LOST) {
-                throw refusal("the old side of disk " + name + " is away (" + disk.trouble + ") and behind by " + behind
-                        + " bytes; bring it back, and it is caught up by itself");
-            }
-            if (disk.stage == Stage.COPYING || behind > 0) {
-                throw refusal("the old side of disk " + name + " is behind by " + behind
-                        + " bytes and is being caught up; try again when 'ferry migration show " + move.id()
-                        + "' says that it is in step");
-            }
-        }
-    }
-
-    private BlockException refusal(String why) {
-        return Planner.refusal(ErrorKind.BUSY, "migration " + move.id(), why + "; the guest stays where it is");
     }
 
     // ---- what somebody wants
@@ -420,7 +310,7 @@ final class Keeping {
             throw Planner.refusal(ErrorKind.BUSY, "migration " + move.id(), "it is being ended already");
         }
         if (wanted == Wish.ROLLBACK) {
-            refuseUnlessInStep();
+            sides.refuseUnlessInStep();
         }
         wish = wanted;
         answer = done;
@@ -428,143 +318,16 @@ final class Keeping {
 
     /** Looks now whether what is away is back. */
     void tryAgain() {
-        revival.wake();
+        sides.revival().wake();
         again = true;
-    }
-
-    // ---- the end of the process
-
-    void suspend() {
-        for (MovingDisk disk : ledger.record().kept() ? open() : List.<MovingDisk>of()) {
-            disk.carrier().suspend();
-        }
-    }
-
-    private List<MovingDisk> open() {
-        return disks.isEmpty() ? revival.guarded() : disks;
-    }
-
-    /** Takes away the use of disks that is its own: that of a move that has come back after a crash. */
-    void release() {
-        if (released) {
-            return;
-        }
-        released = true;
-        for (MovingDisk disk : revival.guarded()) {
-            try {
-                around.stacks().release(disk.disk);
-            } catch (BlockException e) {
-                LOG.warn("disk {} did not close well", disk.disk.name(), e);
-            }
-        }
     }
 
     /** Nobody works here any more: whoever waits is told so. */
     void close() {
-        view = null;
+        sides.forgetView();
         answer.completeExceptionally(Planner.refusal(
                 ErrorKind.UNAVAILABLE,
                 "migration " + move.id(),
                 "the daemon ends; the way back stays open, ask again when it is back"));
-    }
-
-    // ---- what happened, out of the mailbox
-
-    private Carrier.Events eventsOf(MovingDisk disk) {
-        return new Carrier.Events() {
-            @Override
-            public void copied() {
-                move.post(() -> {
-                    if (disk.stage == Stage.COPYING) {
-                        disk.stage = Stage.COPIED;
-                    }
-                });
-            }
-
-            @Override
-            public void behind() {
-                move.post(() -> {
-                    if (disk.stage != Stage.LOST && disk.stage != Stage.SWITCHED) {
-                        disk.stage = Stage.COPYING;
-                    }
-                });
-            }
-
-            @Override
-            public void targetLost(BlockError why) {
-                move.post(() -> lost(disk, why));
-            }
-
-            @Override
-            public void sourceFailed(BlockError why) {
-                move.post(() -> lost(disk, why));
-            }
-
-            @Override
-            public void verified(Verdict verdict) {}
-
-            @Override
-            public void proved(Verdict verdict, long comparedBytes) {
-                move.post(() -> work.proving().proved(disk, verdict, comparedBytes));
-            }
-
-            @Override
-            public void notProved(BlockError why) {
-                move.post(() -> work.proving().failed(disk, why));
-            }
-
-            @Override
-            public void recordLost(BlockError why) {
-                LOG.error("migration {}: a crash would leave all of the way back to be copied: {}", move.id(), why);
-            }
-        };
-    }
-
-    /** The guest runs on, on the target. */
-    private void lost(MovingDisk disk, BlockError why) {
-        if (disk.stage == Stage.SWITCHED) {
-            return;
-        }
-        disk.stage = Stage.LOST;
-        disk.trouble = why.message();
-        prober.parked(work.nanoTime());
-        LOG.warn("migration {}: the way back is behind: {}", move.id(), why.message());
-        try {
-            // Both sides were right until now. From here on only the target is, and the journal has to say so.
-            settleDoubt();
-        } catch (BlockException e) {
-            LOG.error("migration {}: whether the guests have gone back is not known on disk", move.id(), e);
-        }
-    }
-
-    // ---- what it tells
-
-    /** Looks how the way back is. */
-    void sample() throws BlockException {
-        Grace grace = ledger.record().grace();
-        if (grace == null || disks.isEmpty() || !ledger.record().kept()) {
-            return;
-        }
-        long behindBytes = 0;
-        boolean inStep = true;
-        List<String> troubles = new ArrayList<>();
-        for (MovingDisk disk : disks) {
-            if (disk.stage == Stage.SWITCHED) {
-                return;
-            }
-            behindBytes += disk.carrier().behindBytes();
-            inStep &= disk.stage != Stage.LOST && disk.stage != Stage.COPYING;
-            String trouble = disk.trouble;
-            if (disk.stage == Stage.LOST && trouble != null) {
-                troubles.add("disk " + disk.disk.name() + ": " + trouble);
-            }
-        }
-        Long until = grace.untilMillis();
-        view = new WayBack(
-                until == null ? null : Instant.ofEpochMilli(until).toString(),
-                until == null ? null : Long.valueOf(Math.max(0, until - ledger.nowMillis()) / 1000),
-                inStep && behindBytes == 0,
-                behindBytes,
-                troubles.isEmpty() ? null : String.join("; ", troubles));
     }
 }

@@ -24,15 +24,11 @@ import java.nio.file.Path;
 import java.time.Duration;
 import java.time.InstantSource;
 import java.util.ArrayList;
-import java.util.LinkedHashMap;
 import java.util.List;
-import java.util.Map;
 import java.util.concurrent.Executor;
 import java.util.concurrent.Executors;
 import java.util.concurrent.ThreadFactory;
 import org.jspecify.annotations.Nullable;
-import org.slf4j.Logger;
-import org.slf4j.LoggerFactory;
 
 /**
  * Moves disks between datastores while they are in use.
@@ -45,10 +41,7 @@ import org.slf4j.LoggerFactory;
  * <p>Thread: any, for all methods; they block. Errors are {@link BlockException}s with one line for people.
  */
 public final class MigrationEngine {
-    private static final Logger LOG = LoggerFactory.getLogger(MigrationEngine.class);
     /** Finished migrations that are remembered. */
-    private static final int HISTORY_MAX = 200;
-
     private static final Duration CANCEL_WAIT = Duration.ofSeconds(30);
 
     private final Journals journals;
@@ -60,8 +53,7 @@ public final class MigrationEngine {
     private final ThreadFactory threads;
     private final Planner planner;
     private final Rehearsal rehearsal;
-    private final Map<String, Move> moves = new LinkedHashMap<>();
-    private final Map<String, MoveRecord> past = new LinkedHashMap<>();
+    private final KnownMoves known;
     /** Those that were found interrupted and have no thread yet. */
     private final List<Move> interrupted = new ArrayList<>();
 
@@ -117,6 +109,7 @@ public final class MigrationEngine {
         this.clock = clock;
         this.threads = threads;
         this.planner = new Planner(catalog, stacks);
+        this.known = new KnownMoves(journals, around.receipts());
         this.rehearsal = new Rehearsal(stacks, around.workers(), around.nanoTime());
     }
 
@@ -145,7 +138,7 @@ public final class MigrationEngine {
                 if (now == null) {
                     continue;
                 }
-                past.put(found.id(), now);
+                known.add(found.id(), now);
                 if (last == null || !last.state().over()) {
                     recovered.add(StatusView.of(now));
                 }
@@ -153,7 +146,7 @@ public final class MigrationEngine {
         } catch (IOException e) {
             throw Planner.refusal(ErrorKind.IO, "journals", "they cannot be read: " + e.getMessage());
         }
-        prune();
+        known.prune();
         return recovered;
     }
 
@@ -168,8 +161,8 @@ public final class MigrationEngine {
 
     private Move takeUp(Journals.Found found, MoveRecord last) throws IOException {
         Ledger ledger = new Ledger(journals, journals.reopen(found), last, clock);
-        Move move = new Move(ledger, planner.neededBytes(last), around, clock, this::retire);
-        moves.put(found.id(), move);
+        Move move = new Move(ledger, planner.neededBytes(last), around, clock, known::retire);
+        known.add(move);
         interrupted.add(move);
         move.guardAll();
         return move;
@@ -189,12 +182,8 @@ public final class MigrationEngine {
      */
     public void beforeOpen(String disk) throws BlockException {
         Merging.settle(stacks, catalog.disk(disk).spec());
-        List<Move> live;
-        synchronized (this) {
-            live = new ArrayList<>(moves.values());
-            refuseWhereTheInventoryIsBehind(disk);
-        }
-        for (Move move : live) {
+        known.refuseWhereTheInventoryIsBehind(catalog, disk);
+        for (Move move : known.atWork()) {
             if (move.moves(disk)) {
                 move.guard(disk);
             }
@@ -209,14 +198,15 @@ public final class MigrationEngine {
     public RehearsalReport rehearse(MigrationRequest request) throws BlockException {
         Outlook outlook;
         synchronized (this) {
-            outlook = planner.outlook(request, promisedBytes(request.targetDatastore()), this::refuseIfMoving, mover());
+            outlook =
+                    planner.outlook(request, promisedBytes(request.targetDatastore()), known::refuseIfMoving, mover());
         }
         return rehearsal.run(outlook);
     }
 
     private MigrationPlan plan(MigrationRequest request) throws BlockException {
         for (String disk : request.disks()) {
-            refuseIfMoving(disk);
+            known.refuseIfMoving(disk);
         }
         return planner.plan(request, promisedBytes(request.targetDatastore()));
     }
@@ -224,25 +214,6 @@ public final class MigrationEngine {
     /** What moves bytes here where no store does. */
     private String mover() {
         return stacks.loopKind().equals("io_uring") ? "native" : "portable";
-    }
-
-    /** A decision that the inventory could not be told of is a decision all the same. */
-    private void refuseWhereTheInventoryIsBehind(String name) throws BlockException {
-        for (MoveRecord record : past.values()) {
-            for (DiskRecord disk : record.disks()) {
-                boolean there = disk.authority() == Authority.TARGET;
-                Path file = there ? disk.targetFile() : disk.sourceFile();
-                if (!record.state().over()
-                        && disk.name().equals(name)
-                        && !catalog.disk(name).spec().path().equals(file)) {
-                    throw Planner.refusal(
-                            ErrorKind.UNAVAILABLE,
-                            "disk " + name,
-                            "it is " + file + ", and the inventory could not be told; 'ferry migration "
-                                    + (there ? "commit " : "rollback ") + record.id() + "' tries again");
-                }
-            }
-        }
     }
 
     /** Starts a move; returns when it has been checked and is written down. */
@@ -257,17 +228,10 @@ public final class MigrationEngine {
         }
         nextNumber++;
         Move move =
-                new Move(new Ledger(journals, journal, first, clock), plan.neededBytes(), around, clock, this::retire);
-        moves.put(first.id(), move);
+                new Move(new Ledger(journals, journal, first, clock), plan.neededBytes(), around, clock, known::retire);
+        known.add(move);
         threads.newThread(move).start();
         return move.status();
-    }
-
-    private synchronized void retire(Move move) {
-        moves.remove(move.id());
-        past.put(move.id(), move.lastRecord());
-        around.receipts().keep(move.lastRecord());
-        prune();
     }
 
     /**
@@ -276,8 +240,7 @@ public final class MigrationEngine {
      * @throws BlockException if they have not
      */
     public synchronized Receipt receipt(String id) throws BlockException {
-        Move move = moves.get(id);
-        MoveRecord record = move == null ? past.get(id) : move.lastRecord();
+        MoveRecord record = known.record(id);
         boolean switched = record != null
                 && switch (record.state()) {
                     case DONE, ROLLED_BACK -> true;
@@ -339,41 +302,15 @@ public final class MigrationEngine {
                 disks);
     }
 
-    private void refuseIfMoving(String disk) throws BlockException {
-        for (Move move : moves.values()) {
-            if (move.moves(disk)) {
-                throw Planner.refusal(
-                        ErrorKind.BUSY,
-                        "disk " + disk,
-                        move.kept()
-                                ? "migration " + move.id() + " of it keeps the way back open; commit it or roll it back"
-                                : "it is being moved already, by migration " + move.id());
-            }
-        }
-        for (MoveRecord record : past.values()) {
-            if (!record.state().over()
-                    && record.disks().stream().anyMatch(d -> d.name().equals(disk))) {
-                throw Planner.refusal(
-                        ErrorKind.BUSY,
-                        "disk " + disk,
-                        "migration " + record.id() + " of it has to be committed first");
-            }
-        }
-    }
-
     /** Room at a datastore that moves have still to fill. */
-    synchronized long promisedBytes(String datastore) {
-        long bytes = 0;
-        for (Move move : moves.values()) {
-            bytes += move.promisedBytes(datastore);
-        }
-        return bytes;
+    long promisedBytes(String datastore) {
+        return known.promisedBytes(datastore);
     }
 
     /** Whether a disk is being moved, so that nobody deletes, grows or opens it otherwise. */
-    public synchronized boolean moving(String disk) {
+    public boolean moving(String disk) {
         try {
-            refuseIfMoving(disk);
+            known.refuseIfMoving(disk);
             return false;
         } catch (BlockException e) {
             return true;
@@ -382,38 +319,17 @@ public final class MigrationEngine {
 
     /** All migrations, oldest first. */
     public List<MigrationStatus> list() {
-        List<Move> live;
-        Map<Long, MigrationStatus> all = new java.util.TreeMap<>();
-        synchronized (this) {
-            live = new ArrayList<>(moves.values());
-            past.forEach((id, record) -> all.put(FileJournals.numberOf(id), StatusView.of(record)));
-        }
-        live.forEach(move -> all.put(FileJournals.numberOf(move.id()), move.status()));
-        return new ArrayList<>(all.values());
+        return known.list();
     }
 
     /** @throws BlockException of kind {@code NOT_FOUND} if there is no such migration */
     public MigrationStatus find(String id) throws BlockException {
-        Move move;
-        synchronized (this) {
-            move = moves.get(id);
-            MoveRecord record = past.get(id);
-            if (move == null && record != null) {
-                return StatusView.of(record);
-            }
-        }
-        if (move == null) {
-            throw unknown(id);
-        }
-        return move.status();
+        return known.find(id);
     }
 
     /** Waits until a migration is over or can do nothing more by itself, but not longer than {@code limit}. */
     public MigrationStatus await(String id, Duration limit) throws BlockException {
-        Move move;
-        synchronized (this) {
-            move = moves.get(id);
-        }
+        Move move = known.atWork(id);
         if (move != null) {
             move.awaitEnd(limit);
         }
@@ -421,13 +337,13 @@ public final class MigrationEngine {
     }
 
     public MigrationStatus pause(String id) throws BlockException {
-        live(id, "pause").pause();
+        known.require(id, "pause").pause();
         return find(id);
     }
 
     /** Goes on with a paused or parked migration. */
     public MigrationStatus resume(String id) throws BlockException {
-        live(id, "resume").resume();
+        known.require(id, "resume").resume();
         return find(id);
     }
 
@@ -436,19 +352,19 @@ public final class MigrationEngine {
         if (bytesPerSecond < 0) {
             throw Planner.refusal(ErrorKind.INVALID, "the request", "a rate is not below zero");
         }
-        live(id, "change the rate of").rate(bytesPerSecond);
+        known.require(id, "change the rate of").rate(bytesPerSecond);
         return find(id);
     }
 
     /** Goes on with a move by another strategy; one by tracking can become a mirror. */
     public MigrationStatus mode(String id, Strategy strategy) throws BlockException {
-        live(id, "change the mode of").mode(strategy);
+        known.require(id, "change the mode of").mode(strategy);
         return find(id);
     }
 
     /** Calls a migration off; when this returns the target is gone, unless its store does not answer. */
     public MigrationStatus cancel(String id) throws BlockException {
-        Move move = live(id, "cancel");
+        Move move = known.require(id, "cancel");
         move.cancel();
         move.awaitEnd(CANCEL_WAIT);
         return find(id);
@@ -460,7 +376,7 @@ public final class MigrationEngine {
      * @throws BlockException if there is nothing to compare, or it is being compared already
      */
     public MigrationStatus verify(String id) throws BlockException {
-        live(id, "verify").prove();
+        known.require(id, "verify").prove();
         return find(id);
     }
 
@@ -475,10 +391,7 @@ public final class MigrationEngine {
     }
 
     private MigrationStatus end(String id, Keeping.Wish wish, Phase phase, String what) throws BlockException {
-        Move move;
-        synchronized (this) {
-            move = moves.get(id);
-        }
+        Move move = known.atWork(id);
         if (move != null) {
             move.end(wish);
             move.awaitEnd(CANCEL_WAIT);
@@ -488,7 +401,7 @@ public final class MigrationEngine {
     }
 
     private synchronized MigrationStatus finish(String id, Phase phase, String what) throws BlockException {
-        MoveRecord record = past.get(id);
+        MoveRecord record = known.over(id);
         if (record == null || record.state().over() || record.phase() != phase) {
             MigrationStatus status = find(id);
             String hint = wayBackHint(record, phase);
@@ -498,7 +411,7 @@ public final class MigrationEngine {
                     "it is " + status.state().text() + ", there is nothing to " + what + hint);
         }
         MoveRecord after = recovery().finish(record);
-        past.put(id, after);
+        known.add(id, after);
         return StatusView.of(after);
     }
 
@@ -519,56 +432,13 @@ public final class MigrationEngine {
      */
     public void suspend(Duration limit) {
         goOn();
-        List<Move> live;
-        synchronized (this) {
-            live = new ArrayList<>(moves.values());
-        }
+        List<Move> live = known.atWork();
         live.forEach(Move::suspend);
         live.forEach(move -> move.awaitEnd(limit));
     }
 
     /** True while no move has a thread at work. */
-    public synchronized boolean isIdle() {
-        return moves.values().stream().allMatch(Move::over);
-    }
-
-    private synchronized Move live(String id, String what) throws BlockException {
-        Move move = moves.get(id);
-        if (move != null) {
-            return move;
-        }
-        MoveRecord record = past.get(id);
-        if (record == null) {
-            throw unknown(id);
-        }
-        throw Planner.refusal(
-                ErrorKind.INVALID,
-                "migration " + id,
-                "it is " + record.state().text() + ", one cannot " + what + " it");
-    }
-
-    private static BlockException unknown(String id) {
-        return Planner.refusal(ErrorKind.NOT_FOUND, "migration " + id, "there is none of that id");
-    }
-
-    /** Forgets the oldest of what is over. */
-    private void prune() {
-        long over =
-                past.values().stream().filter(record -> record.state().over()).count();
-        var records = past.values().iterator();
-        while (over > HISTORY_MAX && records.hasNext()) {
-            MoveRecord record = records.next();
-            if (record.state().over()) {
-                try {
-                    journals.delete(record.id());
-                    around.receipts().delete(record.id());
-                } catch (IOException e) {
-                    LOG.warn("journal of {} cannot be deleted", record.id(), e);
-                    return;
-                }
-                records.remove();
-                over--;
-            }
-        }
+    public boolean isIdle() {
+        return known.isIdle();
     }
 }

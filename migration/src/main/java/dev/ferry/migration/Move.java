@@ -150,9 +150,9 @@ final class Move implements Runnable {
             }
             handleMail();
             sample();
-            work.watchSpace();
+            work.parking().watchSpace();
             if (parkedFor != null && !paused) {
-                work.probe();
+                work.parking().probe();
             }
         }
     }
@@ -178,7 +178,7 @@ final class Move implements Runnable {
     }
 
     private void sample() throws BlockException {
-        work.keeping().sample();
+        work.keeping().sides().sample();
         work.proving().sample();
         String stopped = paused ? "paused" : parkedFor != null ? "parked" : null;
         gauges.sample(ledger.record(), stopped, rateBytesPerSecond, work.nanoTime());
@@ -265,7 +265,7 @@ final class Move implements Runnable {
         ask(() -> {
             refuseAfterSwitch("pause");
             if (!paused) {
-                work.pause();
+                work.together().pause();
                 paused = true;
                 ledger.phase(ledger.record().phase(), MigrationState.PAUSED, null);
             }
@@ -313,7 +313,7 @@ final class Move implements Runnable {
                         "a " + now.strategy().text() + " cannot become a move by " + strategy.text());
             }
             ledger.strategy(now.with(strategy));
-            work.mode(strategy);
+            work.together().mode(strategy);
         });
     }
 
@@ -479,7 +479,7 @@ final class Move implements Runnable {
                 reason != null ? reason : record.error(),
                 rateBytesPerSecond,
                 shown(record.phase()),
-                work.keeping().view(),
+                work.keeping().sides().view(),
                 clock.millis());
     }
 }

@@ -15,7 +15,6 @@ import dev.ferry.stack.OpenDisk;
 import dev.ferry.stack.Stacks;
 import java.util.ArrayList;
 import java.util.List;
-import java.util.concurrent.CopyOnWriteArrayList;
 import java.util.concurrent.Executor;
 import java.util.function.LongSupplier;
 import org.jspecify.annotations.Nullable;
@@ -62,11 +61,9 @@ final class MoveWork {
     private final Revival revival;
     private final Keeping keeping;
     private final Proving proving;
-    private final List<MovingDisk> disks = new CopyOnWriteArrayList<>();
-    private final Prober prober;
-    private final SpaceGuard space;
+    private final MovingDisks disks = new MovingDisks();
+    private final Parking parking;
     private final Mending mending;
-    private boolean spaceLow;
     private @Nullable BlockException failure;
 
     MoveWork(Move move, Ledger ledger, Surroundings around) {
@@ -77,21 +74,36 @@ final class MoveWork {
         this.switching = new Switching(move, this, ledger);
         this.revival = new Revival(move, ledger, around, false, move::eventsOf);
         this.keeping = new Keeping(move, this, ledger, around);
-        this.prober = new Prober(around.probing());
         String datastore = ledger.record().targetDatastore();
-        this.space = new SpaceGuard(() -> around.catalog().datastore(datastore).space(), around.workers());
+        this.parking = new Parking(
+                move,
+                this,
+                disks,
+                around.probing(),
+                () -> around.catalog().datastore(datastore).space(),
+                around.workers());
         this.mending = new Mending(ledger);
         this.proving = new Proving(move, this, ledger);
     }
 
     /** Any thread. */
     List<MovingDisk> disks() {
+        return disks.all();
+    }
+
+    /** How the move waits, and goes on. */
+    Parking parking() {
+        return parking;
+    }
+
+    /** The disks, all at once. */
+    MovingDisks together() {
         return disks;
     }
 
     /** That of the way that is open: to the target, or back. Any thread. */
     Revival revival() {
-        return ledger.record().kept() ? keeping.revival() : revival;
+        return ledger.record().kept() ? keeping.sides().revival() : revival;
     }
 
     Keeping keeping() {
@@ -104,7 +116,7 @@ final class MoveWork {
 
     /** Begins a comparison that somebody asked for. */
     void prove() throws BlockException {
-        proving.start(ledger.record().kept() ? keeping.disks() : disks);
+        proving.start(ledger.record().kept() ? keeping.sides().all() : disks.all());
     }
 
     /** Writes down what such a comparison found. */
@@ -129,7 +141,7 @@ final class MoveWork {
             case COPY, VERIFY, SWITCH -> takeUp();
             case KEEP, ROLLBACK, COMMIT, UNDO, END -> throw new IllegalStateException("a move that is decided goes on");
         }
-        while (!all(Stage.SWITCHED)) {
+        while (!disks.each(Stage.SWITCHED)) {
             step();
         }
     }
@@ -150,7 +162,7 @@ final class MoveWork {
                 made.add(targets.make(disk));
             }
             ledger.phase(Phase.COPY, MigrationState.RUNNING, null);
-            for (MovingDisk disk : disks) {
+            for (MovingDisk disk : disks.all()) {
                 disk.carrier = around.carriers()
                         .of(disk.disk, move.eventsOf(disk), ledger.record().how());
                 start(disk, made.get(disk.index));
@@ -176,8 +188,8 @@ final class MoveWork {
 
     /** Goes on where an earlier process was. */
     private void takeUp() throws BlockException, CalledOff {
-        disks.addAll(revival.disks());
-        for (MovingDisk disk : disks) {
+        disks.addMissing(revival.disks());
+        for (MovingDisk disk : disks.all()) {
             disk.stage = Stage.LOST;
             disk.carrier().pace(move.pace());
             if (move.paused()) {
@@ -187,25 +199,25 @@ final class MoveWork {
         try {
             unpark();
         } catch (BlockException e) {
-            park("the target is away: " + e.getMessage());
+            parking.park("the target is away: " + e.getMessage());
         }
     }
 
     /** One thing out of what is to be done next. */
     private void step() throws BlockException, CalledOff {
-        if (any(Stage.LOST) || switching.doubtful()) {
-            move.until(() -> !any(Stage.LOST) && !switching.doubtful());
-        } else if (any(Stage.COPYING)) {
+        if (disks.any(Stage.LOST) || switching.doubtful()) {
+            move.until(() -> !disks.any(Stage.LOST) && !switching.doubtful());
+        } else if (disks.any(Stage.COPYING)) {
             enter(Phase.COPY);
             spreadRate();
-            int before = copying();
-            move.until(() -> any(Stage.LOST) || copying() != before);
-        } else if (ledger.record().verify() && (any(Stage.COPIED) || any(Stage.VERIFYING))) {
+            int before = disks.copying();
+            move.until(() -> disks.any(Stage.LOST) || disks.copying() != before);
+        } else if (ledger.record().verify() && (disks.any(Stage.COPIED) || disks.any(Stage.VERIFYING))) {
             enter(Phase.VERIFY);
             verifyNext();
         } else {
-            move.until(() -> any(Stage.LOST) || any(Stage.COPYING) || !move.paused());
-            if (!any(Stage.LOST) && !any(Stage.COPYING)) {
+            move.until(() -> disks.any(Stage.LOST) || disks.any(Stage.COPYING) || !move.paused());
+            if (!disks.any(Stage.LOST) && !disks.any(Stage.COPYING)) {
                 enter(Phase.SWITCH);
                 switching.attempt();
             }
@@ -215,7 +227,7 @@ final class MoveWork {
     private void enter(Phase phase) throws BlockException {
         if (ledger.record().phase() != phase) {
             List<DiskRecord> records = new ArrayList<>(ledger.record().disks());
-            for (MovingDisk disk : disks) {
+            for (MovingDisk disk : disks.all()) {
                 records.set(
                         disk.index,
                         disk.withFigures(
@@ -227,8 +239,8 @@ final class MoveWork {
     }
 
     private void verifyNext() throws BlockException, CalledOff {
-        move.until(() -> any(Stage.LOST) || !move.paused());
-        for (MovingDisk disk : disks) {
+        move.until(() -> disks.any(Stage.LOST) || !move.paused());
+        for (MovingDisk disk : disks.all()) {
             if (disk.stage == Stage.COPIED) {
                 disk.stage = Stage.VERIFYING;
                 spreadRate();
@@ -236,7 +248,7 @@ final class MoveWork {
                 break;
             }
         }
-        move.until(() -> any(Stage.LOST) || !any(Stage.VERIFYING));
+        move.until(() -> disks.any(Stage.LOST) || !disks.any(Stage.VERIFYING));
     }
 
     /** The inventory follows at once if it can; else with the commit. */
@@ -269,7 +281,7 @@ final class MoveWork {
                 ledger.phase(Phase.COMMIT, MigrationState.SWITCHED, null);
             }
             revival.forgetSteps();
-            keeping.revival().forgetSteps();
+            keeping.sides().revival().forgetSteps();
             Recovery.settleDisks(ledger, around.catalog());
             ledger.phase(Phase.END, MigrationState.DONE, keeping.note());
         } catch (BlockException e) {
@@ -283,18 +295,14 @@ final class MoveWork {
 
     /** Undoes what has no decision, and commits what has one. */
     void undo(MigrationState meant, @Nullable String why) throws BlockException {
-        takeOver();
-        for (MovingDisk disk : disks) {
-            if (disk.stage != Stage.SWITCHED && disk.carrier != null) {
-                disk.carrier().abandon();
-            }
-        }
+        disks.addMissing(revival.guarded());
+        disks.abandon();
         release();
         boolean none = ledger.record().disks().stream().noneMatch(disk -> disk.authority() == Authority.TARGET);
         String error = none ? why : Recovery.switchedInPart(ledger.record(), why);
         ledger.phase(Phase.UNDO, meant, error);
         revival.forgetSteps();
-        keeping.revival().forgetSteps();
+        keeping.sides().revival().forgetSteps();
         Recovery.discardTargets(ledger);
         if (!none) {
             Recovery.settleDisks(ledger, around.catalog());
@@ -302,19 +310,10 @@ final class MoveWork {
         ledger.phase(Phase.END, meant, error);
     }
 
-    /** Disks that were guarded for a move that has not got as far as to take them up. */
-    private void takeOver() {
-        for (MovingDisk disk : revival.guarded()) {
-            if (!disks.contains(disk)) {
-                disks.add(disk);
-            }
-        }
-    }
-
     /** Takes the move's use of its disks away. */
     void release() {
-        keeping.release();
-        for (MovingDisk disk : disks) {
+        keeping.sides().release();
+        for (MovingDisk disk : disks.all()) {
             OpenDisk open = disk.disk;
             try {
                 around.stacks().release(open);
@@ -326,13 +325,9 @@ final class MoveWork {
 
     /** The process ends, and the next one goes on. */
     void suspend() {
-        keeping.suspend();
-        takeOver();
-        for (MovingDisk disk : disks) {
-            if (disk.carrier != null) {
-                disk.carrier().suspend();
-            }
-        }
+        keeping.sides().suspend();
+        disks.addMissing(revival.guarded());
+        disks.suspend();
         release();
     }
 
@@ -359,16 +354,7 @@ final class MoveWork {
             // Both sides were right until now. From here on only the source is, and the journal has to say so.
             switching.endDoubt();
         }
-        disk.stage = Stage.LOST;
-        disk.verdict = null;
-        String remedy = why.kind() == ErrorKind.NO_SPACE ? "make room there and resume" : "resume when it is back";
-        park("the target is lost: " + why.message() + "; the guest runs on on the source; " + remedy);
-    }
-
-    private void park(String why) {
-        move.parked(why);
-        prober.parked(nanoTime());
-        LOG.warn("migration {} is parked: {}", move.id(), why);
+        parking.targetLost(disk, why);
     }
 
     void recordLost(BlockError why) {
@@ -417,104 +403,24 @@ final class MoveWork {
         }
     }
 
-    /**
-     * Now and then: stops the copying when the target is nearly full, and goes on when there is room. What has been copied
-     * stays in step meanwhile.
-     */
-    void watchSpace() throws BlockException {
-        if (!any(Stage.COPYING) && !spaceLow) {
-            return;
-        }
-        space.look(nanoTime());
-        if (!spaceLow && space.low() && any(Stage.COPYING) && !any(Stage.LOST)) {
-            spaceLow = true;
-            setCopying(false);
-            move.parked(space.words() + "; the guest runs on; it goes on by itself when there is twice as much");
-            LOG.warn("migration {} is parked: {}", move.id(), space.words());
-        } else if (spaceLow && space.enough()) {
-            goOnWithRoom();
-            LOG.info("migration {} goes on: there is room again", move.id());
-        }
-    }
-
-    private void goOnWithRoom() throws BlockException {
-        spaceLow = false;
-        if (!move.paused()) {
-            setCopying(true);
-        }
-        if (!any(Stage.LOST)) {
-            move.parked(null);
-        }
-    }
-
-    private void setCopying(boolean on) throws BlockException {
-        for (MovingDisk disk : disks) {
-            if (disk.carrier != null && disk.stage != Stage.SWITCHED) {
-                if (on) {
-                    disk.carrier().resume();
-                } else {
-                    disk.carrier().pause();
-                }
-            }
-        }
-    }
-
-    /** Now and then, while the move is parked: tries whether what parked it has passed. */
-    void probe() throws CalledOff {
-        if (!prober.due(nanoTime()) || !any(Stage.LOST) || spaceLow) {
-            return;
-        }
-        try {
-            unpark();
-            LOG.info("migration {} goes on by itself", move.id());
-        } catch (BlockException e) {
-            LOG.debug("migration {} stays parked", move.id(), e);
-            prober.parked(nanoTime());
-        }
-    }
-
     // ---- commands
 
-    /** A comparison that is under way is given up, and done anew later. */
-    void pause() throws BlockException {
-        setCopying(false);
-        for (MovingDisk disk : disks) {
-            if (disk.stage == Stage.VERIFYING) {
-                disk.stage = Stage.COPIED;
-            }
-        }
-    }
-
     void resume() throws BlockException {
-        if (!spaceLow) {
-            setCopying(true);
+        if (!parking.spaceLow()) {
+            disks.goOnCopying();
         }
     }
 
     /** Tries again what parked the move. */
     void unpark() throws BlockException {
         revival.wake();
-        if (spaceLow) {
-            goOnWithRoom();
-        }
         switching.settleDoubt();
         switching.tryAgain();
-        for (MovingDisk disk : disks) {
-            if (disk.stage == Stage.LOST) {
-                if (disk.carrier().attached()) {
-                    disk.carrier().copyAgain();
-                } else {
-                    disk.carrier().closeTarget();
-                    attach(disk);
-                }
-                disk.stage = Stage.COPYING;
-            }
-        }
-        move.parked(null);
+        parking.unpark();
     }
 
     /** To the target that there was; or, if that is no more, to a new one, from the beginning. */
-    private void attach(MovingDisk disk) throws BlockException {
+    void attach(MovingDisk disk) throws BlockException {
         DiskSide target;
         try {
             target = targets.reopen(disk);
@@ -549,48 +455,7 @@ final class MoveWork {
         switching.settleDoubt();
     }
 
-    void mode(Strategy strategy) throws BlockException {
-        for (MovingDisk disk : disks) {
-            if (disk.carrier != null && disk.stage != Stage.SWITCHED) {
-                disk.carrier().mode(strategy);
-            }
-        }
-    }
-
-    /** The rate is that of the whole move, so disks that copy share it; they are compared one after the other. */
     void spreadRate() throws BlockException {
-        long rate = move.rateBytesPerSecond();
-        int copying = copying();
-        for (MovingDisk disk : disks) {
-            if (disk.carrier != null && disk.stage != Stage.SWITCHED) {
-                disk.carrier().rate(rate == 0 ? 0 : Math.max(1, rate / Math.max(1, copying)));
-            }
-        }
-    }
-
-    private int copying() {
-        int copying = 0;
-        for (MovingDisk disk : disks) {
-            copying += disk.stage == Stage.COPYING ? 1 : 0;
-        }
-        return copying;
-    }
-
-    boolean any(Stage stage) {
-        for (MovingDisk disk : disks) {
-            if (disk.stage == stage) {
-                return true;
-            }
-        }
-        return false;
-    }
-
-    private boolean all(Stage stage) {
-        for (MovingDisk disk : disks) {
-            if (disk.stage != stage) {
-                return false;
-            }
-        }
-        return true;
+        disks.spreadRate(move.rateBytesPerSecond());
     }
 }

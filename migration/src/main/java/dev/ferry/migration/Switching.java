@@ -58,14 +58,14 @@ final class Switching {
             }
             passage.settle(work.disks());
             move.handleMail();
-            if (work.any(Stage.LOST) || move.paused()) {
+            if (work.together().any(Stage.LOST) || move.paused()) {
                 JointPassage.loosen(work.disks());
                 return;
             }
             for (MovingDisk disk : work.disks()) {
                 disk.figures = disk.carrier().figures();
             }
-            if (ledger.record().grace() != null && !work.keeping().prepare(work.disks())) {
+            if (ledger.record().grace() != null && !work.keeping().sides().prepare(work.disks())) {
                 giveUp("the way back cannot be recorded; the guest runs on on the source; resume to try again");
                 return;
             }
@@ -136,7 +136,7 @@ final class Switching {
             return;
         }
         move.handleMail();
-        if (work.any(Stage.LOST) || e.kind() == ErrorKind.UNAVAILABLE) {
+        if (work.together().any(Stage.LOST) || e.kind() == ErrorKind.UNAVAILABLE) {
             return;
         }
         if (e.kind() != ErrorKind.TIMED_OUT) {
@@ -148,7 +148,7 @@ final class Switching {
         }
         LOG.info("migration {}: another attempt follows, since {}", move.id(), e.getMessage());
         long next = work.nanoTime() + AGAIN_NANOS;
-        move.until(() -> work.any(Stage.LOST) || work.nanoTime() - next >= 0);
+        move.until(() -> work.together().any(Stage.LOST) || work.nanoTime() - next >= 0);
     }
 
     private void giveUp(String why) {
