@@ -9,6 +9,7 @@ import dev.ferry.testkit.PassingDevice;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.concurrent.atomic.AtomicBoolean;
+import java.util.concurrent.atomic.AtomicInteger;
 import org.jspecify.annotations.Nullable;
 
 /** A file that fails or hangs when the test says so. The mood is set from any thread, all else is on the loop. */
@@ -25,6 +26,8 @@ final class FlakyDevice extends PassingDevice {
 
     private final AtomicBoolean closed = new AtomicBoolean();
     private final List<Runnable> held = new ArrayList<>();
+    private final AtomicInteger storeCopies = new AtomicInteger();
+    private volatile boolean ended;
     volatile Mood mood = Mood.WELL;
 
     FlakyDevice(BlockDevice next) {
@@ -117,12 +120,28 @@ final class FlakyDevice extends PassingDevice {
 
     @Override
     public void copyFrom(BlockDevice source, long offset, long length, Completion completion) {
-        if (!fails("copy", offset, length, completion, () -> next.copyFrom(source, offset, length, completion))) {
-            next.copyFrom(source, offset, length, completion);
+        Completion counted = error -> {
+            storeCopies.decrementAndGet();
+            completion.complete(error);
+        };
+        storeCopies.incrementAndGet();
+        if (ended) {
+            storeCopies.decrementAndGet();
+        } else if (!fails("copy", offset, length, counted, () -> next.copyFrom(source, offset, length, counted))) {
+            next.copyFrom(source, offset, length, counted);
         }
     }
 
-    /** Closes the file, if nobody has. */
+    /**
+     * The process is about to end: no copy by the store begins any more. One that is under way has the file until it ends.
+     *
+     * @return true if none is under way
+     */
+    boolean endStoreCopies() {
+        ended = true;
+        return mood == Mood.SILENT || storeCopies.get() == 0;
+    }
+
     @Override
     public long lengthBytes() {
         return next.lengthBytes();
@@ -133,6 +152,7 @@ final class FlakyDevice extends PassingDevice {
         next.resize(lengthBytes, completion);
     }
 
+    /** Closes the file, if nobody has. */
     @Override
     public void close(Completion completion) {
         if (closed.getAndSet(true)) {

@@ -1,6 +1,5 @@
 package dev.ferry.migration;
 
-import dev.ferry.block.BlockDevice;
 import dev.ferry.block.BlockError;
 import dev.ferry.block.BlockException;
 import dev.ferry.block.BufferPool;
@@ -46,6 +45,7 @@ import java.util.Random;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.CopyOnWriteArrayList;
 import java.util.concurrent.atomic.AtomicInteger;
+import java.util.concurrent.locks.LockSupport;
 import java.util.function.Consumer;
 import org.jspecify.annotations.Nullable;
 
@@ -62,7 +62,7 @@ final class World implements Catalog, AutoCloseable {
     /** Files that are open, by path as they were opened. */
     private final Map<String, FlakyDevice> files = new ConcurrentHashMap<>();
 
-    private final List<BlockDevice> open = new ArrayList<>();
+    private final List<FlakyDevice> open = new ArrayList<>();
     volatile boolean inventoryFails;
     /** Fails the append of the record that decides, on the way there or on the way back. */
     volatile boolean decisionFails;
@@ -132,12 +132,25 @@ final class World implements Catalog, AutoCloseable {
 
     private void die() {
         Objects.requireNonNull(alive).dead = true;
+        while (!storesAtRest()) {
+            LockSupport.parkNanos(1_000_000);
+        }
         loops.close();
         synchronized (open) {
             open.forEach(file -> file.close(error -> {}));
             open.clear();
         }
         files.clear();
+    }
+
+    private boolean storesAtRest() {
+        synchronized (open) {
+            boolean atRest = true;
+            for (FlakyDevice file : open) {
+                atRest &= file.endStoreCopies();
+            }
+            return atRest;
+        }
     }
 
     @Override
