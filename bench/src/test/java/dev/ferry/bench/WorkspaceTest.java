@@ -13,7 +13,7 @@ import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.api.io.TempDir;
 
 /** Measurements leave nothing behind, however they end. */
-@Timeout(60)
+@Timeout(180)
 class WorkspaceTest {
     private static final int STATUS_OF_SIGTERM = 143;
 

@@ -155,7 +155,7 @@ final class BadInputTest {
                 .redirectOutput(ProcessBuilder.Redirect.DISCARD)
                 .start();
         String err = new String(second.getErrorStream().readAllBytes(), StandardCharsets.UTF_8);
-        assertThat(second.waitFor(30, TimeUnit.SECONDS)).isTrue();
+        assertThat(second.waitFor(90, TimeUnit.SECONDS)).isTrue();
         new FerryHost.Result(second.exitValue(), "", err).failed(1, "another ferry daemon", host.data.toString());
         host.run("disk", "ls").done();
     }
@@ -170,7 +170,7 @@ final class BadInputTest {
                     .redirectOutput(ProcessBuilder.Redirect.DISCARD)
                     .start();
             String err = new String(process.getErrorStream().readAllBytes(), StandardCharsets.UTF_8);
-            assertThat(process.waitFor(30, TimeUnit.SECONDS)).isTrue();
+            assertThat(process.waitFor(90, TimeUnit.SECONDS)).isTrue();
             new FerryHost.Result(process.exitValue(), "", err).failed(1, inventory.toString(), "damaged");
             assertThat(inventory).hasBinaryContent(new byte[5000]);
         }

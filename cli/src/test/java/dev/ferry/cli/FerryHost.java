@@ -25,6 +25,7 @@ import tools.jackson.databind.json.JsonMapper;
 
 /** A host for tests: a directory, a real {@code ferry serve} in processes of its own, and commands run in this process. */
 final class FerryHost implements AutoCloseable {
+    private static final int LAST_LINES = 40;
     private static final JsonMapper JSON = JsonMapper.builder().build();
 
     final Path directory;
@@ -93,6 +94,16 @@ final class FerryHost implements AutoCloseable {
         return directory.resolve("serve.log");
     }
 
+    /** The last of what supervisor and daemon have said. */
+    String lastWords() {
+        try {
+            List<String> lines = Files.readAllLines(log());
+            return String.join("\n", lines.subList(Math.max(0, lines.size() - LAST_LINES), lines.size()));
+        } catch (IOException failed) {
+            return failed.toString();
+        }
+    }
+
     /** The daemon itself, below the supervisor. */
     long daemonPid() {
         return serving().children().findFirst().orElseThrow().pid();
@@ -143,7 +154,7 @@ final class FerryHost implements AutoCloseable {
 
     static void until(BooleanSupplier condition) {
         Awaitility.await()
-                .atMost(30, TimeUnit.SECONDS)
+                .atMost(120, TimeUnit.SECONDS)
                 .pollInterval(20, TimeUnit.MILLISECONDS)
                 .until(condition::getAsBoolean);
     }
@@ -156,7 +167,7 @@ final class FerryHost implements AutoCloseable {
         }
         running.destroy();
         try {
-            assertThat(running.waitFor(40, TimeUnit.SECONDS))
+            assertThat(running.waitFor(90, TimeUnit.SECONDS))
                     .as("ferry serve ends on SIGTERM")
                     .isTrue();
         } catch (InterruptedException interrupted) {

@@ -104,7 +104,7 @@ final class NbdToolsTest {
     }
 
     private static int exit(Process process) throws InterruptedException {
-        assertThat(process.waitFor(60, TimeUnit.SECONDS)).as("it ends").isTrue();
+        assertThat(process.waitFor(120, TimeUnit.SECONDS)).as("it ends").isTrue();
         return process.exitValue();
     }
 

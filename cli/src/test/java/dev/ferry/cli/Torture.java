@@ -63,7 +63,8 @@ final class Torture {
                         guest.operations.get(),
                         guest.reconnections.get());
             } catch (AssertionError | RuntimeException failure) {
-                throw new AssertionError("seed " + seed + ": " + failure.getMessage(), failure);
+                throw new AssertionError(
+                        "seed " + seed + ": " + failure.getMessage() + "\n" + host.lastWords(), failure);
             }
         }
     }

@@ -7,7 +7,7 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 
 /** A short torture; {@link Torture} by hand makes long ones. */
-@Timeout(180)
+@Timeout(900)
 final class TortureTest {
     private static final int KILLS = 8;
 

@@ -34,7 +34,7 @@ import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 
 /** Files as real file systems keep them: each test on both loops, through the page cache and past it. */
-@Timeout(60)
+@Timeout(180)
 class FileDeviceTest {
     private static final int MEBI = 1 << 20;
 
@@ -62,7 +62,7 @@ class FileDeviceTest {
         Optional<BlockError> request(Consumer<Completion> submit) throws Exception {
             CompletableFuture<Optional<BlockError>> end = new CompletableFuture<>();
             loop.execute(() -> submit.accept(error -> end.complete(Optional.ofNullable(error))));
-            return end.get(30, TimeUnit.SECONDS);
+            return end.get(90, TimeUnit.SECONDS);
         }
 
         void succeed(Consumer<Completion> submit) throws Exception {
@@ -72,7 +72,7 @@ class FileDeviceTest {
         boolean locates(long offset, int length) throws Exception {
             CompletableFuture<Boolean> answer = new CompletableFuture<>();
             loop.execute(() -> answer.complete(device.locate(offset, length, new FileRange())));
-            return answer.get(30, TimeUnit.SECONDS);
+            return answer.get(90, TimeUnit.SECONDS);
         }
 
         List<String> extents(long offset, long length) throws Exception {
@@ -140,8 +140,8 @@ class FileDeviceTest {
                     System.gc();
                     kept.complete(end.isDone() || buffer.get() != null);
                 });
-                assertThat(kept.get(30, TimeUnit.SECONDS)).isTrue();
-                assertThat(end.get(30, TimeUnit.SECONDS)).isEmpty();
+                assertThat(kept.get(90, TimeUnit.SECONDS)).isTrue();
+                assertThat(end.get(90, TimeUnit.SECONDS)).isEmpty();
             }
         }
     }

@@ -165,7 +165,7 @@ class FaultyMoveTest extends EngineRig {
         MigrationStatus waiting = engine.await(id, Duration.ofMillis(1500));
         assertThat(waiting.disks().getFirst().switched()).isFalse();
         OnLoop.run(disk.loop().loop(), source::wakeUp);
-        assertThat(read.get(20, TimeUnit.SECONDS)).isTrue();
+        assertThat(read.get(90, TimeUnit.SECONDS)).isTrue();
         assertDone(id);
         assertThat(Files.readAllBytes(world.path("vm1"))).isEqualTo(content);
     }

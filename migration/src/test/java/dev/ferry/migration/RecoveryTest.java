@@ -12,7 +12,6 @@ import java.time.Duration;
 import java.util.HashSet;
 import java.util.List;
 import java.util.Set;
-import java.util.concurrent.TimeUnit;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.api.io.TempDir;
@@ -27,6 +26,7 @@ import org.junit.jupiter.params.provider.CsvSource;
 class RecoveryTest {
     private static final int SIZE = 2 * World.MIB;
     private static final int RECORDS_MAX = 40;
+    private static final Duration LONG = Duration.ofSeconds(100);
     /** There are many moves in one test. */
     private static final long SHORT_ROUND_NANOS = 100_000_000L;
 
@@ -108,7 +108,7 @@ class RecoveryTest {
             }
         }
         world.engine.goOn();
-        MigrationStatus status = world.engine.await("m1", Duration.ofSeconds(20));
+        MigrationStatus status = world.engine.await("m1", LONG);
         assertThat(status.state()).as(status.toString()).isEqualTo(MigrationState.DONE);
         for (int i = 0; i < disks; i++) {
             if (goesOn) {
@@ -127,7 +127,7 @@ class RecoveryTest {
     private static boolean moveUntilPowerCut(World world, MigrationRequest request) throws Exception {
         try {
             String id = world.engine.start(request).id();
-            long deadline = System.nanoTime() + TimeUnit.SECONDS.toNanos(30);
+            long deadline = System.nanoTime() + LONG.toNanos();
             while (System.nanoTime() < deadline) {
                 if (world.isCut()) {
                     return false;
@@ -159,7 +159,7 @@ class RecoveryTest {
             world.reboot();
             assertThat(world.engine.recover()).hasSizeLessThanOrEqualTo(1);
             world.engine.goOn();
-            assertThat(world.engine.await("m1", Duration.ofSeconds(20)).state()).isEqualTo(MigrationState.DONE);
+            assertThat(world.engine.await("m1", LONG).state()).isEqualTo(MigrationState.DONE);
             guest.check(world.path("vm0"));
         }
     }
@@ -168,7 +168,7 @@ class RecoveryTest {
         try {
             world.engine.recover();
             world.engine.goOn();
-            long deadline = System.nanoTime() + TimeUnit.SECONDS.toNanos(20);
+            long deadline = System.nanoTime() + LONG.toNanos();
             while (!world.isCut() && System.nanoTime() < deadline) {
                 if (world.engine.await("m1", Duration.ofMillis(2)).state().over()) {
                     return;
@@ -208,7 +208,7 @@ class RecoveryTest {
             world.disk("vm0", SIZE, Provisioning.THIN, 7);
             world.inventoryFails = true;
             String id = world.engine.start(MigrationRequest.of("vm0", "fast")).id();
-            assertThat(world.engine.await(id, Duration.ofSeconds(20)).state()).isEqualTo(MigrationState.SWITCHED);
+            assertThat(world.engine.await(id, LONG).state()).isEqualTo(MigrationState.SWITCHED);
             world.reboot();
             assertThat(world.engine.recover().getFirst().state()).isEqualTo(MigrationState.SWITCHED);
             assertThat(world.names("slow")).containsExactly("vm0.raw");
@@ -227,13 +227,13 @@ class RecoveryTest {
             world.disk("vm0", SIZE, Provisioning.THIN, 8);
             String first =
                     world.engine.start(MigrationRequest.of("vm0", "fast")).id();
-            world.engine.await(first, Duration.ofSeconds(20));
+            world.engine.await(first, LONG);
             world.reboot();
             world.engine.recover();
             assertThat(world.engine.find(first).state()).isEqualTo(MigrationState.DONE);
             assertThat(world.engine.start(MigrationRequest.of("vm0", "slow")).id())
                     .isEqualTo("m2");
-            world.engine.await("m2", Duration.ofSeconds(20));
+            world.engine.await("m2", LONG);
         }
     }
 }

@@ -18,7 +18,7 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 
 /** What is kept when the process, the system, or a side goes away, and what is not believed. */
-@Timeout(60)
+@Timeout(180)
 class ResumeTest extends EngineRig {
     private static final int SIZE = 6 * World.MIB;
     private static final long SLOW = 1 << 20;

@@ -121,7 +121,7 @@ class AllocationTest {
         ThreadMXBean threads = (ThreadMXBean) ManagementFactory.getThreadMXBean();
         CompletableFuture<Long> thread = new CompletableFuture<>();
         loop.execute(() -> thread.complete(Thread.currentThread().threadId()));
-        return threads.getThreadAllocatedBytes(thread.get(30, TimeUnit.SECONDS));
+        return threads.getThreadAllocatedBytes(thread.get(90, TimeUnit.SECONDS));
     }
 
     private static void assertNothingAllocated(Served served, NbdUri uri, int length) throws Exception {

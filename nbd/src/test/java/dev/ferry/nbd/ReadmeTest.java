@@ -37,7 +37,7 @@ import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.api.io.TempDir;
 
 /** The examples of the module's README, as they stand there, together. */
-@Timeout(60)
+@Timeout(180)
 class ReadmeTest {
     @TempDir
     Path folder;
@@ -56,7 +56,7 @@ class ReadmeTest {
             BlockDevice served = CheckedDevice.of(FileDevice.open(loop, file, FileOptions.CACHED), "disk");
             NbdServer server = serve(loop, served, socket);
             BlockDevice read = readFrom(loop, socket);
-            assertThat(bytesRead.get(30, TimeUnit.SECONDS)).isEqualTo(Arrays.copyOf(content, 4096));
+            assertThat(bytesRead.get(90, TimeUnit.SECONDS)).isEqualTo(Arrays.copyOf(content, 4096));
             assertThat(OnLoop.await(new ReactorLoop(loop), read::close)).isNull();
             CountDownLatch done = new CountDownLatch(1);
             server.shutdown(done::countDown);

@@ -49,7 +49,7 @@ abstract class EventLoopContract {
         }
 
         int await() throws Exception {
-            return result.get(20, TimeUnit.SECONDS);
+            return result.get(90, TimeUnit.SECONDS);
         }
     }
 
@@ -62,7 +62,7 @@ abstract class EventLoopContract {
             loop.execute(() -> seen.add(number));
         }
         loop.execute(() -> last.complete(null));
-        last.get(20, TimeUnit.SECONDS);
+        last.get(90, TimeUnit.SECONDS);
         assertThat(seen).hasSize(10_000).isSorted();
     }
 
@@ -73,7 +73,7 @@ abstract class EventLoopContract {
         });
         CompletableFuture<Void> after = new CompletableFuture<>();
         loop.execute(() -> after.complete(null));
-        after.get(20, TimeUnit.SECONDS);
+        after.get(90, TimeUnit.SECONDS);
     }
 
     @Test
@@ -81,7 +81,7 @@ abstract class EventLoopContract {
         for (int i = 0; i < 2_000; i++) {
             CompletableFuture<Boolean> ran = new CompletableFuture<>();
             loop.execute(() -> ran.complete(loop.inLoop()));
-            assertThat(ran.get(20, TimeUnit.SECONDS)).isTrue();
+            assertThat(ran.get(90, TimeUnit.SECONDS)).isTrue();
         }
     }
 
@@ -96,7 +96,7 @@ abstract class EventLoopContract {
             loop.schedule(10_000_000, () -> seen.add(1));
             loop.schedule(15_000_000, () -> seen.add(99)).cancel();
         });
-        assertThat(done.get(20, TimeUnit.SECONDS) - before).isGreaterThanOrEqualTo(30_000_000L);
+        assertThat(done.get(90, TimeUnit.SECONDS) - before).isGreaterThanOrEqualTo(30_000_000L);
         assertThat(seen).containsExactly(1, 2);
     }
 
@@ -156,7 +156,7 @@ abstract class EventLoopContract {
         loop.execute(() -> loop.awaitWritable(pair[0], writable));
         CompletableFuture<Boolean> waiting = new CompletableFuture<>();
         loop.execute(() -> loop.schedule(5_000_000, () -> waiting.complete(writable.inFlight())));
-        assertThat(waiting.get(20, TimeUnit.SECONDS)).isTrue();
+        assertThat(waiting.get(90, TimeUnit.SECONDS)).isTrue();
         int taken = 1;
         while (taken > 0) {
             taken = Linux.receive(pair[1], data, 1 << 20, Linux.MSG_DONTWAIT);
@@ -257,8 +257,8 @@ abstract class EventLoopContract {
                         endedInLoop.complete(loop.inLoop() && result == 7);
                     }
                 }));
-        assertThat(endedInLoop.get(20, TimeUnit.SECONDS)).isTrue();
-        assertThat(ranInLoop.get(20, TimeUnit.SECONDS)).isFalse();
+        assertThat(endedInLoop.get(90, TimeUnit.SECONDS)).isTrue();
+        assertThat(ranInLoop.get(90, TimeUnit.SECONDS)).isFalse();
     }
 
     @Test

@@ -118,7 +118,7 @@ class SwitchTest {
             assertThat(writes.getFirst()).isNotDone();
             asked.add("decision");
         });
-        assertThat(writes.getFirst().get(20, TimeUnit.SECONDS)).isTrue();
+        assertThat(writes.getFirst().get(90, TimeUnit.SECONDS)).isTrue();
         assertThat(asked).containsExactly("a flush", "b flush", "decision", "b write");
         assertThat(disk.path()).hasFileName("b.raw");
         assertThat(pause.totalNanos()).isPositive();
@@ -132,7 +132,7 @@ class SwitchTest {
                     throw BlockError.of(ErrorKind.IO, "journal", "write", "no").toException();
                 }))
                 .hasMessageContaining("journal");
-        assertThat(writes.getFirst().get(20, TimeUnit.SECONDS)).isTrue();
+        assertThat(writes.getFirst().get(90, TimeUnit.SECONDS)).isTrue();
         assertThat(asked).containsExactly("a flush", "b flush", "a write", "b write");
         assertThat(disk.path()).hasFileName("a.raw");
     }
@@ -144,7 +144,7 @@ class SwitchTest {
         assertThatThrownBy(() -> mirror.switchOver(() -> asked.add("decision"))).isInstanceOf(BlockException.class);
         assertThat(asked).containsExactly("a flush", "b flush");
         assertThat(disk.path()).hasFileName("a.raw");
-        assertThat(write().get(20, TimeUnit.SECONDS)).isTrue();
+        assertThat(write().get(90, TimeUnit.SECONDS)).isTrue();
         assertThat(asked).contains("a write");
     }
 }

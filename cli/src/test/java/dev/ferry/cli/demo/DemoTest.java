@@ -90,7 +90,7 @@ final class DemoTest {
         List<ProcessHandle> children = demo.descendants().toList();
         assumeTrue(!ignores(demo, signal), "whoever started the tests has had signal " + signal + " ignored");
         assertThat(Spawn.signal((int) demo.pid(), signal)).isTrue();
-        assertThat(demo.waitFor(20, TimeUnit.SECONDS)).isTrue();
+        assertThat(demo.waitFor(60, TimeUnit.SECONDS)).isTrue();
         assertThat(demo.exitValue()).isEqualTo(status);
         assertThat(children).noneMatch(ProcessHandle::isAlive);
         assertThat(work).isEmptyDirectory();

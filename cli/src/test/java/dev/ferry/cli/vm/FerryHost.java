@@ -18,8 +18,8 @@ import tools.jackson.databind.json.JsonMapper;
  */
 final class FerryHost implements AutoCloseable {
     private static final String MAIN = "dev.ferry.cli.Ferry";
-    private static final Duration COMMAND_LIMIT = Duration.ofSeconds(90);
-    private static final Duration START_LIMIT = Duration.ofSeconds(30);
+    private static final Duration COMMAND_LIMIT = Duration.ofMinutes(4);
+    private static final Duration START_LIMIT = Duration.ofMinutes(2);
     private static final JsonMapper JSON = JsonMapper.builder().build();
 
     private final Path directory;
@@ -74,7 +74,7 @@ final class FerryHost implements AutoCloseable {
         long begin = System.nanoTime();
         CompletableFuture<ProcessHandle> gone = children.getFirst().onExit();
         children.getFirst().destroyForcibly();
-        gone.orTimeout(10, TimeUnit.SECONDS).join();
+        gone.orTimeout(60, TimeUnit.SECONDS).join();
         awaitAnswer();
         return TimeUnit.NANOSECONDS.toMillis(System.nanoTime() - begin);
     }
@@ -88,7 +88,7 @@ final class FerryHost implements AutoCloseable {
     public void close() {
         serve.destroy();
         try {
-            if (!serve.waitFor(10, TimeUnit.SECONDS)) {
+            if (!serve.waitFor(60, TimeUnit.SECONDS)) {
                 serve.descendants().forEach(ProcessHandle::destroyForcibly);
                 serve.destroyForcibly();
                 throw new AssertionError("ferry serve did not end on SIGTERM");

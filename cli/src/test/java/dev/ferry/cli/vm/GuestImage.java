@@ -22,7 +22,7 @@ import java.util.stream.Stream;
  * @param initramfs a compressed cpio archive in the {@code newc} format
  */
 record GuestImage(Path kernel, Path initramfs) {
-    private static final Duration LIMIT = Duration.ofSeconds(30);
+    private static final Duration LIMIT = Duration.ofMinutes(2);
     private static final Pattern LIBRARY = Pattern.compile("/\\S+\\.so\\S*");
 
     /** In the order in which they must be loaded. */

@@ -26,7 +26,7 @@ import java.util.function.Consumer;
  * methods may be called from any thread.
  */
 final class GuestMachine implements AutoCloseable {
-    private static final Duration START_LIMIT = Duration.ofSeconds(60);
+    private static final Duration START_LIMIT = Duration.ofMinutes(4);
 
     private final Process qemu;
     private final Path console;
@@ -103,14 +103,14 @@ final class GuestMachine implements AutoCloseable {
     void awaitReady() {
         await(
                 "the guest to boot",
-                Duration.ofSeconds(90),
+                Duration.ofMinutes(4),
                 () -> lineStartingWith("guest: ready").isPresent());
     }
 
     /** Until {@code count} more checked writes of the guest are done. */
     void awaitTicks(int count) {
         long goal = ticks() + count;
-        await(count + " more writes of the guest", Duration.ofSeconds(90), () -> ticks() >= goal);
+        await(count + " more writes of the guest", Duration.ofMinutes(4), () -> ticks() >= goal);
     }
 
     /** How many checked writes the guest has done. */
@@ -136,13 +136,13 @@ final class GuestMachine implements AutoCloseable {
      */
     String stop() throws IOException, InterruptedException {
         ticker.write(ByteBuffer.wrap("stop\n".getBytes(StandardCharsets.US_ASCII)));
-        await("the guest to power off", Duration.ofSeconds(90), () -> !qemu.isAlive());
+        await("the guest to power off", Duration.ofMinutes(4), () -> !qemu.isAlive());
         if (qemu.waitFor() != 0) {
             throw new AssertionError("QEMU ended with " + qemu.exitValue());
         }
         await(
                 "the guest's last words",
-                Duration.ofSeconds(5),
+                Duration.ofSeconds(60),
                 () -> lineStartingWith("guest: result ").isPresent());
         return lineStartingWith("guest: result ").orElseThrow();
     }

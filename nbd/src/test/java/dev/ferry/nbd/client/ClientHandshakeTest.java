@@ -14,7 +14,7 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 
 /** The client's handshake as a machine, without a socket: cut anywhere, in pieces of any size, with any byte changed. */
-@Timeout(60)
+@Timeout(180)
 class ClientHandshakeTest {
     /** What becomes of a handshake in which the server says this, comes in such pieces, and then hangs up. */
     private static String fate(Purpose purpose, byte[] words, int pieceBytes) {

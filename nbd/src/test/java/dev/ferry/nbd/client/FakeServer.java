@@ -171,7 +171,7 @@ final class FakeServer implements AutoCloseable {
 
     /** Waits until the script has been played; throws what it threw. */
     void awaitScript() {
-        scriptEnd.orTimeout(20, TimeUnit.SECONDS).join();
+        scriptEnd.orTimeout(90, TimeUnit.SECONDS).join();
     }
 
     @Override

@@ -20,7 +20,7 @@ import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Timeout;
 
 /** A loop for clients of servers that lie or leave, and what the tests of them have in common. */
-@Timeout(60)
+@Timeout(180)
 abstract class HostileRig {
     static final int AT = 8192;
     static final int LENGTH = 4096;
@@ -54,7 +54,7 @@ abstract class HostileRig {
     }
 
     static Optional<BlockError> join(CompletableFuture<Optional<BlockError>> end) {
-        return end.orTimeout(10, TimeUnit.SECONDS).join();
+        return end.orTimeout(90, TimeUnit.SECONDS).join();
     }
 
     static void close(NbdClientDevice device) {

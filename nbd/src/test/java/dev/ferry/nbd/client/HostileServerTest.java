@@ -84,7 +84,7 @@ class HostileServerTest extends HostileRig {
                         submit(end -> device.write(512, IoBuffer.allocate(length), 0, length, 0, end)),
                         submit(end -> device.extents(0, LENGTH, (from, bytes, state) -> {}, end)),
                         submit(device::flush));
-                total = all.orTimeout(10, TimeUnit.SECONDS).join();
+                total = all.orTimeout(90, TimeUnit.SECONDS).join();
                 long failed = 0;
                 for (CompletableFuture<Optional<BlockError>> end : ends) {
                     Optional<BlockError> error = join(end);
@@ -155,7 +155,7 @@ class HostileServerTest extends HostileRig {
         CompletableFuture<Void> listen = new CompletableFuture<>();
         Script script = client -> {
             client.welcome(true);
-            listen.orTimeout(20, TimeUnit.SECONDS).join();
+            listen.orTimeout(90, TimeUnit.SECONDS).join();
             while (types.isEmpty() || types.getLast() != Nbd.CMD_DISC) {
                 Request request = client.request();
                 assertThat(request.magic()).isEqualTo(Nbd.REQUEST_MAGIC);

@@ -16,7 +16,7 @@ import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.EnumSource;
 
 /** Clients that leave in the middle: of the handshake, a request, its data, or the answer. */
-@Timeout(60)
+@Timeout(180)
 class DisconnectTest {
     private static final int WRITE_BYTES = 96;
 

@@ -20,7 +20,7 @@ import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
 
 /** Extended headers: every reply in chunks of 32 bytes and more, lengths of 64 bits, payloads announced by a flag. */
-@Timeout(60)
+@Timeout(180)
 class ExtendedHeadersTest {
     private static final long DISK_BYTES = 9L << 30;
     private static final int PAYLOAD = Nbd.CMD_FLAG_PAYLOAD_LEN;

@@ -23,7 +23,7 @@ import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
 
 /** Large reads go from the page cache to the socket, and are right even if the disk moves in the middle of one. */
-@Timeout(60)
+@Timeout(180)
 class FileRepliesTest {
     private static final int SIZE_BYTES = 8 << 20;
     private static final int READ_BYTES = 1 << 20;

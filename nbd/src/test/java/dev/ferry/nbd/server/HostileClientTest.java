@@ -21,7 +21,7 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 
 /** Clients that mean ill, or are broken: what they do costs them their connection, and nobody else anything. */
-@Timeout(60)
+@Timeout(180)
 class HostileClientTest {
     /** How long nonsense is talked; a long run is {@code -Dferry.fuzz.seconds=3600}. */
     private static final long NONSENSE_NANOS = TimeUnit.SECONDS.toNanos(Long.getLong("ferry.fuzz.seconds", 2));

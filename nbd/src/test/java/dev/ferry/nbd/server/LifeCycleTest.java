@@ -31,7 +31,7 @@ import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.api.io.TempDir;
 
 /** Exports, listeners and servers that come and go while clients are at work. */
-@Timeout(60)
+@Timeout(180)
 class LifeCycleTest {
     @Test
     void aRemovedExportAnswersWhatIsInFlightAndIsGoneAfterThat() throws Exception {
@@ -140,7 +140,7 @@ class LifeCycleTest {
                 CompletableFuture<Void> gone = new CompletableFuture<>();
                 rig.server().remove("disk", () -> gone.complete(null));
                 client.expectEnd();
-                gone.get(10, TimeUnit.SECONDS);
+                gone.get(90, TimeUnit.SECONDS);
             }
             rig.export("disk", new MemoryDisk(8192));
             try (RawClient client = rig.connect()) {
@@ -173,7 +173,7 @@ class LifeCycleTest {
                 rig.onExportLoop(disk::release);
                 assertThat(busy.reply().cookie()).isEqualTo(1);
                 busy.expectEnd();
-                done.get(10, TimeUnit.SECONDS);
+                done.get(90, TimeUnit.SECONDS);
                 assertThat(rig.server().connections()).isZero();
                 assertThatThrownBy(rig::connect).isInstanceOf(IOException.class);
                 assertThatThrownBy(() -> rig.export("late", new MemoryDisk(4096)))

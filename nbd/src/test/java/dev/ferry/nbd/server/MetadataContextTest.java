@@ -24,7 +24,7 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 
 /** What a tracking layer can hang onto an export: dirty bitmaps, any number of them, that come and go. */
-@Timeout(60)
+@Timeout(180)
 class MetadataContextTest {
     private static final long DISK_BYTES = 1 << 20;
 

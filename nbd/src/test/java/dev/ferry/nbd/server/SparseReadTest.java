@@ -19,7 +19,7 @@ import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
 
 /** Zeroes are described and not sent, and what a client puts together is what is on the disk. */
-@Timeout(60)
+@Timeout(180)
 class SparseReadTest {
     private static final int GRAIN = 16 << 10;
     private static final int DISK_BYTES = 4 << 20;

@@ -22,7 +22,7 @@ import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.ValueSource;
 
 /** Every command, its flags and its errors, on a disk that is large and almost empty. */
-@Timeout(60)
+@Timeout(180)
 class TransmissionTest {
     private static final long GIBI = 1L << 30;
     private static final long DISK_BYTES = 6 * GIBI;

@@ -26,7 +26,7 @@ import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.api.io.TempDir;
 
 /** What a client does about a daemon that goes away: daemons are played by the test, one connection after another. */
-@Timeout(60)
+@Timeout(180)
 final class DaemonClientTest {
     private static final Map<String, Integer> BODY = Map.of("number", 1);
 

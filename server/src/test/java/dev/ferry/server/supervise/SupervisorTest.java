@@ -24,7 +24,7 @@ import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.api.io.TempDir;
 
 /** The supervisor with real child processes. */
-@Timeout(60)
+@Timeout(180)
 final class SupervisorTest {
     @TempDir
     Path directory;
@@ -63,7 +63,7 @@ final class SupervisorTest {
     @AfterEach
     void stop() throws Exception {
         Objects.requireNonNull(supervisor).stop();
-        status.get(30, TimeUnit.SECONDS);
+        status.get(90, TimeUnit.SECONDS);
     }
 
     private List<String> lines() throws IOException {
@@ -72,7 +72,7 @@ final class SupervisorTest {
     }
 
     private List<String> lines(int count) {
-        await().atMost(Duration.ofSeconds(20))
+        await().atMost(Duration.ofSeconds(90))
                 .pollInterval(Duration.ofMillis(10))
                 .until(() -> lines().size() >= count);
         try {
@@ -102,7 +102,7 @@ final class SupervisorTest {
         start("serve");
         int pid = pid(lines(1).getFirst());
         Objects.requireNonNull(supervisor).stop();
-        assertThat(status.get(30, TimeUnit.SECONDS)).isZero();
+        assertThat(status.get(90, TimeUnit.SECONDS)).isZero();
         assertThat(lines()).contains(pid + " stopped");
         assertThat(Spawn.signal(pid, 0)).isFalse();
         assertThat(directory.resolve("notify.sock")).doesNotExist();
@@ -112,7 +112,7 @@ final class SupervisorTest {
     @Test
     void aDaemonThatRefusesToStartIsNotStartedAgain() throws Exception {
         start("refuse");
-        assertThat(status.get(30, TimeUnit.SECONDS)).isEqualTo(2);
+        assertThat(status.get(90, TimeUnit.SECONDS)).isEqualTo(2);
         assertThat(log.size()).isZero();
     }
 
@@ -120,7 +120,7 @@ final class SupervisorTest {
     void aDaemonThatFailsAgainAndAgainIsGivenPauses() {
         start("unready");
         lines(6);
-        await().atMost(Duration.ofSeconds(20))
+        await().atMost(Duration.ofSeconds(90))
                 .until(() -> log.toString(StandardCharsets.UTF_8).contains(" in 100 ms"));
     }
 
