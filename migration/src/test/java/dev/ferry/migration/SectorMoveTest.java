@@ -1,0 +1,64 @@
+package dev.ferry.migration;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import dev.ferry.image.Provisioning;
+import dev.ferry.stack.OpenDisk;
+import dev.ferry.testkit.LoopMount;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.time.Duration;
+import java.util.List;
+import org.junit.jupiter.api.Timeout;
+import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
+
+/**
+ * Stores with other sectors, to and fro, past the page cache and through it, and disks that are no whole number of them: the
+ * guest has the disk that it had.
+ */
+@Timeout(300)
+class SectorMoveTest {
+    private static final long STORE_BYTES = 400L * World.MIB;
+    private static final Duration LONG = Duration.ofSeconds(100);
+
+    @TempDir
+    Path folder;
+
+    @ParameterizedTest
+    @CsvSource({
+        "xfs, true, 0",
+        "xfs, true, 512",
+        "xfs, true, 1024",
+        "xfs, false, 1",
+        "ext4, true, 3584",
+        "ext4, false, 513",
+    })
+    void aDiskInUseGoesToLargeSectorsAndBack(String kind, boolean direct, int moreBytes) throws Exception {
+        Path small = Files.createDirectory(folder.resolve("small"));
+        try (LoopMount large = LoopMount.of(folder, kind, STORE_BYTES, 4096);
+                World world = new World(small)) {
+            world.direct = direct;
+            world.add("large", large.path());
+            byte[] content = world.disk("vm1", 2 * World.MIB + moreBytes, Provisioning.THIN, moreBytes);
+            OpenDisk disk = world.openDisk("vm1");
+            assertThat(disk.sizeBytes()).isEqualTo(content.length);
+            Guest guest = new Guest(disk, content, moreBytes).start();
+            for (String to : List.of("large", "fast")) {
+                guest.goOn(50);
+                String id = world.engine.start(MigrationRequest.of("vm1", to)).id();
+                MigrationStatus status = world.engine.await(id, LONG);
+                assertThat(status.state()).as(status.toString()).isEqualTo(MigrationState.DONE);
+                assertThat(status.verified()).isTrue();
+                assertThat(disk.sizeBytes()).isEqualTo(content.length);
+                assertThat(disk.front().geometry().blockSizeBytes()).isEqualTo(1);
+                assertThat(Files.size(world.path("vm1"))).isEqualTo(content.length);
+            }
+            guest.goOn(50);
+            guest.stop();
+            disk.flush();
+            guest.check(world.path("vm1"));
+        }
+    }
+}
