@@ -44,11 +44,11 @@ final class Planner {
         if (request.disks().isEmpty()) {
             throw refusal(ErrorKind.INVALID, "the request", "it names no disk");
         }
-        if (request.graceMillis() != 0 && request.strategy().strategy() != Strategy.MIRROR) {
+        if (request.graceMillis() != 0 && request.strategy().strategy() == Strategy.SNAPSHOT) {
             throw refusal(
                     ErrorKind.INVALID,
                     "the request",
-                    "a way back is kept for moves by mirror; leave --mode or --grace out");
+                    "no way back is kept for moves by snapshot; leave --mode or --grace out");
         }
         if (request.rateBytesPerSecond() < 0) {
             throw refusal(ErrorKind.INVALID, "the request", "a rate is not below zero");

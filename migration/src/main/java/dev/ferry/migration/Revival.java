@@ -121,8 +121,8 @@ final class Revival {
         OpenDisk open = around.stacks().acquire(specOf(index));
         try {
             MovingDisk disk = new MovingDisk(index, open);
-            Carrier carrier = around.carriers()
-                    .of(open, events.apply(disk), ledger.record().how());
+            StrategySettings how = ledger.record().how();
+            Carrier carrier = around.carriers().of(open, events.apply(disk), back ? how.with(Strategy.MIRROR) : how);
             disk.carrier = carrier;
             disk.found = carrier.guard(stepsOf(index));
             guarded.set(index, disk);

@@ -24,7 +24,7 @@ import org.junit.jupiter.params.provider.CsvSource;
  * The process dies right after each record of the journal of a move that keeps the way back open and then goes back, or is
  * committed, under load. The next start finds one authority, the guest every byte, and the end can be reached.
  */
-@Timeout(180)
+@Timeout(300)
 class WayBackRecoveryTest {
     private static final int SIZE = 2 * World.MIB;
     private static final int RECORDS_MAX = 40;
@@ -34,12 +34,12 @@ class WayBackRecoveryTest {
     Path directory;
 
     @ParameterizedTest
-    @CsvSource({"1,true", "1,false", "2,true"})
-    void everyRecordMayBeTheLast(int disks, boolean rollback) throws Exception {
+    @CsvSource({"1,true,MIRROR", "1,false,MIRROR", "2,true,MIRROR", "1,true,TRACKING", "2,false,TRACKING"})
+    void everyRecordMayBeTheLast(int disks, boolean rollback, Strategy strategy) throws Exception {
         Set<Phase> phases = new HashSet<>();
         for (int records = 1; records < RECORDS_MAX; records++) {
             try (World world = new World(directory.resolve("cut-after-" + records))) {
-                if (crashAfter(world, records, disks, rollback, phases)) {
+                if (crashAfter(world, records, disks, rollback, strategy, phases)) {
                     assertThat(phases).contains(Phase.SWITCH, Phase.KEEP, rollback ? Phase.ROLLBACK : Phase.COMMIT);
                     return;
                 }
@@ -49,7 +49,8 @@ class WayBackRecoveryTest {
     }
 
     /** @return true if the move ended before so many records were written */
-    private static boolean crashAfter(World world, int records, int disks, boolean rollback, Set<Phase> phases)
+    private static boolean crashAfter(
+            World world, int records, int disks, boolean rollback, Strategy strategy, Set<Phase> phases)
             throws Exception {
         Guest[] guests = new Guest[disks];
         String[] names = new String[disks];
@@ -62,8 +63,9 @@ class WayBackRecoveryTest {
         world.whenWritten = record -> decided[0] = record.disks().getFirst().authority();
         world.recordsUntilPowerCut.set(records);
         try {
-            world.engine.start(
-                    new MigrationRequest(List.of(names), "fast", null, 0, true, false).withGrace(Grace.UNTIL_COMMIT));
+            world.engine.start(new MigrationRequest(List.of(names), "fast", null, 0, true, false)
+                    .by(StrategySettings.of(strategy, 20_000_000_000L))
+                    .withGrace(Grace.UNTIL_COMMIT));
         } catch (World.PowerCut e) {
             assertThat(world.isCut()).isTrue();
         }
@@ -110,7 +112,7 @@ class WayBackRecoveryTest {
     /** @return true if the move has come to its end, false if the power was cut before */
     private static boolean finish(World world, boolean rollback) throws Exception {
         boolean asked = false;
-        long deadline = System.nanoTime() + TimeUnit.SECONDS.toNanos(60);
+        long deadline = System.nanoTime() + TimeUnit.SECONDS.toNanos(100);
         while (System.nanoTime() < deadline) {
             if (world.isCut()) {
                 return false;

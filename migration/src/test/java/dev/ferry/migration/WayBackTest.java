@@ -19,7 +19,8 @@ import java.util.Objects;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
-import org.junit.jupiter.params.provider.ValueSource;
+import org.junit.jupiter.params.provider.CsvSource;
+import org.junit.jupiter.params.provider.EnumSource;
 
 /** The way back: kept open after the switch, gone, closed, and what may go wrong meanwhile. */
 class WayBackTest extends EngineRig {
@@ -40,6 +41,11 @@ class WayBackTest extends EngineRig {
         return Objects.requireNonNull(status.wayBack());
     }
 
+    /** However busy the machine is, the guest can be held for what is left. */
+    private static StrategySettings byStrategy(Strategy strategy) {
+        return StrategySettings.of(strategy, 20_000_000_000L);
+    }
+
     private static Resumption resumed(MigrationStatus status) {
         return Objects.requireNonNull(status.resumed());
     }
@@ -51,9 +57,15 @@ class WayBackTest extends EngineRig {
 
     /** A disk with a guest at work, moved, and the way back open. */
     private String kept(long graceMillis) throws Exception {
+        return kept(graceMillis, Strategy.MIRROR);
+    }
+
+    private String kept(long graceMillis, Strategy strategy) throws Exception {
         guest.start();
         guest.goOn(50);
-        String id = engine.start(MigrationRequest.of("vm1", "fast").withGrace(graceMillis))
+        String id = engine.start(MigrationRequest.of("vm1", "fast")
+                        .by(byStrategy(strategy))
+                        .withGrace(graceMillis))
                 .id();
         await(id, status -> status.phase() == Phase.KEEP && inStep(status));
         guest.goOn(200);
@@ -113,11 +125,12 @@ class WayBackTest extends EngineRig {
     }
 
     @ParameterizedTest
-    @ValueSource(booleans = {false, true})
-    void aRollbackTakesTheGuestBackWithEveryByte(boolean keepSource) throws Exception {
+    @CsvSource({"false, MIRROR", "true, MIRROR", "false, TRACKING"})
+    void aRollbackTakesTheGuestBackWithEveryByte(boolean keepSource, Strategy strategy) throws Exception {
         guest.start();
-        MigrationRequest request =
-                new MigrationRequest(List.of("vm1"), "fast", null, 0, true, keepSource).withGrace(HOUR_MILLIS);
+        MigrationRequest request = new MigrationRequest(List.of("vm1"), "fast", null, 0, true, keepSource)
+                .by(byStrategy(strategy))
+                .withGrace(HOUR_MILLIS);
         String id = engine.start(request).id();
         MigrationStatus open = await(id, status -> status.phase() == Phase.KEEP && inStep(status));
         assertThat(wayBack(open).secondsLeft()).isBetween(3500L, 3600L);
@@ -192,9 +205,10 @@ class WayBackTest extends EngineRig {
         assertIsAt("slow");
     }
 
-    @Test
-    void aKillWhileItIsOpenLeavesItOpenAndCopiesLittleAgain() throws Exception {
-        String id = kept(Grace.UNTIL_COMMIT);
+    @ParameterizedTest
+    @EnumSource(names = {"MIRROR", "TRACKING"})
+    void aKillWhileItIsOpenLeavesItOpenAndCopiesLittleAgain(Strategy strategy) throws Exception {
+        String id = kept(Grace.UNTIL_COMMIT, strategy);
         guest.stop();
         waitUntilNothingIsOpen();
         reboot();
