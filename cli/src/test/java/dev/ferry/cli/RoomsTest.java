@@ -10,6 +10,8 @@ import static com.tngtech.archunit.library.dependencies.SlicesRuleDefinition.sli
 import com.tngtech.archunit.core.domain.JavaClasses;
 import com.tngtech.archunit.core.importer.ClassFileImporter;
 import com.tngtech.archunit.core.importer.ImportOption;
+import dev.ferry.block.ForwardingDevice;
+import dev.ferry.filter.snapshot.Layers;
 import java.time.Instant;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
@@ -124,6 +126,22 @@ final class RoomsTest {
                 .dependOnClassesThat()
                 .haveFullyQualifiedName("java.util.concurrent.ThreadLocalRandom")
                 .because("Loop.nanoTime, a clock or a seeded generator is handed in instead")
+                .check(FERRY);
+    }
+
+    @Test
+    void onlyWhatHasNothingToDoWithChangesLetsThemPassUnseen() {
+        classes()
+                .that()
+                .areAssignableTo(ForwardingDevice.class)
+                .should()
+                .be(ForwardingDevice.class)
+                .orShould()
+                .be(Layers.class)
+                .orShould()
+                .haveFullyQualifiedName("dev.ferry.stack.Borrowed")
+                .because(
+                        "a filter that records, counts or orders changes is a FilterDevice, and says what it does with each")
                 .check(FERRY);
     }
 

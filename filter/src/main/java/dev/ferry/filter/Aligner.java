@@ -3,11 +3,11 @@ package dev.ferry.filter;
 import dev.ferry.block.BlockDevice;
 import dev.ferry.block.BlockError;
 import dev.ferry.block.BufferPool;
-import dev.ferry.block.Capabilities;
 import dev.ferry.block.Completion;
 import dev.ferry.block.ErrorKind;
 import dev.ferry.block.ExtentSink;
 import dev.ferry.block.FileRange;
+import dev.ferry.block.FilterDevice;
 import dev.ferry.block.Geometry;
 import dev.ferry.block.IoBuffer;
 import dev.ferry.block.RequestFlags;
@@ -21,10 +21,9 @@ import org.jspecify.annotations.Nullable;
  * <p>Two changes in flight that share a block would undo each other: a {@link Gate} above, whose granularity is at least
  * the block, keeps them apart. Thread: the loop's.
  */
-public final class Aligner implements BlockDevice {
+public final class Aligner extends FilterDevice {
     private static final int PIECE_BYTES = 1 << 20;
 
-    private final BlockDevice next;
     private final BufferPool buffers;
     private final Geometry below;
     private final Geometry geometry;
@@ -36,7 +35,7 @@ public final class Aligner implements BlockDevice {
 
     /** @param buffers the pool of the disk's loop */
     public Aligner(BlockDevice next, BufferPool buffers) {
-        this.next = next;
+        super(next);
         this.buffers = buffers;
         this.below = next.geometry();
         this.mask = below.blockSizeBytes() - 1L;
@@ -46,11 +45,6 @@ public final class Aligner implements BlockDevice {
     @Override
     public Geometry geometry() {
         return geometry;
-    }
-
-    @Override
-    public Capabilities capabilities() {
-        return next.capabilities();
     }
 
     private boolean whole(long offset, long length) {
@@ -132,11 +126,6 @@ public final class Aligner implements BlockDevice {
     }
 
     @Override
-    public void located(long offset, int length, long nanos) {
-        next.located(offset, length, nanos);
-    }
-
-    @Override
     public BlockDevice store() {
         return next.store();
     }
@@ -160,11 +149,6 @@ public final class Aligner implements BlockDevice {
     @Override
     public void resize(long lengthBytes, Completion completion) {
         next.resize(lengthBytes, completion);
-    }
-
-    @Override
-    public void close(Completion completion) {
-        next.close(completion);
     }
 
     private void request(

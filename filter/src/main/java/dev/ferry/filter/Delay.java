@@ -1,11 +1,10 @@
 package dev.ferry.filter;
 
 import dev.ferry.block.BlockDevice;
-import dev.ferry.block.Capabilities;
 import dev.ferry.block.Completion;
 import dev.ferry.block.ExtentSink;
 import dev.ferry.block.FileRange;
-import dev.ferry.block.Geometry;
+import dev.ferry.block.FilterDevice;
 import dev.ferry.block.Invariant;
 import dev.ferry.block.IoBuffer;
 import dev.ferry.block.Loop;
@@ -15,17 +14,16 @@ import java.util.random.RandomGenerator;
  * Makes requests take longer, for drills and tests: each is held for a fixed time and a random one before it goes below.
  * Switched while it runs by {@link #delay}; at 0 everything passes. Thread: the loop's.
  */
-public final class Delay implements BlockDevice {
+public final class Delay extends FilterDevice {
     private final Loop loop;
-    private final BlockDevice next;
     private final RandomGenerator random;
     private long fixedNanos;
     private long jitterNanos;
 
     /** @param random gives the jitter */
     public Delay(Loop loop, BlockDevice next, RandomGenerator random) {
+        super(next);
         this.loop = loop;
-        this.next = next;
         this.random = random;
     }
 
@@ -47,16 +45,6 @@ public final class Delay implements BlockDevice {
 
     private void later(Runnable request) {
         loop.schedule(fixedNanos + (jitterNanos == 0 ? 0 : random.nextLong(jitterNanos)), request);
-    }
-
-    @Override
-    public Geometry geometry() {
-        return next.geometry();
-    }
-
-    @Override
-    public Capabilities capabilities() {
-        return next.capabilities();
     }
 
     @Override
@@ -117,15 +105,5 @@ public final class Delay implements BlockDevice {
     @Override
     public boolean locate(long offset, int length, FileRange range) {
         return passes() && next.locate(offset, length, range);
-    }
-
-    @Override
-    public void located(long offset, int length, long nanos) {
-        next.located(offset, length, nanos);
-    }
-
-    @Override
-    public void close(Completion completion) {
-        next.close(completion);
     }
 }

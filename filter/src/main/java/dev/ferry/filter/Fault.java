@@ -2,12 +2,11 @@ package dev.ferry.filter;
 
 import dev.ferry.block.BlockDevice;
 import dev.ferry.block.BlockError;
-import dev.ferry.block.Capabilities;
 import dev.ferry.block.Completion;
 import dev.ferry.block.ErrorKind;
 import dev.ferry.block.ExtentSink;
 import dev.ferry.block.FileRange;
-import dev.ferry.block.Geometry;
+import dev.ferry.block.FilterDevice;
 import dev.ferry.block.IoBuffer;
 import java.util.ArrayList;
 import java.util.List;
@@ -19,8 +18,7 @@ import org.jspecify.annotations.Nullable;
  * passes. A request that fails never reaches the device. One that stalls waits for {@link #release}, or for ever, and
  * then goes on as if nothing had been. Thread: the loop's.
  */
-public final class Fault implements BlockDevice {
-    private final BlockDevice next;
+public final class Fault extends FilterDevice {
     private final String name;
     private final RandomGenerator random;
     private final List<Runnable> stalled = new ArrayList<>();
@@ -32,7 +30,7 @@ public final class Fault implements BlockDevice {
      * @param random decides which requests are hit
      */
     public Fault(BlockDevice next, String name, RandomGenerator random) {
-        this.next = next;
+        super(next);
         this.name = name;
         this.random = random;
     }
@@ -57,16 +55,6 @@ public final class Fault implements BlockDevice {
     /** Requests that failed or stalled so far. */
     public long hits() {
         return hits;
-    }
-
-    @Override
-    public Geometry geometry() {
-        return next.geometry();
-    }
-
-    @Override
-    public Capabilities capabilities() {
-        return next.capabilities();
     }
 
     @Override
@@ -145,16 +133,6 @@ public final class Fault implements BlockDevice {
     @Override
     public boolean locate(long offset, int length, FileRange range) {
         return rule == null && next.locate(offset, length, range);
-    }
-
-    @Override
-    public void located(long offset, int length, long nanos) {
-        next.located(offset, length, nanos);
-    }
-
-    @Override
-    public void close(Completion completion) {
-        next.close(completion);
     }
 
     private boolean hit(int operation, String word, long offset, long length, Completion completion, Runnable goOn) {

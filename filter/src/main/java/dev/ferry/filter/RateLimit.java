@@ -1,11 +1,9 @@
 package dev.ferry.filter;
 
 import dev.ferry.block.BlockDevice;
-import dev.ferry.block.Capabilities;
 import dev.ferry.block.Completion;
-import dev.ferry.block.ExtentSink;
 import dev.ferry.block.FileRange;
-import dev.ferry.block.Geometry;
+import dev.ferry.block.FilterDevice;
 import dev.ferry.block.Invariant;
 import dev.ferry.block.IoBuffer;
 import dev.ferry.block.Loop;
@@ -23,14 +21,13 @@ import org.jspecify.annotations.Nullable;
  * <p>What waits is bounded by what clients have in flight. The rate is changed while it runs. Thread: the loop's; in the
  * steady state a request allocates nothing of its own, and its timer what the loop allocates for one.
  */
-public final class RateLimit implements BlockDevice {
+public final class RateLimit extends FilterDevice {
     /** What an idle time is worth at most. */
     public static final long SAVED_NANOS = 100_000_000;
 
     private static final long SECOND_NANOS = 1_000_000_000;
 
     private final Loop loop;
-    private final BlockDevice next;
     private final Runnable dispatch = this::dispatch;
     private long bytesPerSecond;
 
@@ -44,8 +41,8 @@ public final class RateLimit implements BlockDevice {
     private Loop.@Nullable Timer timer;
 
     public RateLimit(Loop loop, BlockDevice next) {
+        super(next);
         this.loop = loop;
-        this.next = next;
         this.busyUntilNanos = loop.nanoTime();
     }
 
@@ -165,16 +162,6 @@ public final class RateLimit implements BlockDevice {
     // ---- the device
 
     @Override
-    public Geometry geometry() {
-        return next.geometry();
-    }
-
-    @Override
-    public Capabilities capabilities() {
-        return next.capabilities();
-    }
-
-    @Override
     public void read(long offset, IoBuffer buffer, int at, int length, Completion completion) {
         if (passes(length)) {
             next.read(offset, buffer, at, length, completion);
@@ -215,24 +202,9 @@ public final class RateLimit implements BlockDevice {
         next.flush(completion);
     }
 
-    @Override
-    public void extents(long offset, long length, ExtentSink sink, Completion completion) {
-        next.extents(offset, length, sink, completion);
-    }
-
     /** Nothing is located while there is a rate: bytes would go past it. */
     @Override
     public boolean locate(long offset, int length, FileRange range) {
         return bytesPerSecond == 0 && next.locate(offset, length, range);
-    }
-
-    @Override
-    public void located(long offset, int length, long nanos) {
-        next.located(offset, length, nanos);
-    }
-
-    @Override
-    public void close(Completion completion) {
-        next.close(completion);
     }
 }

@@ -1,17 +1,16 @@
 package dev.ferry.filter;
 
 import dev.ferry.block.BlockDevice;
-import dev.ferry.block.Capabilities;
 import dev.ferry.block.Completion;
 import dev.ferry.block.ExtentSink;
 import dev.ferry.block.FileRange;
+import dev.ferry.block.FilterDevice;
 import dev.ferry.block.Geometry;
 import dev.ferry.block.Invariant;
 import dev.ferry.block.IoBuffer;
 
 /** A part of a device as a device of its own: a partition, say. Thread: the loop's. */
-public final class Slice implements BlockDevice {
-    private final BlockDevice next;
+public final class Slice extends FilterDevice {
     private final long from;
     private final Geometry geometry;
 
@@ -20,9 +19,9 @@ public final class Slice implements BlockDevice {
      * @param sizeBytes its length; a multiple of the block size unless it reaches to the device's end
      */
     public Slice(BlockDevice next, long from, long sizeBytes) {
+        super(next);
         Geometry below = next.geometry();
         Invariant.that(fits(below, from, sizeBytes), "a slice lies within its device, in whole blocks");
-        this.next = next;
         this.from = from;
         this.geometry =
                 new Geometry(sizeBytes, below.blockSizeBytes(), below.preferredBytes(), below.maxTransferBytes());
@@ -41,11 +40,6 @@ public final class Slice implements BlockDevice {
     @Override
     public Geometry geometry() {
         return geometry;
-    }
-
-    @Override
-    public Capabilities capabilities() {
-        return next.capabilities();
     }
 
     @Override
@@ -86,11 +80,6 @@ public final class Slice implements BlockDevice {
     @Override
     public void located(long offset, int length, long nanos) {
         next.located(from + offset, length, nanos);
-    }
-
-    @Override
-    public void close(Completion completion) {
-        next.close(completion);
     }
 
     @Override

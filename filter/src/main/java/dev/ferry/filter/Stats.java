@@ -2,11 +2,8 @@ package dev.ferry.filter;
 
 import dev.ferry.block.BlockDevice;
 import dev.ferry.block.BlockError;
-import dev.ferry.block.Capabilities;
 import dev.ferry.block.Completion;
-import dev.ferry.block.ExtentSink;
-import dev.ferry.block.FileRange;
-import dev.ferry.block.Geometry;
+import dev.ferry.block.FilterDevice;
 import dev.ferry.block.IoBuffer;
 import dev.ferry.block.Loop;
 import java.util.Objects;
@@ -16,11 +13,10 @@ import org.jspecify.annotations.Nullable;
  * Counts what passes and how long it takes. Thread: the loop's. A request costs two looks at the clock and a count in a
  * histogram, and allocates nothing.
  */
-public final class Stats implements BlockDevice {
+public final class Stats extends FilterDevice {
     private static final long WINDOW_NANOS = 1_000_000_000L;
 
     private final Loop loop;
-    private final BlockDevice next;
     private final LatencyRecord reads = new LatencyRecord();
     private final LatencyRecord writes = new LatencyRecord();
     private final LatencyRecord zeroes = new LatencyRecord();
@@ -33,8 +29,8 @@ public final class Stats implements BlockDevice {
     private @Nullable Timed free;
 
     public Stats(Loop loop, BlockDevice next) {
+        super(next);
         this.loop = loop;
-        this.next = next;
         this.openedNanos = loop.nanoTime();
         this.previousNanos = openedNanos;
         this.windowNanos = openedNanos;
@@ -83,16 +79,6 @@ public final class Stats implements BlockDevice {
     }
 
     @Override
-    public Geometry geometry() {
-        return next.geometry();
-    }
-
-    @Override
-    public Capabilities capabilities() {
-        return next.capabilities();
-    }
-
-    @Override
     public void read(long offset, IoBuffer buffer, int at, int length, Completion completion) {
         next.read(offset, buffer, at, length, timed(reads, length, completion));
     }
@@ -117,16 +103,6 @@ public final class Stats implements BlockDevice {
         next.flush(timed(flushes, 0, completion));
     }
 
-    @Override
-    public void extents(long offset, long length, ExtentSink sink, Completion completion) {
-        next.extents(offset, length, sink, completion);
-    }
-
-    @Override
-    public boolean locate(long offset, int length, FileRange range) {
-        return next.locate(offset, length, range);
-    }
-
     /** A read that the front-end served from where {@link #locate} said. */
     @Override
     public void located(long offset, int length, long nanos) {
@@ -141,11 +117,6 @@ public final class Stats implements BlockDevice {
         if (listener != null && kind != flushes) {
             listener.record(nanos);
         }
-    }
-
-    @Override
-    public void close(Completion completion) {
-        next.close(completion);
     }
 
     private Timed timed(LatencyRecord record, long length, Completion completion) {

@@ -4,8 +4,7 @@ import dev.ferry.block.BlockDevice;
 import dev.ferry.block.Capabilities;
 import dev.ferry.block.Completion;
 import dev.ferry.block.ExtentSink;
-import dev.ferry.block.FileRange;
-import dev.ferry.block.Geometry;
+import dev.ferry.block.FilterDevice;
 import dev.ferry.block.IoBuffer;
 import dev.ferry.block.RequestFlags;
 
@@ -20,22 +19,16 @@ import dev.ferry.block.RequestFlags;
  *
  * <p>Thread: the disk's loop. Errors are those of the file. Expects the checked boundary above and below.
  */
-public final class RawImage implements BlockDevice {
-    private final BlockDevice file;
+public final class RawImage extends FilterDevice {
     private final boolean thin;
     private final Capabilities capabilities;
 
     public RawImage(BlockDevice file, Provisioning provisioning) {
-        this.file = file;
+        super(file);
         this.thin = provisioning == Provisioning.THIN;
         Capabilities below = file.capabilities();
         this.capabilities = new Capabilities(
                 below.readOnly(), below.fua(), true, below.fastZero(), true, below.extents(), below.rotational());
-    }
-
-    @Override
-    public Geometry geometry() {
-        return file.geometry();
     }
 
     @Override
@@ -45,40 +38,40 @@ public final class RawImage implements BlockDevice {
 
     @Override
     public void read(long offset, IoBuffer buffer, int at, int length, Completion completion) {
-        file.read(offset, buffer, at, length, completion);
+        next.read(offset, buffer, at, length, completion);
     }
 
     @Override
     public void write(long offset, IoBuffer buffer, int at, int length, int flags, Completion completion) {
-        file.write(offset, buffer, at, length, flags, completion);
+        next.write(offset, buffer, at, length, flags, completion);
     }
 
     @Override
     public void writeZeroes(long offset, long length, int flags, Completion completion) {
-        file.writeZeroes(offset, length, thin ? flags : flags | RequestFlags.NO_HOLE, completion);
+        next.writeZeroes(offset, length, thin ? flags : flags | RequestFlags.NO_HOLE, completion);
     }
 
     @Override
     public void discard(long offset, long length, int flags, Completion completion) {
         if (thin) {
-            file.discard(offset, length, flags, completion);
+            next.discard(offset, length, flags, completion);
         } else {
-            file.writeZeroes(offset, length, flags | RequestFlags.NO_HOLE, completion);
+            next.writeZeroes(offset, length, flags | RequestFlags.NO_HOLE, completion);
         }
     }
 
     @Override
     public void flush(Completion completion) {
-        file.flush(completion);
+        next.flush(completion);
     }
 
     /** On a disk that is not thin, the file system's holes are ranges that it has room for and nothing was written to. */
     @Override
     public void extents(long offset, long length, ExtentSink sink, Completion completion) {
         if (thin) {
-            file.extents(offset, length, sink, completion);
+            next.extents(offset, length, sink, completion);
         } else {
-            file.extents(
+            next.extents(
                     offset,
                     length,
                     (from, bytes, state) -> sink.extent(from, bytes, state & ~ExtentSink.HOLE),
@@ -86,34 +79,19 @@ public final class RawImage implements BlockDevice {
         }
     }
 
-    @Override
-    public boolean locate(long offset, int length, FileRange range) {
-        return file.locate(offset, length, range);
-    }
-
-    @Override
-    public void located(long offset, int length, long nanos) {
-        file.located(offset, length, nanos);
-    }
-
     /** Of a disk that is not thin nobody may share the room: to be written to again it would have to be found anew. */
     @Override
     public BlockDevice store() {
-        return thin ? file.store() : this;
+        return thin ? next.store() : this;
     }
 
     @Override
     public int offloadUnitBytes(BlockDevice source) {
-        return thin ? file.offloadUnitBytes(source) : 0;
+        return thin ? next.offloadUnitBytes(source) : 0;
     }
 
     @Override
     public void copyFrom(BlockDevice source, long offset, long length, Completion completion) {
-        file.copyFrom(source, offset, length, completion);
-    }
-
-    @Override
-    public void close(Completion completion) {
-        file.close(completion);
+        next.copyFrom(source, offset, length, completion);
     }
 }

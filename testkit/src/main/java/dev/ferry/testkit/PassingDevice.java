@@ -1,33 +1,24 @@
 package dev.ferry.testkit;
 
 import dev.ferry.block.BlockDevice;
-import dev.ferry.block.Capabilities;
 import dev.ferry.block.Completion;
 import dev.ferry.block.ExtentSink;
-import dev.ferry.block.Geometry;
+import dev.ferry.block.FileRange;
+import dev.ferry.block.FilterDevice;
 import dev.ferry.block.IoBuffer;
 
-/** Passes every request on to the next device, and says of no range where it lies. A test overrides what it wants to see or to change. Thread: the loop's. */
-public class PassingDevice implements BlockDevice {
-    protected final BlockDevice next;
-
+/**
+ * Passes every request on to the next device, and says of no range where it lies, so that all of them come by. A test
+ * overrides what it wants to see or to change. Thread: the loop's.
+ */
+public class PassingDevice extends FilterDevice {
     public PassingDevice(BlockDevice next) {
-        this.next = next;
+        super(next);
     }
 
     /** What hears of the end of a request, be it of any kind but close, instead of who submitted it. */
     protected Completion ending(Completion completion) {
         return completion;
-    }
-
-    @Override
-    public Geometry geometry() {
-        return next.geometry();
-    }
-
-    @Override
-    public Capabilities capabilities() {
-        return next.capabilities();
     }
 
     @Override
@@ -61,7 +52,7 @@ public class PassingDevice implements BlockDevice {
     }
 
     @Override
-    public void close(Completion completion) {
-        next.close(completion);
+    public boolean locate(long offset, int length, FileRange range) {
+        return false;
     }
 }

@@ -1,19 +1,21 @@
 package dev.ferry.filter.mirror;
 
 import dev.ferry.block.BlockDevice;
-import dev.ferry.block.Capabilities;
 import dev.ferry.block.Completion;
-import dev.ferry.block.ExtentSink;
-import dev.ferry.block.FileRange;
+import dev.ferry.block.FilterDevice;
 import dev.ferry.block.Geometry;
 import dev.ferry.block.IoBuffer;
 
-/** What a mirror leaves to its source: its shape, and everything that changes nothing (rule 1). */
-abstract class SourceFront implements BlockDevice {
+/**
+ * What a mirror leaves to its source: its shape, and everything that changes nothing (rule 1). Closing it closes the source
+ * alone: a mirror is taken out of a stack before the stack is closed.
+ */
+abstract class SourceFront extends FilterDevice {
     final BlockDevice source;
     final Geometry geometry;
 
     SourceFront(BlockDevice source) {
+        super(source);
         this.source = source;
         this.geometry = source.geometry();
     }
@@ -28,33 +30,7 @@ abstract class SourceFront implements BlockDevice {
     }
 
     @Override
-    public Capabilities capabilities() {
-        return source.capabilities();
-    }
-
-    @Override
     public void read(long offset, IoBuffer buffer, int at, int length, Completion completion) {
         source.read(offset, buffer, at, length, completion);
-    }
-
-    @Override
-    public void extents(long offset, long length, ExtentSink sink, Completion completion) {
-        source.extents(offset, length, sink, completion);
-    }
-
-    @Override
-    public boolean locate(long offset, int length, FileRange range) {
-        return source.locate(offset, length, range);
-    }
-
-    @Override
-    public void located(long offset, int length, long nanos) {
-        source.located(offset, length, nanos);
-    }
-
-    /** Closes the source alone: a mirror is taken out of a stack before the stack is closed. */
-    @Override
-    public void close(Completion completion) {
-        source.close(completion);
     }
 }

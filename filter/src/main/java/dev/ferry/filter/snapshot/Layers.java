@@ -2,31 +2,27 @@ package dev.ferry.filter.snapshot;
 
 import dev.ferry.block.BlockDevice;
 import dev.ferry.block.BlockError;
-import dev.ferry.block.Capabilities;
 import dev.ferry.block.Completion;
-import dev.ferry.block.ExtentSink;
-import dev.ferry.block.FileRange;
+import dev.ferry.block.ForwardingDevice;
 import dev.ferry.block.Geometry;
 import dev.ferry.block.Invariant;
-import dev.ferry.block.IoBuffer;
 import org.jspecify.annotations.Nullable;
 
 /**
  * A disk whose base can be made to stand still: requests go to the layer on top, which reads what it has not got from
  * those below and leaves them alone. A layer is put on top, or all are taken away again, while nothing is in flight: the
- * gate above is quiesced.
+ * gate above is quiesced. What the disk can do is what the layer on top can do: what that cannot do fast is not promised.
  *
  * <p>Thread: the loop's.
  */
-public final class Layers implements BlockDevice {
+public final class Layers extends ForwardingDevice {
     private final BlockDevice base;
-    private BlockDevice top;
     /** Below the top, with changes that no flush has followed; null if there are none. */
     private @Nullable BlockDevice unflushed;
 
     public Layers(BlockDevice base) {
+        super(base);
         this.base = base;
-        this.top = base;
     }
 
     public BlockDevice base() {
@@ -34,18 +30,18 @@ public final class Layers implements BlockDevice {
     }
 
     public BlockDevice top() {
-        return top;
+        return next;
     }
 
     /** True if something is on top of the base. */
     public boolean layered() {
-        return top != base;
+        return next != base;
     }
 
     /** Puts a layer on top. What was on top until now is flushed with the next flush; before that no other is put on top. */
     public void push(BlockDevice layer) {
         Invariant.that(unflushed == null, "a layer on one that is not flushed");
-        unflushed = top;
+        unflushed = next;
         replace(layer);
     }
 
@@ -59,7 +55,7 @@ public final class Layers implements BlockDevice {
                 shape.sizeBytes() == base.geometry().sizeBytes()
                         && shape.blockSizeBytes() <= base.geometry().blockSizeBytes(),
                 "layer of another shape");
-        top = other;
+        next = other;
     }
 
     @Override
@@ -67,38 +63,12 @@ public final class Layers implements BlockDevice {
         return base.geometry();
     }
 
-    /** Those of the layer on top: what it cannot do fast is not promised. */
-    @Override
-    public Capabilities capabilities() {
-        return top.capabilities();
-    }
-
-    @Override
-    public void read(long offset, IoBuffer buffer, int at, int length, Completion completion) {
-        top.read(offset, buffer, at, length, completion);
-    }
-
-    @Override
-    public void write(long offset, IoBuffer buffer, int at, int length, int flags, Completion completion) {
-        top.write(offset, buffer, at, length, flags, completion);
-    }
-
-    @Override
-    public void writeZeroes(long offset, long length, int flags, Completion completion) {
-        top.writeZeroes(offset, length, flags, completion);
-    }
-
-    @Override
-    public void discard(long offset, long length, int flags, Completion completion) {
-        top.discard(offset, length, flags, completion);
-    }
-
     /** What the guest wrote before the last layer came must be as durable as what it wrote since. */
     @Override
     public void flush(Completion completion) {
         BlockDevice below = unflushed;
         if (below == null) {
-            top.flush(completion);
+            next.flush(completion);
             return;
         }
         below.flush(error -> {
@@ -109,32 +79,17 @@ public final class Layers implements BlockDevice {
             if (unflushed == below) {
                 unflushed = null;
             }
-            top.flush(completion);
+            next.flush(completion);
         });
-    }
-
-    @Override
-    public void extents(long offset, long length, ExtentSink sink, Completion completion) {
-        top.extents(offset, length, sink, completion);
-    }
-
-    @Override
-    public boolean locate(long offset, int length, FileRange range) {
-        return top.locate(offset, length, range);
-    }
-
-    @Override
-    public void located(long offset, int length, long nanos) {
-        top.located(offset, length, nanos);
     }
 
     /** Closes the layers, which do not close what is below them, and then the base. */
     @Override
     public void close(Completion completion) {
-        if (top == base) {
+        if (next == base) {
             base.close(completion);
         } else {
-            top.close(error -> base.close(baseError -> completion.complete(first(error, baseError))));
+            next.close(error -> base.close(baseError -> completion.complete(first(error, baseError))));
         }
     }
 

@@ -2,11 +2,8 @@ package dev.ferry.filter.tracking;
 
 import dev.ferry.block.BlockDevice;
 import dev.ferry.block.BlockError;
-import dev.ferry.block.Capabilities;
 import dev.ferry.block.Completion;
-import dev.ferry.block.ExtentSink;
-import dev.ferry.block.FileRange;
-import dev.ferry.block.Geometry;
+import dev.ferry.block.FilterDevice;
 import dev.ferry.block.Invariant;
 import dev.ferry.block.IoBuffer;
 import java.util.ArrayList;
@@ -24,15 +21,14 @@ import org.jspecify.annotations.Nullable;
  *
  * <p>Thread: the loop's. In the steady state a change allocates nothing.
  */
-public final class Tracker implements BlockDevice {
+public final class Tracker extends FilterDevice {
     private record Named(String name, DirtyBitmap bitmap) {}
 
-    private final BlockDevice next;
     private final List<Named> bitmaps = new ArrayList<>();
     private @Nullable Marked free;
 
     public Tracker(BlockDevice next) {
-        this.next = next;
+        super(next);
     }
 
     /** The device below. */
@@ -74,16 +70,6 @@ public final class Tracker implements BlockDevice {
     }
 
     @Override
-    public Geometry geometry() {
-        return next.geometry();
-    }
-
-    @Override
-    public Capabilities capabilities() {
-        return next.capabilities();
-    }
-
-    @Override
     public void read(long offset, IoBuffer buffer, int at, int length, Completion completion) {
         next.read(offset, buffer, at, length, completion);
     }
@@ -106,26 +92,6 @@ public final class Tracker implements BlockDevice {
     @Override
     public void flush(Completion completion) {
         next.flush(completion);
-    }
-
-    @Override
-    public void extents(long offset, long length, ExtentSink sink, Completion completion) {
-        next.extents(offset, length, sink, completion);
-    }
-
-    @Override
-    public boolean locate(long offset, int length, FileRange range) {
-        return next.locate(offset, length, range);
-    }
-
-    @Override
-    public void located(long offset, int length, long nanos) {
-        next.located(offset, length, nanos);
-    }
-
-    @Override
-    public void close(Completion completion) {
-        next.close(completion);
     }
 
     /** A change is followed though there is no bitmap yet: one may be added before it ends. */
