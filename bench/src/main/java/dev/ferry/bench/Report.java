@@ -44,22 +44,7 @@ final class Report {
                 line.goal().verdict(line.measured())
             });
         }
-        int[] widths = new int[HEADINGS.length];
-        for (String[] row : rows) {
-            for (int column = 0; column < row.length; column++) {
-                widths[column] = Math.max(widths[column], row[column].length());
-            }
-        }
-        StringBuilder text = new StringBuilder();
-        for (String[] row : rows) {
-            StringBuilder line = new StringBuilder();
-            for (int column = 0; column < row.length; column++) {
-                boolean right = column == 3 || column == 5 || column == 6;
-                String pad = " ".repeat(widths[column] - row[column].length());
-                line.append(right ? pad + row[column] : row[column] + pad).append("  ");
-            }
-            text.append(line.toString().stripTrailing()).append('\n');
-        }
+        StringBuilder text = new StringBuilder(Columns.text(rows, column -> column == 3 || column == 5 || column == 6));
         long goals = comparisons.stream()
                 .filter(line -> !(line.goal() instanceof Goal.None))
                 .count();

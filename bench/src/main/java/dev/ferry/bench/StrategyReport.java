@@ -63,22 +63,8 @@ final class StrategyReport {
                 sample.ended().equals("done") ? "" : "did not converge, ended " + sample.ended()
             });
         }
-        int[] widths = new int[HEADINGS.length];
-        for (String[] row : rows) {
-            for (int column = 0; column < row.length; column++) {
-                widths[column] = Math.max(widths[column], row[column].length());
-            }
-        }
-        StringBuilder text = new StringBuilder();
-        for (String[] row : rows) {
-            StringBuilder line = new StringBuilder();
-            for (int column = 0; column < row.length; column++) {
-                boolean right = column >= WORDS && column < HEADINGS.length - 1;
-                String pad = " ".repeat(widths[column] - row[column].length());
-                line.append(right ? pad + row[column] : row[column] + pad).append("  ");
-            }
-            text.append(line.toString().stripTrailing()).append('\n');
-        }
+        StringBuilder text =
+                new StringBuilder(Columns.text(rows, column -> column >= WORDS && column < HEADINGS.length - 1));
         text.append(String.format(
                 Locale.ROOT,
                 "%n%d MiB on %s, O_DIRECT, not compared; rounds: %d, %d s before each move.%n",
