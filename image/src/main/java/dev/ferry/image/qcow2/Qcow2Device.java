@@ -64,7 +64,8 @@ public final class Qcow2Device implements BlockDevice {
     private final long backingBytes;
     private final Geometry geometry;
     private final Capabilities capabilities;
-    private @Nullable Request free;
+    private @Nullable ReadRequest freeReader;
+    private @Nullable ChangeRequest freeChange;
 
     /**
      * @param file the checked file that {@code image} was opened from; may grow, if the image is to be written
@@ -160,24 +161,24 @@ public final class Qcow2Device implements BlockDevice {
 
     @Override
     public void read(long offset, IoBuffer buffer, int at, int length, Completion completion) {
-        request().begin(Request.TO_READ, offset, length, buffer, at, 0, completion);
+        reader().read(offset, length, buffer, at, completion);
     }
 
     @Override
     public void write(long offset, IoBuffer buffer, int at, int length, int flags, Completion completion) {
-        request().begin(Request.TO_WRITE, offset, length, buffer, at, flags, completion);
+        change().write(offset, length, buffer, at, completion);
     }
 
     @Override
     public void writeZeroes(long offset, long length, int flags, Completion completion) {
         int kept = keepAllocated ? flags | RequestFlags.NO_HOLE : flags;
-        request().begin(Request.TO_ZERO, offset, length, null, 0, kept, completion);
+        change().zero(offset, length, kept, completion);
     }
 
     @Override
     public void discard(long offset, long length, int flags, Completion completion) {
         int kept = keepAllocated ? flags | RequestFlags.NO_HOLE : flags;
-        request().begin(Request.TO_ZERO, offset, length, null, 0, kept, completion);
+        change().zero(offset, length, kept, completion);
     }
 
     /** What was acknowledged is in the file; what a failed request left unwritten of the map is tried again first. */
@@ -275,17 +276,31 @@ public final class Qcow2Device implements BlockDevice {
         return BlockError.of(ErrorKind.CORRUPT, name, operation, offset, -1, detail);
     }
 
-    private Request request() {
-        Request request = free;
-        if (request == null) {
-            return new Request(this);
+    private ReadRequest reader() {
+        ReadRequest reader = freeReader;
+        if (reader == null) {
+            return new ReadRequest(this);
         }
-        free = request.nextFree;
-        return request;
+        freeReader = reader.nextFree;
+        return reader;
     }
 
-    void recycle(Request request) {
-        request.nextFree = free;
-        free = request;
+    void recycle(ReadRequest reader) {
+        reader.nextFree = freeReader;
+        freeReader = reader;
+    }
+
+    private ChangeRequest change() {
+        ChangeRequest change = freeChange;
+        if (change == null) {
+            return new ChangeRequest(this);
+        }
+        freeChange = change.nextFree;
+        return change;
+    }
+
+    void recycle(ChangeRequest change) {
+        change.nextFree = freeChange;
+        freeChange = change;
     }
 }

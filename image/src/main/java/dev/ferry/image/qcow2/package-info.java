@@ -4,7 +4,7 @@
  * <p>{@link dev.ferry.image.qcow2.Qcow2Creator} makes an image, {@link dev.ferry.image.qcow2.Qcow2Image} opens one, {@link
  * dev.ferry.image.qcow2.Qcow2Checker} checks and mends one: blocking code on {@link dev.ferry.image.FileBytes}. {@link
  * dev.ferry.image.qcow2.Qcow2Device} is the disk; its class comment says what keeps an image sound through a crash. A
- * request finds its way in {@code Request}, by the map in {@code MapCache}, which {@code MapWriter} writes back; clusters
+ * request finds its way in {@code Request} and its two kinds, by the map in {@code MapCache}, which {@code MapWriter} writes back; clusters
  * come from {@code Reserve}, and go by way of {@code Recycler}. Where everything lies in the file is in {@code
  * Qcow2Layout}.
  */
