@@ -22,10 +22,12 @@ import java.lang.management.ManagementFactory;
 import java.nio.file.Path;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.TimeUnit;
+import java.util.function.BiFunction;
 import org.jspecify.annotations.Nullable;
+import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.api.io.TempDir;
-import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.ParameterizedClass;
 import org.junit.jupiter.params.provider.EnumSource;
 
 /**
@@ -35,6 +37,10 @@ import org.junit.jupiter.params.provider.EnumSource;
  * 64 bytes to tell the error, until that path has been compiled as well.
  */
 @Timeout(120)
+@ParameterizedClass
+@EnumSource(
+        value = EventLoops.Kind.class,
+        names = {"IO_URING", "EPOLL"})
 class AllocationTest {
     private static final int WARM_UP_REQUESTS = 20_000;
     private static final int REQUESTS = 50_000;
@@ -56,6 +62,12 @@ class AllocationTest {
 
     @TempDir
     Path folder;
+
+    private final EventLoops.Kind kind;
+
+    AllocationTest(EventLoops.Kind kind) {
+        this.kind = kind;
+    }
 
     /** So many reads and writes in turn, at a depth, over and over one disk; nothing of it is new for a request. */
     private static final class Load {
@@ -124,6 +136,30 @@ class AllocationTest {
         return threads.getThreadAllocatedBytes(thread.get(90, TimeUnit.SECONDS));
     }
 
+    private interface Disk {
+        BlockDevice open(Served served) throws IOException;
+    }
+
+    /** Requests of one length on one way to a server. */
+    private record Requests(BiFunction<Served, String, NbdUri> way, int length) {}
+
+    private static Requests unix(int length) {
+        return new Requests(Served::unix, length);
+    }
+
+    private static Requests tcp(int length) {
+        return new Requests(Served::tcp, length);
+    }
+
+    private void assertNothingAllocated(Disk disk, Requests... all) throws Exception {
+        try (Served served = new Served(kind)) {
+            served.serve("disk", disk.open(served));
+            for (Requests requests : all) {
+                assertNothingAllocated(served, requests.way().apply(served, "disk"), requests.length());
+            }
+        }
+    }
+
     private static void assertNothingAllocated(Served served, NbdUri uri, int length) throws Exception {
         NbdClientDevice device = NbdClientDevice.open(served.clientLoop, uri, ClientSettings.DEFAULT);
         // Long requests are fewer, so that a run takes seconds.
@@ -143,66 +179,38 @@ class AllocationTest {
         assertThat(client).as("bytes a request on the client's loop").isLessThan(BYTES_A_REQUEST_MAX);
     }
 
-    @ParameterizedTest
-    @EnumSource(
-            value = EventLoops.Kind.class,
-            names = {"IO_URING", "EPOLL"})
-    void shortRequestsToMemoryAllocateNothing(EventLoops.Kind kind) throws Exception {
-        try (Served served = new Served(kind)) {
-            served.serve("disk", new MemoryDevice(DISK_BYTES));
-            assertNothingAllocated(served, served.unix("disk"), 4096);
-            assertNothingAllocated(served, served.tcp("disk"), 512);
-        }
+    @Test
+    void shortRequestsToMemoryAllocateNothing() throws Exception {
+        assertNothingAllocated(_ -> new MemoryDevice(DISK_BYTES), unix(4096), tcp(512));
     }
 
-    @ParameterizedTest
-    @EnumSource(
-            value = EventLoops.Kind.class,
-            names = {"IO_URING", "EPOLL"})
-    void shortRequestsToAFileAllocateNothing(EventLoops.Kind kind) throws Exception {
-        try (Served served = new Served(kind)) {
-            served.serve("disk", FileDevice.open(served.loop, file(), FileOptions.CACHED));
-            assertNothingAllocated(served, served.unix("disk"), 4096);
-        }
+    @Test
+    void shortRequestsToAFileAllocateNothing() throws Exception {
+        assertNothingAllocated(served -> FileDevice.open(served.loop, file(), FileOptions.CACHED), unix(4096));
     }
 
-    @ParameterizedTest
-    @EnumSource(
-            value = EventLoops.Kind.class,
-            names = {"IO_URING", "EPOLL"})
-    void longRequestsToMemoryAllocateNothing(EventLoops.Kind kind) throws Exception {
-        try (Served served = new Served(kind)) {
-            served.serve("disk", new MemoryDevice(DISK_BYTES));
-            assertNothingAllocated(served, served.unix("disk"), LONG_BYTES);
-            assertNothingAllocated(served, served.tcp("disk"), 2 * LONG_BYTES);
-        }
+    @Test
+    void longRequestsToMemoryAllocateNothing() throws Exception {
+        assertNothingAllocated(_ -> new MemoryDevice(DISK_BYTES), unix(LONG_BYTES), tcp(2 * LONG_BYTES));
     }
 
     /** Written through the loop, and on a unix socket sent from the page cache. */
-    @ParameterizedTest
-    @EnumSource(
-            value = EventLoops.Kind.class,
-            names = {"IO_URING", "EPOLL"})
-    void longRequestsToAFileAllocateNothing(EventLoops.Kind kind) throws Exception {
-        try (Served served = new Served(kind)) {
-            served.serve("disk", FileDevice.open(served.loop, file(), FileOptions.CACHED));
-            assertNothingAllocated(served, served.unix("disk"), LONG_BYTES);
-            assertNothingAllocated(served, served.unix("disk"), 4 * LONG_BYTES);
-            assertNothingAllocated(served, served.tcp("disk"), 2 * LONG_BYTES);
-        }
+    @Test
+    void longRequestsToAFileAllocateNothing() throws Exception {
+        assertNothingAllocated(
+                served -> FileDevice.open(served.loop, file(), FileOptions.CACHED),
+                unix(LONG_BYTES),
+                unix(4 * LONG_BYTES),
+                tcp(2 * LONG_BYTES));
     }
 
     /** Nothing of O_DIRECT is inline: on epoll each request goes to a worker and comes back. */
-    @ParameterizedTest
-    @EnumSource(
-            value = EventLoops.Kind.class,
-            names = {"IO_URING", "EPOLL"})
-    void requestsPastThePageCacheAllocateNothing(EventLoops.Kind kind) throws Exception {
-        try (Served served = new Served(kind)) {
-            served.serve("disk", FileDevice.open(served.loop, file(), new FileOptions(false, true)));
-            assertNothingAllocated(served, served.unix("disk"), 4096);
-            assertNothingAllocated(served, served.unix("disk"), LONG_BYTES);
-        }
+    @Test
+    void requestsPastThePageCacheAllocateNothing() throws Exception {
+        assertNothingAllocated(
+                served -> FileDevice.open(served.loop, file(), new FileOptions(false, true)),
+                unix(4096),
+                unix(LONG_BYTES));
     }
 
     private Path file() throws IOException {

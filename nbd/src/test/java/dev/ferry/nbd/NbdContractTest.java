@@ -9,6 +9,7 @@ import dev.ferry.reactor.EventLoops;
 import dev.ferry.testkit.BlockDeviceContract;
 import dev.ferry.testkit.MemoryDisk;
 import java.io.IOException;
+import java.util.function.BiFunction;
 import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Nested;
@@ -22,10 +23,12 @@ class NbdContractTest {
     abstract static class OverServer extends BlockDeviceContract {
         private final EventLoops.Kind kind;
         Served served;
+        private final BiFunction<Served, String, NbdUri> uri;
         private int disks;
 
-        OverServer(EventLoops.Kind kind) {
+        OverServer(EventLoops.Kind kind, BiFunction<Served, String, NbdUri> uri) {
             this.kind = kind;
+            this.uri = uri;
         }
 
         @BeforeAll
@@ -38,8 +41,6 @@ class NbdContractTest {
             served.close();
         }
 
-        abstract NbdUri uri(String name);
-
         @Override
         protected Loop loop() {
             return served.clients();
@@ -49,55 +50,35 @@ class NbdContractTest {
         protected BlockDevice open(long sizeBytes) throws IOException {
             String name = "disk " + disks++;
             served.serve(name, new MemoryDisk(sizeBytes));
-            return NbdClientDevice.open(served.clientLoop, uri(name), ClientSettings.DEFAULT);
+            return NbdClientDevice.open(served.clientLoop, uri.apply(served, name), ClientSettings.DEFAULT);
         }
     }
 
     @Nested
     class UnixOnRing extends OverServer {
         UnixOnRing() {
-            super(EventLoops.Kind.IO_URING);
-        }
-
-        @Override
-        NbdUri uri(String name) {
-            return served.unix(name);
+            super(EventLoops.Kind.IO_URING, Served::unix);
         }
     }
 
     @Nested
     class UnixOnEpoll extends OverServer {
         UnixOnEpoll() {
-            super(EventLoops.Kind.EPOLL);
-        }
-
-        @Override
-        NbdUri uri(String name) {
-            return served.unix(name);
+            super(EventLoops.Kind.EPOLL, Served::unix);
         }
     }
 
     @Nested
     class TcpOnRing extends OverServer {
         TcpOnRing() {
-            super(EventLoops.Kind.IO_URING);
-        }
-
-        @Override
-        NbdUri uri(String name) {
-            return served.tcp(name);
+            super(EventLoops.Kind.IO_URING, Served::tcp);
         }
     }
 
     @Nested
     class TcpOnEpoll extends OverServer {
         TcpOnEpoll() {
-            super(EventLoops.Kind.EPOLL);
-        }
-
-        @Override
-        NbdUri uri(String name) {
-            return served.tcp(name);
+            super(EventLoops.Kind.EPOLL, Served::tcp);
         }
     }
 }

@@ -24,6 +24,29 @@ import org.junit.jupiter.api.Test;
 class ReconnectTest extends HostileRig {
     private static final ClientSettings PATIENT = ClientSettings.DEFAULT.withReconnectMax(Duration.ofSeconds(30));
 
+    /** Takes a request, and is gone. */
+    private static final Script DIES = client -> {
+        client.welcome(true);
+        take(client, 1);
+        client.channel().close();
+    };
+
+    /** Takes a request, and says nothing. */
+    private static final Script MUTE = client -> {
+        client.welcome(true);
+        take(client, 1);
+    };
+
+    /** Answers a request. */
+    private static final Script GOOD = client -> {
+        client.welcome(true);
+        answer(client, take(client, 1));
+    };
+
+    /** What an export says of itself that may be used over several connections at once. */
+    private static final Bytes SHARED =
+            FakeServer.export(FakeServer.SIZE_BYTES, FakeServer.FLAGS | Nbd.FLAG_CAN_MULTI_CONN);
+
     private final IoBuffer buffer = IoBuffer.allocate(1 << 16);
 
     private static NbdClientDevice open(FakeServer server, ClientSettings settings) throws Exception {
@@ -32,6 +55,11 @@ class ReconnectTest extends HostileRig {
 
     private CompletableFuture<Optional<BlockError>> write(NbdClientDevice device, int block) {
         return submit(end -> device.write(block * 4096L, buffer, block * 4096, 4096, 0, end));
+    }
+
+    /** Writes this many blocks from the first on. */
+    private List<CompletableFuture<Optional<BlockError>>> writes(NbdClientDevice device, int count) {
+        return IntStream.range(0, count).mapToObj(block -> write(device, block)).toList();
     }
 
     private CompletableFuture<Optional<BlockError>> read(NbdClientDevice device, int block) {
@@ -59,6 +87,23 @@ class ReconnectTest extends HostileRig {
         }
     }
 
+    private static void assertWritten(List<CompletableFuture<Optional<BlockError>>> ends) {
+        ends.forEach(end -> assertThat(join(end)).isEmpty());
+    }
+
+    private static void assertFailed(CompletableFuture<Optional<BlockError>> end, ErrorKind kind) {
+        assertThat(join(end))
+                .hasValueSatisfying(error -> assertThat(error.kind()).isEqualTo(kind));
+    }
+
+    /** Welcomes a client to an export that is shared, and writes down that it came: before it knows, and connects again. */
+    private static Script greets(List<Peer> peers) {
+        return client -> {
+            peers.add(client);
+            client.welcome(true, SHARED);
+        };
+    }
+
     @Test
     void whatWasAnsweredIsNotSentAgainAndWhatWasNotIs() throws Exception {
         List<Long> again = Collections.synchronizedList(new ArrayList<>());
@@ -82,13 +127,11 @@ class ReconnectTest extends HostileRig {
         };
         try (FakeServer server = new FakeServer(first, second)) {
             NbdClientDevice device = open(server, PATIENT);
-            List<CompletableFuture<Optional<BlockError>>> ends = IntStream.range(0, 5)
-                    .mapToObj(block -> write(device, block))
-                    .toList();
+            List<CompletableFuture<Optional<BlockError>>> ends = writes(device, 5);
             assertThat(join(ends.get(1))).isEmpty();
             assertThat(join(ends.get(3))).isEmpty();
             answersRead.complete(null);
-            ends.forEach(end -> assertThat(join(end)).isEmpty());
+            assertWritten(ends);
             assertThat(again).containsExactly(0L, 2L, 4L);
             assertThat(join(submit(device::flush))).isEmpty();
             server.awaitScript();
@@ -163,16 +206,8 @@ class ReconnectTest extends HostileRig {
 
     @Test
     void aRequestThatNobodyAnswersInTimeIsTriedElsewhere() throws Exception {
-        Script mute = client -> {
-            client.welcome(true);
-            take(client, 1);
-        };
-        Script good = client -> {
-            client.welcome(true);
-            answer(client, take(client, 1));
-        };
         ClientSettings hurried = PATIENT.withRequestMax(Duration.ofMillis(300));
-        try (FakeServer server = new FakeServer(mute, good)) {
+        try (FakeServer server = new FakeServer(MUTE, GOOD)) {
             NbdClientDevice device = open(server, hurried);
             assertThat(join(write(device, 0))).isEmpty();
             server.awaitScript();
@@ -182,37 +217,21 @@ class ReconnectTest extends HostileRig {
 
     @Test
     void aRequestThatNobodyAnswersInTimeFailsWhereNothingElseIsAllowed() throws Exception {
-        Script mute = client -> {
-            client.welcome(true);
-            take(client, 1);
-        };
-        try (FakeServer server = new FakeServer(mute)) {
+        try (FakeServer server = new FakeServer(MUTE)) {
             NbdClientDevice device = open(server, ClientSettings.DEFAULT.withRequestMax(Duration.ofMillis(200)));
-            assertThat(join(write(device, 0)))
-                    .hasValueSatisfying(error -> assertThat(error.kind()).isEqualTo(ErrorKind.TIMED_OUT));
-            assertThat(join(write(device, 1)))
-                    .hasValueSatisfying(error -> assertThat(error.kind()).isEqualTo(ErrorKind.TIMED_OUT));
+            assertFailed(write(device, 0), ErrorKind.TIMED_OUT);
+            assertFailed(write(device, 1), ErrorKind.TIMED_OUT);
             close(device);
         }
     }
 
     @Test
     void aRequestThatKillsItsServersIsGivenUp() throws Exception {
-        Script dies = client -> {
-            client.welcome(true);
-            take(client, 1);
-            client.channel().close();
-        };
-        Script[] many = Collections.nCopies(8, dies).toArray(Script[]::new);
-        Script[] scripts = java.util.Arrays.copyOf(many, 9);
-        scripts[8] = client -> {
-            client.welcome(true);
-            answer(client, take(client, 1));
-        };
-        try (FakeServer server = new FakeServer(scripts)) {
+        List<Script> scripts = new ArrayList<>(Collections.nCopies(8, DIES));
+        scripts.add(GOOD);
+        try (FakeServer server = new FakeServer(scripts.toArray(Script[]::new))) {
             NbdClientDevice device = open(server, PATIENT);
-            assertThat(join(write(device, 0)))
-                    .hasValueSatisfying(error -> assertThat(error.kind()).isEqualTo(ErrorKind.UNAVAILABLE));
+            assertFailed(write(device, 0), ErrorKind.UNAVAILABLE);
             assertThat(join(write(device, 1))).as("others go on").isEmpty();
             server.awaitScript();
             close(device);
@@ -235,10 +254,8 @@ class ReconnectTest extends HostileRig {
             waiting = write(device, 0);
         }
         go.complete(null);
-        assertThat(join(waiting))
-                .hasValueSatisfying(error -> assertThat(error.kind()).isEqualTo(ErrorKind.UNAVAILABLE));
-        assertThat(join(write(device, 1)))
-                .hasValueSatisfying(error -> assertThat(error.kind()).isEqualTo(ErrorKind.UNAVAILABLE));
+        assertFailed(waiting, ErrorKind.UNAVAILABLE);
+        assertFailed(write(device, 1), ErrorKind.UNAVAILABLE);
         close(device);
     }
 
@@ -246,12 +263,7 @@ class ReconnectTest extends HostileRig {
     void aDeviceThatIsClosedWhileItWaitsForItsServerDoesNotWait() throws Exception {
         NbdClientDevice device;
         CompletableFuture<Optional<BlockError>> waiting;
-        Script leaves = client -> {
-            client.welcome(true);
-            take(client, 1);
-            client.channel().close();
-        };
-        try (FakeServer server = new FakeServer(leaves)) {
+        try (FakeServer server = new FakeServer(DIES)) {
             device = open(server, PATIENT.withReconnectMax(Duration.ofHours(1)));
             waiting = write(device, 0);
             server.awaitScript();
@@ -267,15 +279,9 @@ class ReconnectTest extends HostileRig {
                 FakeServer.export(FakeServer.SIZE_BYTES * 2, flags),
                 FakeServer.export(FakeServer.SIZE_BYTES, flags & ~Nbd.FLAG_SEND_FUA),
                 FakeServer.export(FakeServer.SIZE_BYTES, flags | Nbd.FLAG_READ_ONLY))) {
-            Script first = client -> {
-                client.welcome(true);
-                take(client, 1);
-                client.channel().close();
-            };
-            try (FakeServer server = new FakeServer(first, client -> client.welcome(true, other))) {
+            try (FakeServer server = new FakeServer(DIES, client -> client.welcome(true, other))) {
                 NbdClientDevice device = open(server, PATIENT);
-                assertThat(join(write(device, 0)))
-                        .hasValueSatisfying(error -> assertThat(error.kind()).isEqualTo(ErrorKind.CORRUPT));
+                assertFailed(write(device, 0), ErrorKind.CORRUPT);
                 close(device);
             }
         }
@@ -285,13 +291,8 @@ class ReconnectTest extends HostileRig {
 
     @Test
     void requestsAreSpreadOverConnectionsIfTheServerAllowsIt() throws Exception {
-        Bytes shared = FakeServer.export(FakeServer.SIZE_BYTES, FakeServer.FLAGS | Nbd.FLAG_CAN_MULTI_CONN);
         List<Peer> peers = Collections.synchronizedList(new ArrayList<>());
-        Script greets = client -> {
-            // Before the welcome: the script of the next connection counts on it.
-            peers.add(client);
-            client.welcome(true, shared);
-        };
+        Script greets = greets(peers);
         Script greetsLast = client -> {
             greets.run(client);
             for (Peer peer : peers) {
@@ -301,10 +302,7 @@ class ReconnectTest extends HostileRig {
         try (FakeServer server = new FakeServer(greets, greets, greetsLast)) {
             NbdClientDevice device = open(server, ClientSettings.DEFAULT.withConnections(3));
             assertThat(device.connections()).isEqualTo(3);
-            List<CompletableFuture<Optional<BlockError>>> ends = IntStream.range(0, 6)
-                    .mapToObj(block -> write(device, block))
-                    .toList();
-            ends.forEach(end -> assertThat(join(end)).isEmpty());
+            assertWritten(writes(device, 6));
             server.awaitScript();
             close(device);
         }
@@ -321,12 +319,8 @@ class ReconnectTest extends HostileRig {
 
     @Test
     void whenOneOfSeveralConnectionsIsLostTheOthersTakeItsRequests() throws Exception {
-        Bytes shared = FakeServer.export(FakeServer.SIZE_BYTES, FakeServer.FLAGS | Nbd.FLAG_CAN_MULTI_CONN);
         List<Peer> peers = Collections.synchronizedList(new ArrayList<>());
-        Script greets = client -> {
-            peers.add(client);
-            client.welcome(true, shared);
-        };
+        Script greets = greets(peers);
         Script greetsLast = client -> {
             greets.run(client);
             List<Request> lost = take(peers.get(0), 2);
@@ -337,12 +331,9 @@ class ReconnectTest extends HostileRig {
             answer(peers.get(1), own);
             answer(peers.get(1), taken);
         };
-        try (FakeServer server = new FakeServer(greets, greetsLast, client -> client.welcome(true, shared))) {
+        try (FakeServer server = new FakeServer(greets, greetsLast, client -> client.welcome(true, SHARED))) {
             NbdClientDevice device = open(server, PATIENT.withConnections(2));
-            List<CompletableFuture<Optional<BlockError>>> ends = IntStream.range(0, 4)
-                    .mapToObj(block -> write(device, block))
-                    .toList();
-            ends.forEach(end -> assertThat(join(end)).isEmpty());
+            assertWritten(writes(device, 4));
             server.awaitScript();
             close(device);
         }
