@@ -71,9 +71,7 @@ class MigrationEngineTest extends EngineRig {
             assertDone(engine.start(MigrationRequest.of("vm1", datastore)).id());
             guest.goOn(50);
         }
-        guest.stop();
-        disk.flush();
-        guest.check(world.path("vm1"));
+        assertIntact(guest, disk);
         assertThat(world.names("fast")).isEmpty();
         assertThat(world.names("third")).isEmpty();
         assertThat(engine.list()).extracting(MigrationStatus::id).containsExactly("m1", "m2", "m3");
@@ -143,9 +141,7 @@ class MigrationEngineTest extends EngineRig {
         assertDone(engine.start(new MigrationRequest(List.of("vm1"), "fast", provisioning, 0, true, false))
                 .id());
         guest.goOn(300);
-        guest.stop();
-        disk.flush();
-        guest.check(world.path("vm1"));
+        assertIntact(guest, disk);
         assertThat(Stacks.allocatedBytes(world.path("vm1"))).isGreaterThanOrEqualTo(SIZE);
     }
 

@@ -103,9 +103,7 @@ class ResumeTest extends EngineRig {
         guest.goOn(200);
         assertDone(id);
         guest.goOn(50);
-        guest.stop();
-        disk.flush();
-        guest.check(world.path("vm1"));
+        assertIntact(guest, disk);
     }
 
     @Test

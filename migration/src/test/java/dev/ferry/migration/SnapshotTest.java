@@ -4,11 +4,8 @@ import static org.assertj.core.api.Assertions.assertThat;
 
 import dev.ferry.block.ErrorKind;
 import dev.ferry.image.Provisioning;
-import dev.ferry.stack.OnLoop;
 import dev.ferry.stack.OpenDisk;
 import dev.ferry.stack.Overlays;
-import dev.ferry.stack.Stacks;
-import java.io.RandomAccessFile;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
@@ -19,9 +16,6 @@ import org.junit.jupiter.params.provider.ValueSource;
 
 /** Moves by overlays on real files and loops, with a guest at work that knows what its disk must hold. */
 class SnapshotTest extends EngineRig {
-    /** So long that a guest which is everywhere on a small disk is held in time on a busy machine too. */
-    private static final long DOWNTIME_NANOS = 20_000_000_000L;
-
     private static MigrationRequest snapshots(long bytesPerSecond, boolean verify) {
         return new MigrationRequest(List.of("vm1"), "fast", null, bytesPerSecond, verify, false)
                 .by(StrategySettings.of(Strategy.SNAPSHOT, DOWNTIME_NANOS));
@@ -32,17 +26,6 @@ class SnapshotTest extends EngineRig {
         return snapshots(bytesPerSecond, false).by(StrategySettings.of(Strategy.SNAPSHOT, 200_000_000L));
     }
 
-    private void assertMoved(String id, Guest guest, OpenDisk disk) throws Exception {
-        MigrationStatus done = assertDone(id);
-        assertThat(done.mode()).isEqualTo("snapshot");
-        guest.goOn(100);
-        guest.stop();
-        disk.flush();
-        guest.check(world.path("vm1"));
-        assertThat(world.names("slow")).isEmpty();
-        assertThat(world.names("fast")).containsExactly("vm1.raw");
-    }
-
     @ParameterizedTest
     @ValueSource(booleans = {true, false})
     void movesADiskInUse(boolean verify) throws Exception {
@@ -51,7 +34,7 @@ class SnapshotTest extends EngineRig {
         Guest guest = new Guest(disk, content, 71).start();
         String id = engine.start(snapshots(0, verify)).id();
         assertThat(assertDone(id).verified()).isEqualTo(verify);
-        assertMoved(id, guest, disk);
+        assertMoved(id, Strategy.SNAPSHOT, guest, disk);
     }
 
     /** Slow enough that what is written meanwhile is too much for a hold, so that there are several overlays. */
@@ -104,9 +87,7 @@ class SnapshotTest extends EngineRig {
         engine.resume(id);
         assertThat(assertDone(id).mode()).isEqualTo("mirror");
         next.goOn(100);
-        next.stop();
-        disk.flush();
-        next.check(world.path("vm1"));
+        assertIntact(next, disk);
         assertThat(world.names("slow")).isEmpty();
     }
 
@@ -133,24 +114,7 @@ class SnapshotTest extends EngineRig {
 
     @Test
     void thinStaysThinAndDiscardsAndZeroesCount() throws Exception {
-        int size = 64 * World.MIB;
-        world.disk("vm1", 4 * World.MIB, Provisioning.THIN, 77);
-        try (RandomAccessFile file = new RandomAccessFile(world.path("vm1").toFile(), "rw")) {
-            file.setLength(size);
-        }
-        OpenDisk disk = world.openDisk("vm1");
-        String id = engine.start(snapshots(SLOW, true)).id();
-        await(id, status -> status.disks().getFirst().bytesCopied() > 300_000);
-        OnLoop.await(disk.loop().loop(), done -> disk.front().discard(0, 512 << 10, 0, done));
-        OnLoop.await(disk.loop().loop(), done -> disk.front().writeZeroes(512 << 10, 512 << 10, 0, done));
-        engine.rate(id, 0);
-        long source = Stacks.allocatedBytes(world.path("vm1"));
-        assertDone(id);
-        assertThat(Stacks.allocatedBytes(world.path("vm1"))).isBetween(1L, source + (128 << 10));
-        byte[] moved = Files.readAllBytes(world.path("vm1"));
-        for (int i = 0; i < 1 << 20; i++) {
-            assertThat(moved[i]).as("byte %d", i).isZero();
-        }
+        assertThinStaysThinAndDiscardsAndZeroesCount(snapshots(SLOW, true), 77);
     }
 
     /** A crash in the middle of their deletion leaves nothing that is taken for part of the disk. */

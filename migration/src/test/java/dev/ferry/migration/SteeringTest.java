@@ -50,9 +50,7 @@ class SteeringTest extends EngineRig {
         engine.pause(id);
         engine.resume(id);
         assertDone(id);
-        guest.stop();
-        disk.flush();
-        guest.check(world.path("vm1"));
+        assertIntact(guest, disk);
     }
 
     @Test
@@ -213,9 +211,7 @@ class SteeringTest extends EngineRig {
             assertThat(phase).isIn(Phase.SWITCH, Phase.COMMIT);
             assertThat(said).startsWith("move on migration m1 failed");
             assertThat(end.state()).isEqualTo(MigrationState.DONE);
-            guest.stop();
-            disk.flush();
-            guest.check(world.path("vm1"));
+            assertIntact(guest, disk);
             assertThat(world.names("slow")).isEmpty();
         }
     }

@@ -5,11 +5,8 @@ import static org.assertj.core.api.Assertions.assertThat;
 import dev.ferry.block.ErrorKind;
 import dev.ferry.image.Provisioning;
 import dev.ferry.migration.FlakyDevice.Mood;
-import dev.ferry.stack.OnLoop;
 import dev.ferry.stack.OpenDisk;
-import dev.ferry.stack.Stacks;
 import java.io.IOException;
-import java.io.RandomAccessFile;
 import java.io.UncheckedIOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -24,9 +21,6 @@ import org.junit.jupiter.params.provider.ValueSource;
 
 /** Moves by iterations on real files and loops, with a guest at work that knows what its disk must hold. */
 class TrackingTest extends EngineRig {
-    /** So long that a guest which is everywhere on a small disk is held in time on a busy machine too. */
-    private static final long DOWNTIME_NANOS = 20_000_000_000L;
-
     private static MigrationRequest tracked(List<String> disks, long bytesPerSecond, boolean verify) {
         return new MigrationRequest(disks, "fast", null, bytesPerSecond, verify, false)
                 .by(StrategySettings.of(Strategy.TRACKING, DOWNTIME_NANOS));
@@ -37,15 +31,8 @@ class TrackingTest extends EngineRig {
     }
 
     private void assertMoved(String id, Guest guest, OpenDisk disk) throws Exception {
-        MigrationStatus done = assertDone(id);
-        assertThat(done.mode()).isEqualTo("tracking");
+        MigrationStatus done = assertMoved(id, Strategy.TRACKING, guest, disk);
         assertThat(done.disks().getFirst().bytesMirrored()).isZero();
-        guest.goOn(100);
-        guest.stop();
-        disk.flush();
-        guest.check(world.path("vm1"));
-        assertThat(world.names("slow")).isEmpty();
-        assertThat(world.names("fast")).containsExactly("vm1.raw");
     }
 
     @ParameterizedTest
@@ -114,31 +101,12 @@ class TrackingTest extends EngineRig {
         assertThat(done.verified()).isTrue();
         assertThat(done.disks().getFirst().bytesMirrored()).isPositive();
         guest.goOn(50);
-        guest.stop();
-        disk.flush();
-        guest.check(world.path("vm1"));
+        assertIntact(guest, disk);
     }
 
     @Test
     void thinStaysThinAndDiscardsAndZeroesCount() throws Exception {
-        int size = 64 * World.MIB;
-        world.disk("vm1", 4 * World.MIB, Provisioning.THIN, 64);
-        try (RandomAccessFile file = new RandomAccessFile(world.path("vm1").toFile(), "rw")) {
-            file.setLength(size);
-        }
-        OpenDisk disk = world.openDisk("vm1");
-        String id = engine.start(tracked(SLOW)).id();
-        await(id, status -> status.disks().getFirst().bytesCopied() > 300_000);
-        OnLoop.await(disk.loop().loop(), done -> disk.front().discard(0, 512 << 10, 0, done));
-        OnLoop.await(disk.loop().loop(), done -> disk.front().writeZeroes(512 << 10, 512 << 10, 0, done));
-        engine.rate(id, 0);
-        long source = Stacks.allocatedBytes(world.path("vm1"));
-        assertDone(id);
-        assertThat(Stacks.allocatedBytes(world.path("vm1"))).isBetween(1L, source + (128 << 10));
-        byte[] moved = Files.readAllBytes(world.path("vm1"));
-        for (int i = 0; i < 1 << 20; i++) {
-            assertThat(moved[i]).as("byte %d", i).isZero();
-        }
+        assertThinStaysThinAndDiscardsAndZeroesCount(tracked(SLOW), 64);
     }
 
     @Test

@@ -40,9 +40,7 @@ class TrailingMoveTest extends EngineRig {
         MigrationStatus done = assertDone(id);
         assertThat(done.verified()).isTrue();
         guest.goOn(50);
-        guest.stop();
-        disk.flush();
-        guest.check(world.path("vm1"));
+        assertIntact(guest, disk);
         return done.disks().getFirst();
     }
 
