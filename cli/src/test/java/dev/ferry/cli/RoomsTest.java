@@ -17,6 +17,7 @@ import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.SplittableRandom;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.DynamicTest;
 import org.junit.jupiter.api.Test;
@@ -109,11 +110,20 @@ final class RoomsTest {
     }
 
     @Test
-    void timeAndChanceAreParametersWhereSimulationReaches() {
+    void timeAndChanceAreParametersBelowTheServer() {
         noClasses()
                 .that()
                 .resideInAnyPackage(
-                        "dev.ferry.filter..", "dev.ferry.image..", "dev.ferry.migration..", "dev.ferry.stack..")
+                        "dev.ferry.block..",
+                        "dev.ferry.device..",
+                        "dev.ferry.filter..",
+                        "dev.ferry.image..",
+                        "dev.ferry.nbd..",
+                        "dev.ferry.datastore..",
+                        "dev.ferry.migration..",
+                        "dev.ferry.stack..")
+                .and()
+                .doNotHaveFullyQualifiedName("dev.ferry.datastore.GradualDelete")
                 .should()
                 .callMethod(System.class, "nanoTime")
                 .orShould()
@@ -122,6 +132,11 @@ final class RoomsTest {
                 .callMethod(Instant.class, "now")
                 .orShould()
                 .callMethod(Math.class, "random")
+                .orShould()
+                .callConstructor(SplittableRandom.class)
+                .orShould()
+                .dependOnClassesThat()
+                .haveFullyQualifiedName("java.util.Random")
                 .orShould()
                 .dependOnClassesThat()
                 .haveFullyQualifiedName("java.util.concurrent.ThreadLocalRandom")

@@ -82,7 +82,10 @@ final class GradualDelete {
         }
     }
 
-    /** Closing the file frees what slices could not: a failure costs nothing but the gentleness. */
+    /**
+     * Closing the file frees what slices could not: a failure costs nothing but the gentleness. The clock is the machine's
+     * own and no parameter: what is timed is its file system, and nothing but the rest depends on it.
+     */
     private static void free(FileChannel file) {
         try (FileChannel channel = file) {
             long slice = SLICE_BYTES_MIN;

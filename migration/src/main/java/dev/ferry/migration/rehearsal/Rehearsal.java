@@ -13,6 +13,7 @@ import java.security.MessageDigest;
 import java.security.NoSuchAlgorithmException;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.SplittableRandom;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.CompletionException;
 import java.util.concurrent.ExecutionException;
@@ -21,6 +22,7 @@ import java.util.concurrent.TimeUnit;
 import java.util.concurrent.TimeoutException;
 import java.util.concurrent.atomic.AtomicLong;
 import java.util.function.LongSupplier;
+import java.util.random.RandomGenerator;
 import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
@@ -189,7 +191,9 @@ public final class Rehearsal {
         long bytesMax = Math.min(
                 gentle ? GENTLE_BYTES_MAX : TRIAL_BYTES_MAX,
                 (outlook.freeBytes() - outlook.reserveBytes()) / TRIAL_PART);
-        return new TargetTrial(stacks, outlook.target(), sizeBytes, direct, gentle, bytesMax, findings).run(name());
+        RandomGenerator random = new SplittableRandom(nanoTime.getAsLong());
+        return new TargetTrial(stacks, outlook.target(), sizeBytes, direct, gentle, bytesMax, random, findings)
+                .run(name());
     }
 
     private static String name() {

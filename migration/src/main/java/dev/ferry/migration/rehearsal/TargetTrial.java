@@ -17,7 +17,7 @@ import dev.ferry.stack.DiskSpec;
 import dev.ferry.stack.OnLoop;
 import dev.ferry.stack.Stacks;
 import java.util.List;
-import java.util.Random;
+import java.util.random.RandomGenerator;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -33,7 +33,6 @@ final class TargetTrial {
     private static final int FLUSHES = 12;
     private static final long WRITE_NANOS_MAX = 400_000_000L;
     private static final long SHORT_NANOS_MAX = 200_000_000L;
-    private static final long CONTENT_SEED = 11;
     private static final double NANOS = 1e9;
 
     /** What is timed; null or empty where nothing was. */
@@ -52,12 +51,15 @@ final class TargetTrial {
     private final boolean gentle;
     private final int pieces;
     private final List<Finding> findings;
+    /** Bytes that nothing packs or shares. */
+    private final byte[] content = new byte[PIECE_BYTES];
 
     /**
      * @param sizeBytes of the largest disk that is to go there
      * @param wantsDirect disks are to be opened past the page cache
      * @param gentle a guest is at work beside this
      * @param bytesMax what may be written
+     * @param random gives what is written there
      * @param findings where what was found goes
      */
     TargetTrial(
@@ -67,6 +69,7 @@ final class TargetTrial {
             boolean wantsDirect,
             boolean gentle,
             long bytesMax,
+            RandomGenerator random,
             List<Finding> findings) {
         this.stacks = stacks;
         this.datastore = datastore;
@@ -75,6 +78,7 @@ final class TargetTrial {
         this.gentle = gentle;
         this.pieces = (int) Math.min(Integer.MAX_VALUE, bytesMax / PIECE_BYTES);
         this.findings = findings;
+        random.nextBytes(content);
     }
 
     /**
@@ -320,12 +324,9 @@ final class TargetTrial {
         OnLoop.await(side.loop().loop(), end -> side.device().read(offset, into, 0, length, end));
     }
 
-    /** Bytes that nothing packs or shares. */
-    private static IoBuffer content(int length) {
-        byte[] bytes = new byte[length];
-        new Random(CONTENT_SEED).nextBytes(bytes);
+    private IoBuffer content(int length) {
         IoBuffer buffer = IoBuffer.allocate(length);
-        buffer.copyFrom(bytes, 0, 0, length);
+        buffer.copyFrom(content, 0, 0, length);
         return buffer;
     }
 
