@@ -59,80 +59,75 @@ public final class Fault extends FilterDevice {
 
     @Override
     public void read(long offset, IoBuffer buffer, int at, int length, Completion completion) {
-        if (!hit(
+        unlessHit(
                 FaultRule.READ,
                 "read",
                 offset,
                 length,
                 completion,
-                () -> next.read(offset, buffer, at, length, completion))) {
-            next.read(offset, buffer, at, length, completion);
-        }
+                () -> next.read(offset, buffer, at, length, completion));
     }
 
     @Override
     public void write(long offset, IoBuffer buffer, int at, int length, int flags, Completion completion) {
-        if (!hit(
+        unlessHit(
                 FaultRule.WRITE,
                 "write",
                 offset,
                 length,
                 completion,
-                () -> next.write(offset, buffer, at, length, flags, completion))) {
-            next.write(offset, buffer, at, length, flags, completion);
-        }
+                () -> next.write(offset, buffer, at, length, flags, completion));
     }
 
     @Override
     public void writeZeroes(long offset, long length, int flags, Completion completion) {
-        if (!hit(
+        unlessHit(
                 FaultRule.ZERO,
                 "zero",
                 offset,
                 length,
                 completion,
-                () -> next.writeZeroes(offset, length, flags, completion))) {
-            next.writeZeroes(offset, length, flags, completion);
-        }
+                () -> next.writeZeroes(offset, length, flags, completion));
     }
 
     @Override
     public void discard(long offset, long length, int flags, Completion completion) {
-        if (!hit(
+        unlessHit(
                 FaultRule.DISCARD,
                 "discard",
                 offset,
                 length,
                 completion,
-                () -> next.discard(offset, length, flags, completion))) {
-            next.discard(offset, length, flags, completion);
-        }
+                () -> next.discard(offset, length, flags, completion));
     }
 
     @Override
     public void flush(Completion completion) {
-        if (!hit(FaultRule.FLUSH, "flush", -1, -1, completion, () -> next.flush(completion))) {
-            next.flush(completion);
-        }
+        unlessHit(FaultRule.FLUSH, "flush", -1, -1, completion, () -> next.flush(completion));
     }
 
     @Override
     public void extents(long offset, long length, ExtentSink sink, Completion completion) {
-        if (!hit(
+        unlessHit(
                 FaultRule.EXTENTS,
                 "extents",
                 offset,
                 length,
                 completion,
-                () -> next.extents(offset, length, sink, completion))) {
-            next.extents(offset, length, sink, completion);
-        }
+                () -> next.extents(offset, length, sink, completion));
     }
 
     /** Nothing is located while a rule is on: a read that goes past this filter could not be hit. */
     @Override
     public boolean locate(long offset, int length, FileRange range) {
         return rule == null && next.locate(offset, length, range);
+    }
+
+    private void unlessHit(
+            int operation, String word, long offset, long length, Completion completion, Runnable request) {
+        if (!hit(operation, word, offset, length, completion, request)) {
+            request.run();
+        }
     }
 
     private boolean hit(int operation, String word, long offset, long length, Completion completion, Runnable goOn) {
