@@ -211,6 +211,9 @@ public final class TlsTransport extends Transport {
             if (closing) {
                 close();
             } else if (result <= 0 || failed) {
+                if (failure.isEmpty()) {
+                    failure = Errno.text(result < 0 ? result : -Errno.EPIPE);
+                }
                 endAll(result < 0 ? result : -Errno.EPIPE);
             } else {
                 goOn();
