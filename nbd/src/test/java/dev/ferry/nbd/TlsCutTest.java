@@ -134,8 +134,7 @@ class TlsCutTest {
                 }
             });
             awaitNobody();
-            assertThat(converse(((NbdUri.Unix) served.unix("disk")).socket()))
-                    .isNull();
+            assertThat(converse(((NbdUri.Unix) served.unix("disk")).socket())).isNull();
         }
     }
 }
