@@ -25,11 +25,18 @@ final class StrangeServer implements AutoCloseable {
     /** @param options what goes before the socket's path */
     static StrangeServer start(String program, List<String> options, Path socket, String... arguments)
             throws IOException, InterruptedException {
+        List<String> all = new ArrayList<>(options);
+        all.add(socket.toString());
+        all.addAll(List.of(arguments));
+        return start(program, socket, all);
+    }
+
+    /** @param arguments all of them; they say that it listens at the socket */
+    static StrangeServer start(String program, Path socket, List<String> arguments)
+            throws IOException, InterruptedException {
         List<String> command = new ArrayList<>();
         command.add(Requires.program(program).toString());
-        command.addAll(options);
-        command.add(socket.toString());
-        command.addAll(List.of(arguments));
+        command.addAll(arguments);
         Path said = socket.resolveSibling("server.txt");
         Process process = new ProcessBuilder(command)
                 .redirectInput(Path.of("/dev/null").toFile())
