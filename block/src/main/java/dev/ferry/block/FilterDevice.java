@@ -1,14 +1,14 @@
 package dev.ferry.block;
 
 /**
- * A layer over one other device. What is asked about the disk it passes on to the next: its shape, what it can do, where
- * its bytes lie; and so it does with {@link #close}.
+ * A layer over one other device. What is asked about the disk it passes on to the next: its shape, what it can do, what is
+ * allocated; and so it does with {@link #close}.
  *
- * <p>Requests that read, change or flush are left to the filter, each, by design. A filter that records changes, counts
- * them or keeps them apart must see every one: it does not compile before it says what it does with each, and a new
- * request of {@link BlockDevice} goes past none of them. And a request that is passed on is passed on from the filter's own code:
- * the compiler sees there the one device that follows, and inlines it, where code shared by all filters would meet all
- * devices. A filter that has nothing to do with requests is a {@link ForwardingDevice}.
+ * <p>Requests that read, change or flush are left to the filter, each, by design, and so is {@link #locate}. A filter that
+ * records changes, counts them or keeps them apart must see every one: it does not compile before it says what it does with
+ * each, and a new request of {@link BlockDevice} goes past none of them. And a request that is passed on is passed on from
+ * the filter's own code: the compiler sees there the one device that follows, and inlines it, where code shared by all
+ * filters would meet all devices. A filter that has nothing to do with requests is a {@link ForwardingDevice}.
  *
  * <p>A file that grows is not passed on either, nor what a store copies by itself: {@link #lengthBytes} and {@link #resize}
  * are those of a disk that keeps its length, and {@link #store} and {@link #copyFrom} those of one that others read and
@@ -37,10 +37,9 @@ public abstract class FilterDevice implements BlockDevice {
         next.extents(offset, length, sink, completion);
     }
 
+    /** A read that then goes past this filter: each says whether it may. */
     @Override
-    public boolean locate(long offset, int length, FileRange range) {
-        return next.locate(offset, length, range);
-    }
+    public abstract boolean locate(long offset, int length, FileRange range);
 
     @Override
     public void located(long offset, int length, long nanos) {

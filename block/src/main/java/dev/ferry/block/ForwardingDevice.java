@@ -33,4 +33,9 @@ public abstract class ForwardingDevice extends FilterDevice {
     public void flush(Completion completion) {
         next.flush(completion);
     }
+
+    @Override
+    public boolean locate(long offset, int length, FileRange range) {
+        return next.locate(offset, length, range);
+    }
 }

@@ -3,6 +3,7 @@ package dev.ferry.filter;
 import dev.ferry.block.BlockDevice;
 import dev.ferry.block.BlockError;
 import dev.ferry.block.Completion;
+import dev.ferry.block.FileRange;
 import dev.ferry.block.FilterDevice;
 import dev.ferry.block.IoBuffer;
 import dev.ferry.block.Loop;
@@ -101,6 +102,11 @@ public final class Stats extends FilterDevice {
     @Override
     public void flush(Completion completion) {
         next.flush(timed(flushes, 0, completion));
+    }
+
+    @Override
+    public boolean locate(long offset, int length, FileRange range) {
+        return next.locate(offset, length, range);
     }
 
     /** A read that the front-end served from where {@link #locate} said. */

@@ -4,6 +4,7 @@ import dev.ferry.block.BlockDevice;
 import dev.ferry.block.Capabilities;
 import dev.ferry.block.Completion;
 import dev.ferry.block.ExtentSink;
+import dev.ferry.block.FileRange;
 import dev.ferry.block.FilterDevice;
 import dev.ferry.block.IoBuffer;
 import dev.ferry.block.RequestFlags;
@@ -77,6 +78,11 @@ public final class RawImage extends FilterDevice {
                     (from, bytes, state) -> sink.extent(from, bytes, state & ~ExtentSink.HOLE),
                     completion);
         }
+    }
+
+    @Override
+    public boolean locate(long offset, int length, FileRange range) {
+        return next.locate(offset, length, range);
     }
 
     /** Of a disk that is not thin nobody may share the room: to be written to again it would have to be found anew. */

@@ -2,6 +2,7 @@ package dev.ferry.filter.mirror;
 
 import dev.ferry.block.BlockDevice;
 import dev.ferry.block.Completion;
+import dev.ferry.block.FileRange;
 import dev.ferry.block.FilterDevice;
 import dev.ferry.block.Geometry;
 import dev.ferry.block.IoBuffer;
@@ -32,5 +33,10 @@ abstract class SourceFront extends FilterDevice {
     @Override
     public void read(long offset, IoBuffer buffer, int at, int length, Completion completion) {
         source.read(offset, buffer, at, length, completion);
+    }
+
+    @Override
+    public boolean locate(long offset, int length, FileRange range) {
+        return source.locate(offset, length, range);
     }
 }

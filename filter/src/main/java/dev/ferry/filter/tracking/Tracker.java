@@ -3,6 +3,7 @@ package dev.ferry.filter.tracking;
 import dev.ferry.block.BlockDevice;
 import dev.ferry.block.BlockError;
 import dev.ferry.block.Completion;
+import dev.ferry.block.FileRange;
 import dev.ferry.block.FilterDevice;
 import dev.ferry.block.Invariant;
 import dev.ferry.block.IoBuffer;
@@ -92,6 +93,11 @@ public final class Tracker extends FilterDevice {
     @Override
     public void flush(Completion completion) {
         next.flush(completion);
+    }
+
+    @Override
+    public boolean locate(long offset, int length, FileRange range) {
+        return next.locate(offset, length, range);
     }
 
     /** A change is followed though there is no bitmap yet: one may be added before it ends. */
