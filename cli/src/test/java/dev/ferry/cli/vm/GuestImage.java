@@ -26,8 +26,26 @@ record GuestImage(Path kernel, Path initramfs) {
     private static final Pattern LIBRARY = Pattern.compile("/\\S+\\.so\\S*");
 
     /** In the order in which they must be loaded. */
-    private static final List<String> MODULES = List.of(
-            "virtio_ring", "virtio", "virtio_pci_legacy_dev", "virtio_pci_modern_dev", "virtio_pci", "virtio_blk");
+    private static final List<String> VIRTIO =
+            List.of("virtio_ring", "virtio", "virtio_pci_legacy_dev", "virtio_pci_modern_dev", "virtio_pci");
+
+    /**
+     * What a guest is made of.
+     *
+     * @param init its first program, beside this class
+     * @param modules besides those of virtio, in the order in which they must be loaded
+     * @param programs of this machine, with their libraries
+     */
+    record Recipe(String init, List<String> modules, List<String> programs) {
+        /** Works on a disk that it is given. */
+        static final Recipe WORKING = new Recipe("init.sh", List.of("virtio_blk"), List.of("mke2fs"));
+
+        /** Has a network, and attaches its disks by itself. */
+        static final Recipe ATTACHING = new Recipe(
+                "attach.sh",
+                List.of("failover", "net_failover", "virtio_net", "nbd"),
+                List.of("mke2fs", "e2fsck", "nbd-client"));
+    }
 
     /** A kernel of this machine whose modules are here too, the cloud kernel if there is a choice. */
     static Optional<Path> findKernel() throws IOException {
@@ -50,21 +68,29 @@ record GuestImage(Path kernel, Path initramfs) {
 
     /** Makes the initramfs below {@code directory}. */
     static GuestImage make(Path directory) throws IOException {
+        return make(directory, Recipe.WORKING);
+    }
+
+    static GuestImage make(Path directory, Recipe recipe) throws IOException {
         Path kernel = findKernel().orElseThrow(() -> new AssertionError("no kernel in /boot"));
         Path root = directory.resolve("initramfs");
         for (String name : List.of("bin", "sbin", "modules", "proc", "sys", "dev", "run")) {
             Files.createDirectories(root.resolve(name));
         }
         copyProgram(Path.of("/bin/busybox"), root.resolve("bin/busybox"));
-        Path mke2fs = Programs.find("mke2fs").orElseThrow(() -> new AssertionError("no mke2fs"));
-        copyProgram(mke2fs, root.resolve("sbin/mke2fs"));
-        copyLibraries(mke2fs, root, directory);
-        for (String module : MODULES) {
+        for (String name : recipe.programs) {
+            Path program = Programs.find(name).orElseThrow(() -> new AssertionError("no " + name));
+            copyProgram(program, root.resolve("sbin").resolve(name));
+            copyLibraries(program, root, directory);
+        }
+        List<String> modules = new ArrayList<>(VIRTIO);
+        modules.addAll(recipe.modules);
+        for (String module : modules) {
             copyModule(modulesOf(kernel), module, root.resolve("modules"));
         }
-        try (InputStream init = GuestImage.class.getResourceAsStream("init.sh")) {
+        try (InputStream init = GuestImage.class.getResourceAsStream(recipe.init)) {
             if (init == null) {
-                throw new AssertionError("init.sh is not on the class path");
+                throw new AssertionError(recipe.init + " is not on the class path");
             }
             Files.copy(init, root.resolve("init"));
         }
