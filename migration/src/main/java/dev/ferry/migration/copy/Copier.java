@@ -326,6 +326,8 @@ public final class Copier implements Paced {
         long now = loop.nanoTime();
         long wait = Math.max(bucket.waitNanos(now), paceBucket.waitNanos(now));
         if (wait > 0) {
+            // It is the turn of this region, and stays so.
+            cursor = region;
             timer = loop.schedule(wait, wake);
             return false;
         }

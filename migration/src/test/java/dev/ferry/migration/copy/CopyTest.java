@@ -101,6 +101,26 @@ class CopyTest {
     }
 
     @Test
+    void aBoundOnTheRateLeavesTheOrderOfTheDisk() {
+        source.fill(0, filled((int) SIZE, 1));
+        Mirror mirror = mirror(true);
+        copier(mirror, 1 << 20).start(ends::add);
+        boolean whole = false;
+        while (!whole) {
+            loop.runFor(10_000_000);
+            long first = mirror.nextPending(0);
+            whole = first < 0;
+            for (long region = first; region >= 0 && region < mirror.regions(); region++) {
+                boolean inOrder = !mirror.copied(region) || region - first < 2;
+                assertThat(inOrder)
+                        .as("region %d, with %d not copied", region, first)
+                        .isTrue();
+            }
+        }
+        assertSame();
+    }
+
+    @Test
     void aPausedCopierBeginsNothing() {
         source.fill(0, filled((int) SIZE, 1));
         Copier copier = copier(mirror(true), 0);
