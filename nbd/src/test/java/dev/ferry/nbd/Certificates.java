@@ -4,6 +4,8 @@ import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardCopyOption;
+import java.util.ArrayList;
+import java.util.List;
 
 /** Certificates of a test, made by openssl: a directory as QEMU, nbdkit and libnbd use it. */
 final class Certificates {
@@ -110,5 +112,28 @@ final class Certificates {
                     folder.resolve(who + part + ".pem"),
                     StandardCopyOption.REPLACE_EXISTING);
         }
+    }
+
+    /** Writes the list of what the authority has taken back, {@code ca-crl.pem}, with these certificates on it too. */
+    void revoke(String... who) throws IOException, InterruptedException {
+        Path index = folder.resolve("index.txt");
+        if (!Files.exists(index)) {
+            Files.createFile(index);
+        }
+        Path settings = Files.writeString(
+                folder.resolve("ca.conf"),
+                "[ca]\ndefault_ca = own\n[own]\ndefault_md = sha256\ndefault_crl_days = 2\ndatabase = " + index + "\n");
+        for (String one : who) {
+            authorityDoes(settings, "-revoke", path(one + "-cert.pem"));
+        }
+        authorityDoes(settings, "-gencrl", "-out", path("ca-crl.new"));
+        Files.move(folder.resolve("ca-crl.new"), folder.resolve("ca-crl.pem"), StandardCopyOption.REPLACE_EXISTING);
+    }
+
+    private void authorityDoes(Path settings, String... what) throws IOException, InterruptedException {
+        List<String> arguments = new ArrayList<>(List.of(
+                "ca", "-config", settings.toString(), "-keyfile", path("ca-key.pem"), "-cert", path("ca-cert.pem")));
+        arguments.addAll(List.of(what));
+        Stranger.succeeds("openssl", arguments.toArray(String[]::new));
     }
 }

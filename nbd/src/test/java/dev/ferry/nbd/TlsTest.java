@@ -138,6 +138,24 @@ class TlsTest {
         expectOpens(tcp(null, true, certificates.folder()));
     }
 
+    /** The list is a file beside the others, and like them it counts from the next connection on. */
+    @Test
+    void certificatesThatTheirAuthorityTookBackAreTurnedAway() throws Exception {
+        Certificates own = Certificates.make(folder.resolve("own"));
+        serve(own.folder(), TlsMode.REQUIRE, true);
+        expectOpens(tcp(null, true, own.folder()));
+        own.revoke();
+        expectOpens(tcp(null, true, own.folder()));
+        own.revoke("client");
+        refusal(tcp(null, true, own.folder()));
+        own.issue("client", "tester", "DNS:tester", "ec");
+        expectOpens(tcp(null, true, own.folder()));
+        own.revoke("server");
+        assertThat(refusal(tcp(null, true, own.folder())).kind()).isEqualTo(ErrorKind.ACCESS);
+        own.server("localhost", "DNS:localhost,IP:127.0.0.1");
+        expectOpens(tcp(null, true, own.folder()));
+    }
+
     // ---- servers
 
     @Test

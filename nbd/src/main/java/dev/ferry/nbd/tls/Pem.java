@@ -8,6 +8,8 @@ import java.nio.file.Path;
 import java.security.GeneralSecurityException;
 import java.security.KeyFactory;
 import java.security.PrivateKey;
+import java.security.cert.CRL;
+import java.security.cert.CRLException;
 import java.security.cert.Certificate;
 import java.security.cert.CertificateException;
 import java.security.cert.CertificateFactory;
@@ -21,7 +23,7 @@ import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 
 /**
- * Certificates and private keys as the tools of this trade write them (RFC 7468). A key comes as PKCS #8, or in the older
+ * Certificates, revocations and private keys as the tools of this trade write them (RFC 7468). A key comes as PKCS #8, or in the older
  * form of RSA keys (PKCS #1), which is PKCS #8 without its first lines.
  */
 final class Pem {
@@ -54,6 +56,26 @@ final class Pem {
         }
         if (found.isEmpty()) {
             throw new IOException("there is no certificate in " + file);
+        }
+        return found;
+    }
+
+    /** @throws IOException one line that names the file */
+    static List<CRL> revocations(Path file) throws IOException {
+        List<CRL> found = new ArrayList<>();
+        try {
+            CertificateFactory factory = CertificateFactory.getInstance("X.509");
+            Matcher blocks = BLOCK.matcher(text(file));
+            while (blocks.find()) {
+                if (blocks.group("label").equals("X509 CRL")) {
+                    found.add(factory.generateCRL(new ByteArrayInputStream(bytes(blocks))));
+                }
+            }
+        } catch (CertificateException | CRLException | IllegalArgumentException broken) {
+            throw new IOException("the revocations in " + file + " cannot be read: " + broken.getMessage(), broken);
+        }
+        if (found.isEmpty()) {
+            throw new IOException("there is no list of revocations in " + file);
         }
         return found;
     }

@@ -9,8 +9,13 @@ import java.security.KeyStore;
 import java.security.PrivateKey;
 import java.security.SecureRandom;
 import java.security.Signature;
+import java.security.cert.CertStore;
+import java.security.cert.CollectionCertStoreParameters;
+import java.security.cert.PKIXBuilderParameters;
+import java.security.cert.X509CertSelector;
 import java.security.cert.X509Certificate;
 import java.util.List;
+import javax.net.ssl.CertPathTrustManagerParameters;
 import javax.net.ssl.KeyManager;
 import javax.net.ssl.KeyManagerFactory;
 import javax.net.ssl.SSLContext;
@@ -68,7 +73,11 @@ public final class TlsCredentials {
 
     private static String state(TlsFiles files) throws IOException {
         StringBuilder state = new StringBuilder();
-        for (Path file : new @Nullable Path[] {files.authorities(), files.certificate(), files.key()}) {
+        Path revocations = files.revocations();
+        boolean revokes = revocations != null && Files.exists(revocations);
+        for (Path file : new @Nullable Path[] {
+            files.authorities(), files.certificate(), files.key(), revokes ? revocations : null
+        }) {
             if (file != null) {
                 BasicFileAttributes facts = Files.readAttributes(file, BasicFileAttributes.class);
                 state.append(facts.fileKey()).append(' ').append(facts.lastModifiedTime());
@@ -117,9 +126,24 @@ public final class TlsCredentials {
         for (X509Certificate authority : Pem.certificates(authorities)) {
             store.setCertificateEntry("authority " + number++, authority);
         }
-        TrustManagerFactory factory = TrustManagerFactory.getInstance(TrustManagerFactory.getDefaultAlgorithm());
-        factory.init(store);
+        TrustManagerFactory factory = TrustManagerFactory.getInstance("PKIX");
+        Path revocations = files.revocations();
+        if (revocations != null && Files.exists(revocations)) {
+            factory.init(new CertPathTrustManagerParameters(unlessRevoked(store, revocations)));
+        } else {
+            factory.init(store);
+        }
         return factory.getTrustManagers();
+    }
+
+    /** By the lists of the file alone: nobody is asked over the network. What no list covers is refused. */
+    private static PKIXBuilderParameters unlessRevoked(KeyStore authorities, Path revocations)
+            throws IOException, GeneralSecurityException {
+        PKIXBuilderParameters parameters = new PKIXBuilderParameters(authorities, new X509CertSelector());
+        parameters.addCertStore(
+                CertStore.getInstance("Collection", new CollectionCertStoreParameters(Pem.revocations(revocations))));
+        parameters.setRevocationEnabled(true);
+        return parameters;
     }
 
     private static KeyStore emptyStore() throws IOException, GeneralSecurityException {
