@@ -113,6 +113,7 @@ class EtaEstimatorTest {
 
     @Test
     void theEndLiesWithinARangeThatNarrows() {
+        List<Double> shares = new ArrayList<>();
         Seeds.run(40, seed -> {
             Trace trace = new Trace(seed, 4000 * MIB);
             double end = trace.toTheEnd();
@@ -120,13 +121,15 @@ class EtaEstimatorTest {
             long right = trace.shown.stream()
                     .filter(one -> one.end(true) - 1 <= end && end <= one.end(false) + 1)
                     .count();
-            assertThat((double) right / trace.shown.size())
-                    .as("share that was right")
-                    .isGreaterThan(0.8);
+            shares.add((double) right / trace.shown.size());
+            assertThat(shares.getLast()).as("share that was right").isGreaterThan(0.6);
             Shown early = trace.shown.get(10);
             Shown late = trace.shown.get(trace.shown.size() * 3 / 4);
             assertThat(late.end(false) - late.end(true)).isLessThan((early.end(false) - early.end(true)) / 2);
         });
+        double mean = shares.stream().mapToDouble(share -> share).sum() / shares.size();
+        // Of 4,000 moves the mean was 0.999, the worst 0.76; one alone, given by its seed, may be any of them.
+        assertThat(mean).isGreaterThan(shares.size() == 1 ? 0.6 : 0.95);
     }
 
     @Test

@@ -96,7 +96,7 @@ class ReconnectTest extends HostileRig {
                 .hasValueSatisfying(error -> assertThat(error.kind()).isEqualTo(kind));
     }
 
-    /** Welcomes a client to an export that is shared, and writes down that it came: before it knows, and connects again. */
+    /** Welcomes a client to an export that is shared, and writes down that it came. */
     private static Script greets(List<Peer> peers) {
         return client -> {
             peers.add(client);
@@ -295,8 +295,13 @@ class ReconnectTest extends HostileRig {
         Script greets = greets(peers);
         Script greetsLast = client -> {
             greets.run(client);
+            // All of them before the first answer: a connection that has been answered is free to get more.
+            List<List<Request>> taken = new ArrayList<>();
             for (Peer peer : peers) {
-                answer(peer, take(peer, 2));
+                taken.add(take(peer, 2));
+            }
+            for (int i = 0; i < taken.size(); i++) {
+                answer(peers.get(i), taken.get(i));
             }
         };
         try (FakeServer server = new FakeServer(greets, greets, greetsLast)) {
