@@ -101,10 +101,11 @@ final class ServerBench implements Callable<Report> {
                 }
                 line.append(String.format(
                         Locale.ROOT,
-                        "  %s %,.0f/s %.1f us CPU, median %.0f us",
+                        "  %s %,.0f/s %.1f us CPU (%.1f the kernel's), median %.0f us",
                         peer.label(),
                         sample.load().perSecond(),
                         sample.cpuMicrosPerOperation(),
+                        sample.kernelMicrosPerOperation(),
                         sample.load().medianMicros()));
             }
             options.progress(line.toString());
@@ -124,9 +125,9 @@ final class ServerBench implements Callable<Report> {
 
     private static Sample sample(
             Workspace workspace, BenchFile file, ServerProcess server, Workload workload, int seconds) {
-        long before = server.cpuNanos();
+        ServerProcess.CpuTime before = server.cpuTime();
         Fio.Result load = Fio.run(workspace.directory(), server.uri(), file.sizeBytes(), workload, seconds);
-        return new Sample(load, server.cpuNanos() - before);
+        return new Sample(load, server.cpuTime().since(before));
     }
 
     private Comparison comparison(Workspace workspace, ServerSuite.Target target, Map<Peer, List<Sample>> samples) {

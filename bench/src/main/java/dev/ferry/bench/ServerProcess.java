@@ -87,12 +87,32 @@ final class ServerProcess implements AutoCloseable {
         return uri;
     }
 
-    /** Processor time so far, user and system, of all threads of the process and its children. */
-    long cpuNanos() {
+    /**
+     * Processor time.
+     *
+     * @param userNanos of the program itself
+     * @param kernelNanos of the kernel for it
+     */
+    record CpuTime(long userNanos, long kernelNanos) {
+        CpuTime plus(CpuTime other) {
+            return new CpuTime(userNanos + other.userNanos, kernelNanos + other.kernelNanos);
+        }
+
+        CpuTime since(CpuTime before) {
+            return new CpuTime(userNanos - before.userNanos, kernelNanos - before.kernelNanos);
+        }
+
+        long nanos() {
+            return userNanos + kernelNanos;
+        }
+    }
+
+    /** Processor time so far, of all threads of the process and its children. */
+    CpuTime cpuTime() {
         try (Stream<ProcessHandle> children = process.descendants()) {
             return Stream.concat(Stream.of(process.toHandle()), children)
-                    .mapToLong(handle -> cpuNanosOf(handle.pid()))
-                    .sum();
+                    .map(handle -> cpuTimeOf(handle.pid()))
+                    .reduce(new CpuTime(0, 0), CpuTime::plus);
         }
     }
 
@@ -108,14 +128,15 @@ final class ServerProcess implements AutoCloseable {
         }
     }
 
-    private static long cpuNanosOf(long pid) {
+    private static CpuTime cpuTimeOf(long pid) {
         String stat = procFile(pid, "stat");
         // The name of the program, in parentheses, may hold spaces; what counts comes after it: state is field 3.
         String[] fields = stat.substring(stat.lastIndexOf(')') + 1).trim().split(" ", -1);
         if (fields.length < 13) {
-            return 0;
+            return new CpuTime(0, 0);
         }
-        return (Long.parseLong(fields[11]) + Long.parseLong(fields[12])) * (1_000_000_000L / TICKS_PER_SECOND);
+        long tickNanos = 1_000_000_000L / TICKS_PER_SECOND;
+        return new CpuTime(Long.parseLong(fields[11]) * tickNanos, Long.parseLong(fields[12]) * tickNanos);
     }
 
     private static long residentKibOf(long pid) {

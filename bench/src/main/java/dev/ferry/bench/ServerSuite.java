@@ -23,9 +23,18 @@ record ServerSuite(
     private static final Workload STREAM_WRITE = new Workload("write", 256 << 10, 16);
 
     /** One server in one round. */
-    record Sample(Fio.Result load, long cpuNanos) {
+    record Sample(Fio.Result load, ServerProcess.CpuTime cpu) {
         double cpuMicrosPerOperation() {
-            return load.operations() == 0 ? 0 : cpuNanos / 1000.0 / load.operations();
+            return perOperation(cpu.nanos());
+        }
+
+        /** Of it, what the kernel took. */
+        double kernelMicrosPerOperation() {
+            return perOperation(cpu.kernelNanos());
+        }
+
+        private double perOperation(long nanos) {
+            return load.operations() == 0 ? 0 : nanos / 1000.0 / load.operations();
         }
     }
 
