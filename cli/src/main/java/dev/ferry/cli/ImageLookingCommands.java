@@ -109,8 +109,19 @@ final class ImageLookingCommands {
             long allocated = Stacks.allocatedBytes(spec.path());
             if (spec.format() != ImageFormat.QCOW2) {
                 long size = Images.sizeBytes(loop, spec, DataPlane.FILES);
+                String has = spec.format().text();
+                String parent = Images.parentName(loop, spec, DataPlane.FILES);
                 return new InfoView(
-                        file.toString(), spec.format().text(), size, allocated, null, null, null, false, null, null);
+                        file.toString(),
+                        has,
+                        size,
+                        allocated,
+                        null,
+                        parent,
+                        parent == null ? null : has,
+                        false,
+                        null,
+                        null);
             }
             Qcow2Description told = Images.describe(loop, spec, DataPlane.FILES);
             List<SnapshotView> snapshots = told.snapshots().stream()

@@ -194,6 +194,33 @@ final class FormatsTest {
     }
 
     @Test
+    void aDeltaOfAnotherHypervisorIsReadWithWhatLiesBelow() throws IOException {
+        Path raw = raw("snapshots.raw");
+        Path folder = Files.createDirectory(host.directory.resolve("vm"));
+        Path base = folder.resolve("vm.vmdk");
+        Path delta = folder.resolve("vm-000001.vmdk");
+        stranger("qemu-img", "convert", "-f", "raw", "-O", "vmdk", "-o", "subformat=monolithicFlat", raw, base);
+        stranger("qemu-img", "create", "-f", "vmdk", "-b", base, "-F", "vmdk", delta);
+        stranger("qemu-io", "-f", "vmdk", "-c", "write -P 7 1M 300k", delta);
+        Path flat = host.directory.resolve("flat.raw");
+        stranger("qemu-img", "convert", "-f", "vmdk", "-O", "raw", delta, flat);
+        JsonNode info = FerryHost.bare("image", "info", delta.toString(), "--json")
+                .done()
+                .json();
+        assertThat(info.path("backing-filename").asString()).isEqualTo(base.toString());
+        host.run("disk", "import", "flat", "--datastore", "slow", "--from", delta.toString(), "--format", "vmdk")
+                .done();
+        assertThat(file("slow", "flat.raw")).hasSameBinaryContentAs(flat);
+        // A parent elsewhere, though a link leads there.
+        Path elsewhere = Files.move(base, host.directory.resolve("elsewhere.vmdk"));
+        Files.createSymbolicLink(base, elsewhere);
+        FerryHost.bare("image", "map", delta.toString(), "--format", "vmdk").failed(1, "not in its directory");
+        Files.delete(base);
+        FerryHost.bare("image", "map", delta.toString(), "--format", "vmdk").failed(1, "is not there");
+        FerryHost.bare("image", "info", delta.toString()).done();
+    }
+
+    @Test
     void imagesAreConvertedComparedAndChecked() throws IOException {
         Path raw = raw("tools.raw");
         String image = host.directory.resolve("tools.qcow2").toString();

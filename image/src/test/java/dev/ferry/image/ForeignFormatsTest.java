@@ -3,15 +3,10 @@ package dev.ferry.image;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
-import dev.ferry.block.BlockDevice;
 import dev.ferry.block.BlockError;
-import dev.ferry.block.BlockException;
-import dev.ferry.block.CheckedDevice;
 import dev.ferry.block.ErrorKind;
-import dev.ferry.block.ExtentSink;
 import dev.ferry.block.IoBuffer;
 import dev.ferry.image.vhd.VhdImage;
-import dev.ferry.image.vmdk.VmdkImage;
 import dev.ferry.testkit.OnLoop;
 import dev.ferry.testkit.Seeds;
 import dev.ferry.testkit.SimLoop;
@@ -38,65 +33,6 @@ class ForeignFormatsTest {
     Path directory;
 
     private final SimLoop loop = new SimLoop(1);
-
-    private VmdkImage.OpenFile file(Path path) throws BlockException {
-        try {
-            BlockDevice device = CheckedDevice.of(new ChannelDisk(path), "file");
-            return new VmdkImage.OpenFile(new LoopBytes(loop, device), device);
-        } catch (IOException failed) {
-            throw BlockError.of(ErrorKind.IO, path.toString(), "open", String.valueOf(failed.getMessage()))
-                    .toException();
-        }
-    }
-
-    private BlockDevice vmdk(Path path) throws BlockException {
-        BlockDevice device = VmdkImage.open(file(path), loop, loop, name -> file(directory.resolve(name)));
-        return CheckedDevice.of(device, "vmdk");
-    }
-
-    private BlockDevice vhd(Path path) throws BlockException {
-        VmdkImage.OpenFile file = file(path);
-        return CheckedDevice.of(VhdImage.open(file.bytes()).device(file.device()), "vhd");
-    }
-
-    private byte[] content(BlockDevice device) {
-        int size = Math.toIntExact(device.geometry().sizeBytes());
-        IoBuffer whole = IoBuffer.allocate(size);
-        // In odd pieces, so that grains are read in part.
-        for (int at = 0; at < size; at += 300_123) {
-            int from = at;
-            int length = Math.min(300_123, size - at);
-            assertThat(OnLoop.await(loop, end -> device.read(from, whole, from, length, end)))
-                    .isNull();
-        }
-        byte[] bytes = new byte[size];
-        whole.copyTo(0, bytes, 0, size);
-        return bytes;
-    }
-
-    private void holesAreTrue(BlockDevice device, byte[] content, boolean sparse) {
-        long[] at = {0, 0};
-        while (at[0] < content.length) {
-            long from = at[0];
-            assertThat(OnLoop.await(
-                            loop,
-                            end -> device.extents(
-                                    from,
-                                    content.length - from,
-                                    (offset, length, state) -> {
-                                        assertThat(offset).isEqualTo(at[0]);
-                                        at[0] += length;
-                                        if ((state & ExtentSink.ZERO) != 0) {
-                                            at[1] += length;
-                                            byte[] part = Arrays.copyOfRange(content, (int) offset, (int) at[0]);
-                                            assertThat(part).isEqualTo(new byte[part.length]);
-                                        }
-                                    },
-                                    end)))
-                    .isNull();
-        }
-        assertThat(at[1] > 0).isEqualTo(sparse);
-    }
 
     private static byte[] patches(long seed) {
         SplittableRandom random = new SplittableRandom(seed);
@@ -136,16 +72,16 @@ class ForeignFormatsTest {
         Seeds.run(seed -> {
             byte[] content = patches(seed);
             Path image = written(content, kind.get(0), kind.get(1));
-            BlockDevice device = kind.get(0).equals("vmdk") ? vmdk(image) : vhd(image);
-            assertThat(device.geometry().sizeBytes()).isEqualTo(SIZE);
-            assertThat(Arrays.mismatch(content(device), content)).isEqualTo(-1);
+            ForeignDisk disk = ForeignDisk.of(kind.get(0), loop, image);
+            assertThat(disk.device.geometry().sizeBytes()).isEqualTo(SIZE);
+            assertThat(Arrays.mismatch(disk.content(), content)).isEqualTo(-1);
             if (kind.get(2).equals("sparse")) {
-                holesAreTrue(device, content, true);
+                assertThat(disk.zeroes(content)).isPositive();
             }
             IoBuffer buffer = IoBuffer.allocate(512);
-            BlockError refused = OnLoop.await(loop, end -> device.write(0, buffer, 0, 512, 0, end));
+            BlockError refused = OnLoop.await(loop, end -> disk.device.write(0, buffer, 0, 512, 0, end));
             assertThat(refused == null ? null : refused.kind()).isEqualTo(ErrorKind.READ_ONLY);
-            assertThat(OnLoop.await(loop, device::close)).isNull();
+            disk.close();
         });
     }
 
@@ -156,7 +92,7 @@ class ForeignFormatsTest {
             Path image = directory.resolve("sized.vhd");
             Program.ok("qemu-img", "create", "-f", "vpc", "-o", options, image, "100000256");
             String info = Program.ok("qemu-img", "info", "--output=json", "-f", "vpc", image);
-            long size = VhdImage.open(file(image).bytes()).sizeBytes();
+            long size = VhdImage.open(ForeignDisk.file(loop, image).bytes()).sizeBytes();
             assertThat(info).contains("\"virtual-size\": " + size);
         }
     }
@@ -169,7 +105,7 @@ class ForeignFormatsTest {
                     image,
                     "# Disk DescriptorFile\nversion=1\nCID=1\nparentCID=ffffffff\n"
                             + "createType=\"monolithicFlat\"\nRW 100 FLAT \"" + name + "\" 0\n");
-            assertThatThrownBy(() -> vmdk(image)).as(name).hasMessageContaining("not beside");
+            assertThatThrownBy(() -> ForeignDisk.vmdk(loop, image)).as(name).hasMessageContaining("not beside");
         }
     }
 
@@ -180,8 +116,10 @@ class ForeignFormatsTest {
                 "RW 100 FLAT \"flat\" 0|shorter than its descriptor",
                 "RW 4 FLAT \"flat\" 1000|shorter than its descriptor",
                 "RW 4 SPARSE \"flat\"|not a sparse VMDK file",
+                "RW 4 VMFSSPARSE \"flat\"|it is none",
+                "RW 4 SESPARSE \"flat\"|it is none",
                 "RW 4 VMFSRDM \"flat\"|kind VMFSRDM",
-                "parentCID=12345678|delta disk",
+                "CID=12345678x|no number",
                 "nothing|no extent"
             })
     void descriptorsThatCannotBeAreRefused(String lineAndWords) throws Exception {
@@ -189,7 +127,7 @@ class ForeignFormatsTest {
         Files.write(directory.resolve("flat"), new byte[4096]);
         Path image = directory.resolve("odd.vmdk");
         Files.writeString(image, "# Disk DescriptorFile\nversion=1\n" + parts[0] + "\n", StandardCharsets.UTF_8);
-        assertThatThrownBy(() -> vmdk(image)).hasMessageContaining(parts[1]);
+        assertThatThrownBy(() -> ForeignDisk.vmdk(loop, image)).hasMessageContaining(parts[1]);
     }
 
     @ParameterizedTest
@@ -209,26 +147,8 @@ class ForeignFormatsTest {
                     damaged[random.nextInt(5) == 0 ? damaged.length - 1 - at % 1500 % damaged.length : at] =
                             (byte) (random.nextBoolean() ? -1 : random.nextInt());
                 }
-                use(parts[0], Files.write(directory.resolve("damaged"), damaged));
+                ForeignDisk.use(parts[0], loop, Files.write(directory.resolve("damaged"), damaged));
             }
         });
-    }
-
-    private void use(String format, Path image) {
-        try {
-            BlockDevice device = format.equals("vmdk") ? vmdk(image) : vhd(image);
-            long size = device.geometry().sizeBytes();
-            IoBuffer buffer = IoBuffer.allocate(1 << 20);
-            for (long at = 0; at < Math.min(size, 8 << 20); at += 1 << 20) {
-                long from = at;
-                int length = (int) Math.min(1 << 20, size - at);
-                BlockError error = OnLoop.await(loop, end -> device.read(from, buffer, 0, length, end));
-                assertThat(error == null || !error.detail().isBlank()).isTrue();
-            }
-            BlockError closed = OnLoop.await(loop, device::close);
-            assertThat(closed).isNull();
-        } catch (BlockException clear) {
-            assertThat(clear.error().detail()).isNotBlank();
-        }
     }
 }

@@ -18,10 +18,15 @@ import dev.ferry.image.qcow2.Qcow2Device;
 import dev.ferry.image.qcow2.Qcow2Image;
 import dev.ferry.image.qcow2.Qcow2Options;
 import dev.ferry.image.qcow2.Qcow2Settings;
+import dev.ferry.image.sparse.Neighbours;
+import dev.ferry.image.sparse.OpenFile;
+import dev.ferry.image.vhd.VhdDisk;
 import dev.ferry.image.vhd.VhdImage;
+import dev.ferry.image.vmdk.VmdkDescriptor;
 import dev.ferry.image.vmdk.VmdkImage;
 import java.io.IOException;
 import java.nio.file.Path;
+import java.util.List;
 import java.util.concurrent.Executor;
 import java.util.concurrent.Executors;
 import org.jspecify.annotations.Nullable;
@@ -31,7 +36,8 @@ import org.jspecify.annotations.Nullable;
  * always said by whoever asks; nothing here guesses it from the content.
  *
  * <p>A backing file is opened where it lies beside its overlay, in the same directory or one below, and its format is the one that the overlay
- * says; anything else is refused. Thread: the control plane; calls block.
+ * says; anything else is refused. The parent of a VMDK or VHD delta is a file in the same directory, of the same format.
+ * Thread: the control plane; calls block.
  */
 public final class Images {
     private static final int CHAIN_MAX = 32;
@@ -58,12 +64,11 @@ public final class Images {
         return switch (spec.format()) {
             case RAW -> new RawImage(file, spec.provisioning());
             case QCOW2 -> qcow2(loop, spec, file, opener, depth);
-            case VMDK -> vmdk(loop, spec, file, opener);
-            case VHD -> {
-                BlockDevice any = readable(loop, spec, file);
-                yield VhdImage.open(new DeviceBytes(loop.loop(), any, spec.shownAs()))
-                        .device(any);
+            case VMDK -> {
+                OpenFile first = readable(loop, spec, file);
+                yield VmdkImage.open(first, loop.loop(), WORKERS, neighbours(loop, spec, opener));
             }
+            case VHD -> VhdDisk.open(readable(loop, spec, file), loop.loop(), neighbours(loop, spec, opener));
         };
     }
 
@@ -103,7 +108,7 @@ public final class Images {
     }
 
     /** The file of a format that is read only. */
-    private static BlockDevice readable(DiskLoop loop, DiskSpec spec, BlockDevice file) throws BlockException {
+    private static OpenFile readable(DiskLoop loop, DiskSpec spec, BlockDevice file) throws BlockException {
         if (!spec.readOnly()) {
             throw BlockError.of(
                             ErrorKind.UNSUPPORTED,
@@ -112,19 +117,16 @@ public final class Images {
                             "format " + spec.format().text() + " is read and not written; convert or import it")
                     .toException();
         }
-        return anyBytes(loop, file);
+        BlockDevice any = anyBytes(loop, file);
+        return new OpenFile(new DeviceBytes(loop.loop(), any, spec.shownAs()), any);
     }
 
-    private static BlockDevice vmdk(DiskLoop loop, DiskSpec spec, BlockDevice file, FileOpener opener)
-            throws BlockException {
-        BlockDevice any = readable(loop, spec, file);
-        VmdkImage.OpenFile first = new VmdkImage.OpenFile(new DeviceBytes(loop.loop(), any, spec.shownAs()), any);
-        return VmdkImage.open(first, loop.loop(), WORKERS, name -> {
+    private static Neighbours neighbours(DiskLoop loop, DiskSpec spec, FileOpener opener) {
+        return name -> {
             DiskSpec part = new DiskSpec(name, beside(spec, name), Provisioning.THIN, true, spec.direct());
             BlockDevice opened = CheckedDevice.of(opener.open(loop, part), part.shownAs());
-            BlockDevice readable = anyBytes(loop, opened);
-            return new VmdkImage.OpenFile(new DeviceBytes(loop.loop(), readable, part.shownAs()), readable);
-        });
+            return readable(loop, part, opened);
+        };
     }
 
     private static BlockDevice anyBytes(DiskLoop loop, BlockDevice file) {
@@ -163,17 +165,19 @@ public final class Images {
 
     /** Where a backing file is, if it is where it may be. */
     private static Path beside(DiskSpec spec, String named) throws BlockException {
+        Path directory;
+        Path path;
         try {
-            Path directory =
+            directory =
                     java.util.Objects.requireNonNull(spec.path().toRealPath().getParent());
-            Path path = directory.resolve(named).toRealPath();
-            if (!path.startsWith(directory)) {
-                throw refused(spec, "the file " + printable(named) + " that it names is not in its directory");
-            }
-            return path;
+            path = directory.resolve(named).toRealPath();
         } catch (IOException | java.nio.file.InvalidPathException gone) {
             throw refused(spec, "the file " + printable(named) + " that it names is not there");
         }
+        if (!path.startsWith(directory)) {
+            throw refused(spec, "the file " + printable(named) + " that it names is not in its directory");
+        }
+        return path;
     }
 
     private static String printable(String text) {
@@ -225,6 +229,20 @@ public final class Images {
             case VMDK -> VmdkImage.sizeBytes(bytes);
             case VHD -> VhdImage.open(bytes).sizeBytes();
         });
+    }
+
+    /** What a VMDK or VHD delta says that it lies over, a claim; null for other disks. Opens nothing but that file. */
+    public static @Nullable String parentName(DiskLoop loop, DiskSpec spec, FileOpener opener) throws BlockException {
+        String said = with(loop, spec.cached().asReadOnly(), opener, bytes -> {
+            if (spec.format() == ImageFormat.VMDK) {
+                VmdkDescriptor descriptor = VmdkImage.descriptor(bytes);
+                return descriptor == null || !descriptor.delta() ? "" : descriptor.parentHint();
+            }
+            List<String> names =
+                    spec.format() == ImageFormat.VHD ? VhdImage.open(bytes).parentNames() : List.of();
+            return names.isEmpty() ? "" : names.getFirst();
+        });
+        return said.isEmpty() ? null : said;
     }
 
     /** The format that a file's content looks like: only for a file whose content no guest has written. */

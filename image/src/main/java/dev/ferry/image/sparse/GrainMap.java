@@ -1,10 +1,24 @@
 package dev.ferry.image.sparse;
 
-/** Where the grains of a sparse extent lie in its file. */
+import dev.ferry.block.Completion;
+
+/** Where the grains of a sparse extent lie in its file. The disk's loop. */
 public interface GrainMap {
-    /** The grain reads as zeroes, or is not there. */
+    /** The grain is not there: what is below shows through, and zeroes do where nothing is below. */
     long NOTHING = -1;
 
-    /** @return its offset in the file in bytes, or {@link #NOTHING} */
+    /** The grain reads as zeroes, whatever is below. */
+    long ZEROES = -2;
+
+    /** What the map says of the grain cannot be. */
+    long DAMAGED = -3;
+
+    /** What it takes to answer for this grain is in memory at this moment. */
+    boolean knows(long grain);
+
+    /** Gets that into memory; when it ends without an error the grain is known until the loop's next turn. */
+    void learn(long grain, Completion whenKnown);
+
+    /** @return the offset of a known grain in the file in bytes, or one of the constants above */
     long positionOf(long grain);
 }

@@ -18,8 +18,8 @@ import org.jspecify.annotations.Nullable;
 
 /**
  * A part of a disk whose grains are compressed, each behind a marker: its first sector as 64 bits, the length of its data
- * as 32, then the data (RFC 1950). Grains are inflated on other threads, one after the other; the last one is kept.
- * Thread: the disk's loop.
+ * as 32, then the data (RFC 1950). Grains are inflated on other threads, one after the other; the last one is kept. What is
+ * not there may lie in what is below. Thread: the disk's loop.
  */
 public final class PackedExtent extends ReadOnlyDevice {
     private static final int MARKER_BYTES = 12;
@@ -29,6 +29,7 @@ public final class PackedExtent extends ReadOnlyDevice {
     private final Executor workers;
     private final BlockDevice file;
     private final GrainMap map;
+    private final @Nullable Below below;
     private final int grainBytes;
     private final SparseExtent layout;
     private final IoBuffer packed;
@@ -37,15 +38,24 @@ public final class PackedExtent extends ReadOnlyDevice {
     private long kept = -1;
     private boolean busy;
 
+    /** @param below what it is a delta of; closing this does not close it */
     public PackedExtent(
-            Loop loop, Executor workers, String name, BlockDevice file, long sizeBytes, int grainBytes, GrainMap map) {
+            Loop loop,
+            Executor workers,
+            String name,
+            BlockDevice file,
+            long sizeBytes,
+            int grainBytes,
+            GrainMap map,
+            @Nullable Below below) {
         super(name, sizeBytes);
         this.loop = loop;
         this.workers = workers;
         this.file = file;
         this.map = map;
+        this.below = below;
         this.grainBytes = grainBytes;
-        this.layout = new SparseExtent(name, file, sizeBytes, grainBytes, map);
+        this.layout = new SparseExtent(name, file, sizeBytes, grainBytes, map, below);
         // Data that does not shrink grows a little.
         this.packed = IoBuffer.allocate(2 * grainBytes + SECTOR_BYTES);
         this.grain = IoBuffer.allocate(grainBytes);
@@ -71,9 +81,17 @@ public final class PackedExtent extends ReadOnlyDevice {
         void advance() {
             while (position < end) {
                 long index = position / grainBytes;
+                if (!map.knows(index)) {
+                    map.learn(index, error -> later(error, 0));
+                    return;
+                }
                 long host = map.positionOf(index);
                 int run = (int) (Math.min(end, (index + 1) * grainBytes) - position);
-                if (host == GrainMap.NOTHING) {
+                if (host == GrainMap.NOTHING && below != null) {
+                    below.read(position, buffer, at, run, error -> later(error, run));
+                    return;
+                }
+                if (host == GrainMap.NOTHING || host == GrainMap.ZEROES) {
                     buffer.zero(at, run);
                 } else if (kept == index) {
                     buffer.copyFrom(grain, (int) (position % grainBytes), at, run);
@@ -87,9 +105,22 @@ public final class PackedExtent extends ReadOnlyDevice {
             ended(this, null);
         }
 
+        /** Goes on with the loop's next turn, since what ended may have done so at once. */
+        private void later(@Nullable BlockError error, int done) {
+            position += done;
+            at += done;
+            loop.execute(() -> {
+                if (error != null) {
+                    ended(this, error);
+                } else {
+                    advance();
+                }
+            });
+        }
+
         private void load(long host) {
             there = Math.clamp(file.lengthBytes() - host, 0, packed.capacity());
-            if (there < MARKER_BYTES) {
+            if (host < 0 || there < MARKER_BYTES) {
                 ended(this, damaged("it lies past the end of the file"));
                 return;
             }

@@ -1,7 +1,10 @@
 /**
  * What formats that are read, and not written, are made of: {@link dev.ferry.image.sparse.SparseExtent}, a part of a disk
- * whose grains lie anywhere in a file; {@link dev.ferry.image.sparse.FlatExtent}, one that lies there as it is; {@link
- * dev.ferry.image.sparse.JoinedExtents}, a disk of such parts.
+ * whose grains lie anywhere in a file, as a {@link dev.ferry.image.sparse.GrainMap} says; {@link
+ * dev.ferry.image.sparse.PackedExtent}, one whose grains are compressed; {@link dev.ferry.image.sparse.FlatExtent}, one that
+ * lies there as it is; {@link dev.ferry.image.sparse.JoinedExtents}, a disk of such parts. In a delta disk {@link
+ * dev.ferry.image.sparse.Below} shows through. Tables are read through a {@link dev.ferry.image.sparse.TableCache}, so that
+ * memory has a bound; further files are opened by {@link dev.ferry.image.sparse.Neighbours}.
  */
 @NullMarked
 package dev.ferry.image.sparse;

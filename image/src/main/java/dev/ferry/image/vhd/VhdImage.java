@@ -7,11 +7,16 @@ import dev.ferry.block.BlockError;
 import dev.ferry.block.BlockException;
 import dev.ferry.block.ErrorKind;
 import dev.ferry.image.FileBytes;
+import dev.ferry.image.sparse.Below;
 import dev.ferry.image.sparse.FlatExtent;
 import dev.ferry.image.sparse.GrainMap;
+import dev.ferry.image.sparse.KnownMap;
 import dev.ferry.image.sparse.SparseExtent;
+import dev.ferry.image.sparse.TableCache;
 import java.nio.ByteBuffer;
 import java.nio.charset.StandardCharsets;
+import java.util.List;
+import java.util.UUID;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -22,15 +27,24 @@ import org.jspecify.annotations.Nullable;
  */
 public final class VhdImage {
     private final FileBytes file;
+    private final UUID identity;
     private final long sizeBytes;
     private final int @Nullable [] table;
     private final int blockBytes;
+    private final @Nullable VhdParent parent;
 
-    private VhdImage(FileBytes file, long sizeBytes, int @Nullable [] table, int blockBytes) {
+    private VhdImage(
+            FileBytes file, byte[] footer, int @Nullable [] table, int blockBytes, @Nullable VhdParent parent) {
         this.file = file;
-        this.sizeBytes = sizeBytes;
+        this.identity = identity(footer, IDENTITY);
+        this.sizeBytes = size(footer);
         this.table = table;
         this.blockBytes = blockBytes;
+        this.parent = parent;
+    }
+
+    static UUID identity(byte[] bytes, int at) {
+        return new UUID(u64(bytes, at), u64(bytes, at + Long.BYTES));
     }
 
     /** True if a file begins or ends as VHD files do. */
@@ -50,11 +64,9 @@ public final class VhdImage {
         return switch (type) {
             case FIXED -> {
                 require(file, sizeBytes <= file.lengthBytes() - FOOTER_BYTES, "the file is shorter than its disk");
-                yield new VhdImage(file, sizeBytes, null, 0);
+                yield new VhdImage(file, footer, null, 0, null);
             }
-            case DYNAMIC -> dynamic(file, footer, sizeBytes);
-            case DIFFERENCING ->
-                throw flaw(file, ErrorKind.UNSUPPORTED, "it is a differencing disk, which this version does not read");
+            case DYNAMIC, DIFFERENCING -> dynamic(file, footer, sizeBytes, type == DIFFERENCING);
             default -> throw flaw(file, ErrorKind.CORRUPT, "there is no disk type " + type);
         };
     }
@@ -89,7 +101,8 @@ public final class VhdImage {
         return goesByGeometry && !largest && byGeometry > 0 && byGeometry <= current ? byGeometry : current;
     }
 
-    private static VhdImage dynamic(FileBytes file, byte[] footer, long sizeBytes) throws BlockException {
+    private static VhdImage dynamic(FileBytes file, byte[] footer, long sizeBytes, boolean differencing)
+            throws BlockException {
         long at = u64(footer, DATA_OFFSET);
         require(file, at >= 0 && at <= file.lengthBytes() - HEADER_BYTES, "its header is past the end of the file");
         byte[] header = file.read(at, HEADER_BYTES);
@@ -106,6 +119,7 @@ public final class VhdImage {
         long entries = s32(header, TABLE_ENTRIES) & 0xffff_ffffL;
         long needed = (sizeBytes + blockBytes - 1) / blockBytes;
         long tableAt = u64(header, TABLE_OFFSET);
+        require(file, needed <= BLOCKS_MAX, "its blocks are too small for a disk of that size");
         require(file, entries >= needed, "its table is too short for the disk");
         require(
                 file,
@@ -113,7 +127,7 @@ public final class VhdImage {
                 "its table goes past the end of the file");
         int[] table = new int[(int) needed];
         ByteBuffer.wrap(file.read(tableAt, (int) needed * 4)).asIntBuffer().get(table);
-        return new VhdImage(file, sizeBytes, table, blockBytes);
+        return new VhdImage(file, footer, table, blockBytes, differencing ? VhdParent.of(file, header) : null);
     }
 
     public long sizeBytes() {
@@ -125,25 +139,50 @@ public final class VhdImage {
         return table != null;
     }
 
-    /** The disk, on the file that this was opened from. */
-    public BlockDevice device(BlockDevice below) {
+    /** What tells this disk from every other; a child names its parent by it. */
+    UUID identity() {
+        return identity;
+    }
+
+    /** What this is a differencing disk of, as it says itself. */
+    @Nullable
+    VhdParent parent() {
+        return parent;
+    }
+
+    /** The names under which its parent may lie beside it, the likeliest first; none where it has no parent. */
+    public List<String> parentNames() {
+        return parent == null ? List.of() : parent.names();
+    }
+
+    /**
+     * The disk, on the file that this was opened from.
+     *
+     * @param over its parent, if it has one; closing this does not close it
+     */
+    BlockDevice device(BlockDevice below, @Nullable Below over) {
         int[] blocks = table;
         if (blocks == null) {
             return new FlatExtent(file.name(), below, 0, sizeBytes);
         }
-        long bitmapBytes = (blockBytes / SECTOR_BYTES / 8 + SECTOR_BYTES - 1L) / SECTOR_BYTES * SECTOR_BYTES;
-        GrainMap map = block -> {
+        int bitmapBytes = (blockBytes / SECTOR_BYTES + 8 * SECTOR_BYTES - 1) / (8 * SECTOR_BYTES) * SECTOR_BYTES;
+        if (over != null) {
+            TableCache bitmaps = new TableCache(file.name(), below, bitmapBytes);
+            GrainMap map = new SectorMap(blocks, blockBytes, bitmapBytes, bitmaps);
+            return new SparseExtent(file.name(), below, sizeBytes, SECTOR_BYTES, map, over);
+        }
+        KnownMap map = block -> {
             int sector = blocks[(int) block];
             return sector == -1 ? GrainMap.NOTHING : (sector & 0xffff_ffffL) * SECTOR_BYTES + bitmapBytes;
         };
-        return new SparseExtent(file.name(), below, sizeBytes, blockBytes, map);
+        return new SparseExtent(file.name(), below, sizeBytes, blockBytes, map, null);
     }
 
-    private static long u64(byte[] bytes, int at) {
+    static long u64(byte[] bytes, int at) {
         return ByteBuffer.wrap(bytes).getLong(at);
     }
 
-    private static int s32(byte[] bytes, int at) {
+    static int s32(byte[] bytes, int at) {
         return ByteBuffer.wrap(bytes).getInt(at);
     }
 
@@ -153,7 +192,7 @@ public final class VhdImage {
         }
     }
 
-    private static BlockException flaw(FileBytes file, ErrorKind kind, String detail) {
+    static BlockException flaw(FileBytes file, ErrorKind kind, String detail) {
         return BlockError.of(kind, file.name(), "open", detail).toException();
     }
 }

@@ -4,6 +4,7 @@ import dev.ferry.block.BlockError;
 import dev.ferry.block.BlockException;
 import dev.ferry.block.ErrorKind;
 import dev.ferry.image.FileBytes;
+import dev.ferry.image.sparse.Neighbours;
 import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
 import java.util.List;
@@ -17,19 +18,27 @@ import java.util.regex.Pattern;
  * <pre>
  *   # Disk DescriptorFile
  *   version=1
- *   CID=…                   parentCID=ffffffff: it has no parent
+ *   CID=…                   of the content; changes when somebody has written to the disk
+ *   parentCID=…             the CID that the parent had when this delta was made; ffffffff: it has no parent
  *   createType="…"
+ *   parentFileNameHint="…"  where the parent was
  *   RW 4192256 SPARSE "disk-s001.vmdk"       access, sectors, kind, file name, [first sector of the file]
  * </pre>
  *
- * A file name is a name in the descriptor's own directory, and never a path.
+ * A file name is a name in the descriptor's own directory, and never a path; of the parent's path the last part counts.
+ *
+ * @param contentId 32 bits
+ * @param parentId 32 bits
+ * @param parentHint as it stands there, a claim; empty where there is none
  */
-public record VmdkDescriptor(String createType, List<Extent> extents) {
+public record VmdkDescriptor(
+        String createType, long contentId, long parentId, String parentHint, List<Extent> extents) {
     static final String BEGINNING = "# Disk DescriptorFile";
     private static final int TEXT_BYTES_MAX = 1 << 20;
     private static final int EXTENTS_MAX = 4096;
     private static final long SECTORS_MAX = 1L << 46;
-    private static final String NO_PARENT = "ffffffff";
+    private static final long NO_PARENT = 0xffff_ffffL;
+    private static final Pattern ID = Pattern.compile("[0-9A-Fa-f]{1,8}");
     private static final Pattern EXTENT = Pattern.compile(
             "(RW|RDONLY|NOACCESS)\\s+([0-9]{1,15})\\s+([A-Z]+)(?:\\s+\"([^\"]*)\"(?:\\s+([0-9]{1,15}))?.*)?");
     private static final Pattern FIELD = Pattern.compile("([A-Za-z.]+)\\s*=\\s*\"?([^\"]*?)\"?");
@@ -38,6 +47,8 @@ public record VmdkDescriptor(String createType, List<Extent> extents) {
     public enum Kind {
         FLAT,
         SPARSE,
+        VMFS_SPARSE,
+        SE_SPARSE,
         ZERO
     }
 
@@ -51,6 +62,11 @@ public record VmdkDescriptor(String createType, List<Extent> extents) {
 
     public VmdkDescriptor {
         extents = List.copyOf(extents);
+    }
+
+    /** It says of some grains only what they hold; the others are its parent's. */
+    public boolean delta() {
+        return parentId != NO_PARENT;
     }
 
     /** True if a file is such a text. */
@@ -75,6 +91,9 @@ public record VmdkDescriptor(String createType, List<Extent> extents) {
 
     private static VmdkDescriptor parse(FileBytes file, String text) throws BlockException {
         String createType = "";
+        long contentId = NO_PARENT;
+        long parentId = NO_PARENT;
+        String parentHint = "";
         List<Extent> extents = new ArrayList<>();
         for (String raw : text.split("\\R", -1)) {
             String line = raw.strip();
@@ -92,14 +111,9 @@ public record VmdkDescriptor(String createType, List<Extent> extents) {
                 String value = field.group(2);
                 switch (field.group(1).toLowerCase(Locale.ROOT)) {
                     case "createtype" -> createType = value;
-                    case "parentcid" -> {
-                        if (!value.equalsIgnoreCase(NO_PARENT)) {
-                            throw flaw(
-                                    file,
-                                    ErrorKind.UNSUPPORTED,
-                                    "it is a delta disk over a parent, which this version does not read");
-                        }
-                    }
+                    case "cid" -> contentId = id(file, value);
+                    case "parentcid" -> parentId = id(file, value);
+                    case "parentfilenamehint" -> parentHint = value;
                     default -> {}
                 }
             }
@@ -107,7 +121,17 @@ public record VmdkDescriptor(String createType, List<Extent> extents) {
         if (extents.isEmpty()) {
             throw flaw(file, ErrorKind.CORRUPT, "its descriptor names no extent");
         }
-        return new VmdkDescriptor(createType, extents);
+        if (extents.stream().mapToLong(Extent::sectors).sum() > SECTORS_MAX) {
+            throw flaw(file, ErrorKind.CORRUPT, "its extents have more sectors together than a disk can have");
+        }
+        return new VmdkDescriptor(createType, contentId, parentId, parentHint, extents);
+    }
+
+    private static long id(FileBytes file, String value) throws BlockException {
+        if (!ID.matcher(value).matches()) {
+            throw flaw(file, ErrorKind.CORRUPT, "a content ID of it is no number");
+        }
+        return Long.parseLong(value, 16);
     }
 
     private static Extent extent(FileBytes file, Matcher line) throws BlockException {
@@ -118,25 +142,21 @@ public record VmdkDescriptor(String createType, List<Extent> extents) {
         Kind kind = switch (line.group(3)) {
             case "FLAT", "VMFS" -> Kind.FLAT;
             case "SPARSE" -> Kind.SPARSE;
+            case "VMFSSPARSE" -> Kind.VMFS_SPARSE;
+            case "SESPARSE" -> Kind.SE_SPARSE;
             case "ZERO" -> Kind.ZERO;
             default ->
                 throw flaw(
                         file,
                         ErrorKind.UNSUPPORTED,
-                        "it has an extent of kind " + line.group(3) + "; FLAT, SPARSE, VMFS and ZERO are read");
+                        "it has an extent of kind " + line.group(3)
+                                + "; FLAT, SPARSE, VMFS, VMFSSPARSE, SESPARSE and ZERO are read");
         };
         String name = line.group(4) == null ? "" : line.group(4);
-        if (kind != Kind.ZERO && !isName(name)) {
+        if (kind != Kind.ZERO && !Neighbours.isName(name)) {
             throw flaw(file, ErrorKind.INVALID, "an extent's file is not beside the descriptor");
         }
         return new Extent(kind, sectors, name, line.group(5) == null ? 0 : Long.parseLong(line.group(5)));
-    }
-
-    private static boolean isName(String name) {
-        return !name.isEmpty()
-                && !name.equals(".")
-                && !name.equals("..")
-                && name.chars().noneMatch(c -> c == '/' || c == '\\' || c < ' ');
     }
 
     static BlockException flaw(FileBytes file, ErrorKind kind, String detail) {

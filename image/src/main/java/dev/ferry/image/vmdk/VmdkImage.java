@@ -7,29 +7,46 @@ import dev.ferry.block.BlockException;
 import dev.ferry.block.ErrorKind;
 import dev.ferry.block.Loop;
 import dev.ferry.image.FileBytes;
+import dev.ferry.image.sparse.Below;
 import dev.ferry.image.sparse.FlatExtent;
 import dev.ferry.image.sparse.GrainMap;
 import dev.ferry.image.sparse.JoinedExtents;
+import dev.ferry.image.sparse.KnownMap;
+import dev.ferry.image.sparse.Neighbours;
+import dev.ferry.image.sparse.OpenFile;
 import dev.ferry.image.sparse.SparseExtent;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.concurrent.Executor;
+import org.jspecify.annotations.Nullable;
 
-/** Puts a disk together from the file that names it, and those that it names. Blocking code of the control plane. */
+/**
+ * Puts a disk together from the file that names it, those that it names, and those of its parents. Blocking code of the
+ * control plane; used once.
+ *
+ * <p>A parent is taken if its content ID is the one that it had when the delta was made: nobody has written to it since, and
+ * it is no other disk.
+ */
 public final class VmdkImage {
     private static final int SECTOR_BYTES = 512;
     private static final int NOTHING_GRAIN_BYTES = 1 << 20;
 
-    private VmdkImage() {}
+    /** Disks over each other; VMware has 32 snapshots at most. */
+    private static final int CHAIN_MAX = 64;
 
-    /** A file that is open, as bytes to look at and as a device to read from. */
-    public record OpenFile(FileBytes bytes, BlockDevice device) {}
+    private final OpenFile first;
+    private final Loop loop;
+    private final Executor workers;
+    private final Neighbours neighbours;
+    private final int depth;
+    private final List<BlockDevice> opened = new ArrayList<>();
 
-    /** Opens the files of extents; whoever does so decides what may be opened. */
-    @FunctionalInterface
-    public interface Opener {
-        /** @param fileName a name in the directory of the first file */
-        OpenFile open(String fileName) throws BlockException;
+    private VmdkImage(OpenFile first, Loop loop, Executor workers, Neighbours neighbours, int depth) {
+        this.first = first;
+        this.loop = loop;
+        this.workers = workers;
+        this.neighbours = neighbours;
+        this.depth = depth;
     }
 
     /** True if a file is one that a disk of this format is named by. */
@@ -42,22 +59,18 @@ public final class VmdkImage {
         if (VmdkSparse.looksLikeOne(first)) {
             return VmdkSparse.open(first).sizeBytes();
         }
-        return descriptor(first).extents().stream()
+        return described(first).extents().stream()
                         .mapToLong(VmdkDescriptor.Extent::sectors)
                         .sum()
                 * SECTOR_BYTES;
     }
 
-    /** What kind of disk it says that it is, such as {@code monolithicSparse}. */
-    public static String createType(FileBytes first) throws BlockException {
-        if (VmdkSparse.looksLikeOne(first)) {
-            VmdkDescriptor within = VmdkSparse.open(first).descriptor();
-            return within == null ? "an extent" : within.createType();
-        }
-        return descriptor(first).createType();
+    /** What a file says of the disk that it is the first of; null for an extent of one. Opens no other. */
+    public static @Nullable VmdkDescriptor descriptor(FileBytes first) throws BlockException {
+        return VmdkSparse.looksLikeOne(first) ? VmdkSparse.open(first).descriptor() : described(first);
     }
 
-    private static VmdkDescriptor descriptor(FileBytes first) throws BlockException {
+    private static VmdkDescriptor described(FileBytes first) throws BlockException {
         if (!VmdkDescriptor.looksLikeOne(first)) {
             throw flaw(first, ErrorKind.INVALID, "it is not a VMDK file");
         }
@@ -65,63 +78,111 @@ public final class VmdkImage {
     }
 
     /**
-     * The disk that a file names. What it gives closes all files, the first too; if it fails those that the opener has opened
-     * are closed, and the first is left open.
+     * The disk that a file names, with all that shows through from its parents. What it gives closes all files, the first
+     * too; if it fails those that were opened here are closed, and the first is left open.
      */
-    public static BlockDevice open(OpenFile first, Loop loop, Executor workers, Opener opener) throws BlockException {
-        if (VmdkSparse.looksLikeOne(first.bytes())) {
-            VmdkSparse sparse = VmdkSparse.open(first.bytes());
-            VmdkDescriptor within = sparse.descriptor();
-            if (within != null && within.extents().size() != 1) {
-                throw flaw(first.bytes(), ErrorKind.UNSUPPORTED, "it names further files besides its own");
-            }
-            return sparse.device(loop, workers, first.device());
-        }
+    public static BlockDevice open(OpenFile first, Loop loop, Executor workers, Neighbours neighbours)
+            throws BlockException {
+        return new VmdkImage(first, loop, workers, neighbours, 1).open();
+    }
+
+    private BlockDevice open() throws BlockException {
+        boolean single = VmdkSparse.looksLikeOne(first.bytes());
         VmdkDescriptor descriptor = descriptor(first.bytes());
-        List<BlockDevice> parts = new ArrayList<>();
-        List<BlockDevice> opened = new ArrayList<>();
+        if (single && descriptor != null && descriptor.extents().size() != 1) {
+            throw flaw(first.bytes(), ErrorKind.UNSUPPORTED, "it names further files besides its own");
+        }
         try {
-            for (VmdkDescriptor.Extent extent : descriptor.extents()) {
-                parts.add(part(first, extent, loop, workers, opener, opened));
+            Below parent = descriptor == null || !descriptor.delta() ? null : parent(descriptor);
+            List<BlockDevice> parts = new ArrayList<>();
+            if (single || descriptor == null) {
+                parts.add(VmdkSparse.open(first.bytes()).device(loop, workers, first.device(), parent));
+            } else {
+                long from = 0;
+                for (VmdkDescriptor.Extent extent : descriptor.extents()) {
+                    parts.add(part(extent, parent == null ? null : new Below(parent.device(), from)));
+                    from += extent.sectors() * SECTOR_BYTES;
+                }
+                // The text has been read; its file goes with the disk, as an extent of no size.
+                parts.add(nothing(first.device()));
             }
+            if (parent != null) {
+                parts.add(nothing(parent.device()));
+            }
+            return parts.size() == 1
+                    ? parts.getFirst()
+                    : new JoinedExtents(first.bytes().name(), parts);
         } catch (BlockException failed) {
             opened.forEach(device -> loop.execute(() -> device.close(closed -> {})));
             throw failed;
         }
-        // The text has been read; its file goes with the disk, as an extent of no size.
-        parts.add(new FlatExtent(first.bytes().name(), first.device(), 0, 0));
-        return new JoinedExtents(first.bytes().name(), parts);
     }
 
-    private static BlockDevice part(
-            OpenFile first,
-            VmdkDescriptor.Extent extent,
-            Loop loop,
-            Executor workers,
-            Opener opener,
-            List<BlockDevice> opened)
-            throws BlockException {
-        long bytes = extent.sectors() * SECTOR_BYTES;
-        if (extent.kind() == VmdkDescriptor.Kind.ZERO) {
-            BlockDevice nowhere = new FlatExtent("zeroes", new JoinedExtents("zeroes", List.of()), 0, 0);
-            return new SparseExtent("zeroes", nowhere, bytes, NOTHING_GRAIN_BYTES, grain -> GrainMap.NOTHING);
+    /** A part of no size, which closes what it is on. */
+    private BlockDevice nothing(BlockDevice device) {
+        return new FlatExtent(first.bytes().name(), device, 0, 0);
+    }
+
+    private Below parent(VmdkDescriptor descriptor) throws BlockException {
+        String name = Neighbours.lastOf(descriptor.parentHint());
+        if (!Neighbours.isName(name)) {
+            throw flaw(first.bytes(), ErrorKind.CORRUPT, "it is a delta disk, and does not say of which parent");
         }
-        OpenFile file = opener.open(extent.fileName());
+        if (depth == CHAIN_MAX) {
+            throw flaw(
+                    first.bytes(),
+                    ErrorKind.UNSUPPORTED,
+                    "its chain of parents is longer than " + CHAIN_MAX + ", or a circle");
+        }
+        OpenFile file = neighbours.open(name);
         opened.add(file.device());
-        if (extent.kind() == VmdkDescriptor.Kind.FLAT) {
-            long from = extent.fromSector() * SECTOR_BYTES;
-            if (from > file.bytes().lengthBytes() || bytes > file.bytes().lengthBytes() - from) {
-                throw flaw(file.bytes(), ErrorKind.CORRUPT, "it is shorter than its descriptor says");
-            }
-            return new FlatExtent(file.bytes().name(), file.device(), from, bytes);
-        }
-        VmdkSparse sparse = VmdkSparse.open(file.bytes());
-        if (sparse.sizeBytes() != bytes) {
+        VmdkDescriptor its = descriptor(file.bytes());
+        long had = its == null ? 0 : its.contentId();
+        if (its == null || had != descriptor.parentId()) {
             throw flaw(
                     first.bytes(),
                     ErrorKind.CORRUPT,
-                    "it says that an extent has " + bytes + " bytes, which itself says " + sparse.sizeBytes());
+                    String.format(
+                            "its parent %s has the content ID %08x, and it was made over %08x: the parent has been"
+                                    + " written to since, or is another disk",
+                            file.bytes().name(), had, descriptor.parentId()));
         }
-        return sparse.device(loop, workers, file.device());
+        BlockDevice device = new VmdkImage(file, loop, workers, neighbours, depth + 1).open();
+        opened.set(opened.size() - 1, device);
+        return new Below(device, 0);
+    }
+
+    private BlockDevice part(VmdkDescriptor.Extent extent, @Nullable Below parent) throws BlockException {
+        long bytes = extent.sectors() * SECTOR_BYTES;
+        if (extent.kind() == VmdkDescriptor.Kind.ZERO) {
+            BlockDevice nowhere = new FlatExtent("zeroes", new JoinedExtents("zeroes", List.of()), 0, 0);
+            KnownMap zeroes = grain -> GrainMap.ZEROES;
+            return new SparseExtent("zeroes", nowhere, bytes, NOTHING_GRAIN_BYTES, zeroes, null);
+        }
+        OpenFile file = neighbours.open(extent.fileName());
+        opened.add(file.device());
+        GrainFile grains = switch (extent.kind()) {
+            case SPARSE -> VmdkSparse.open(file.bytes());
+            case VMFS_SPARSE -> VmfsSparse.open(file.bytes());
+            case SE_SPARSE -> SeSparse.open(file.bytes());
+            case FLAT, ZERO -> null;
+        };
+        if (grains == null) {
+            return flat(file, extent.fromSector() * SECTOR_BYTES, bytes);
+        }
+        if (grains.sizeBytes() != bytes) {
+            throw flaw(
+                    first.bytes(),
+                    ErrorKind.CORRUPT,
+                    "it says that an extent has " + bytes + " bytes, which itself says " + grains.sizeBytes());
+        }
+        return grains.device(loop, workers, file.device(), parent);
+    }
+
+    private static BlockDevice flat(OpenFile file, long from, long bytes) throws BlockException {
+        if (from > file.bytes().lengthBytes() || bytes > file.bytes().lengthBytes() - from) {
+            throw flaw(file.bytes(), ErrorKind.CORRUPT, "it is shorter than its descriptor says");
+        }
+        return new FlatExtent(file.bytes().name(), file.device(), from, bytes);
     }
 }

@@ -1,8 +1,9 @@
 /**
  * Format VMDK (VMware Virtual Disks, version 5.0 of the technical note), to be read: one file or several, flat, sparse or
- * stream-optimized. {@link dev.ferry.image.vmdk.VmdkDescriptor} is the text that says what a disk is made of, {@link
- * dev.ferry.image.vmdk.VmdkSparse} a sparse file; whoever opens the files puts the parts together by {@link
- * dev.ferry.image.vmdk.VmdkImage}.
+ * stream-optimized, and deltas over parents. {@link dev.ferry.image.vmdk.VmdkDescriptor} is the text that says what a disk is
+ * made of; a file of grains is a {@link dev.ferry.image.vmdk.VmdkSparse}, or one of those in which ESX keeps what was written
+ * since a snapshot: {@code VmfsSparse}, {@code SeSparse}. {@link dev.ferry.image.vmdk.VmdkImage} puts the parts and the
+ * parents together; whoever opens the files for it decides which may be.
  */
 @NullMarked
 package dev.ferry.image.vmdk;
