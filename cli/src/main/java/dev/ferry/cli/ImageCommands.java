@@ -34,6 +34,8 @@ final class ImageCommands {
                 .addSubcommand(new ImageLookingCommands.Info(screen))
                 .addSubcommand(new ImageLookingCommands.Check(screen))
                 .addSubcommand(new ImageCompareCommand(screen))
+                .addSubcommand(new ImageChangingCommands.Resize(screen))
+                .addSubcommand(new ImageChangingCommands.Snapshot(screen))
                 .addSubcommand(new ImageLookingCommands.Map(screen));
     }
 
@@ -74,6 +76,11 @@ final class ImageCommands {
     /** Opens a file as a disk to be read. */
     static BlockDevice open(DiskLoop loop, Path file, ImageFormat format) throws BlockException {
         return Images.open(loop, spec(file, format, true), DataPlane.FILES);
+    }
+
+    /** Text out of a file, as a terminal may have it. */
+    static String printable(String text) {
+        return text.replaceAll("[^ -~]", "?");
     }
 
     /** True for an error that says the thing is damaged, and not that it could not be looked at. */

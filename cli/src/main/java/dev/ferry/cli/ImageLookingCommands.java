@@ -168,15 +168,17 @@ final class ImageLookingCommands {
                 screen.print("clusters      " + Quantities.size(view.clusterSize()));
             }
             if (view.backingFilename() != null) {
-                screen.print("backing file  " + printable(view.backingFilename())
-                        + (view.backingFormat() == null ? "" : " (" + printable(view.backingFormat()) + ")"));
+                screen.print("backing file  " + ImageCommands.printable(view.backingFilename())
+                        + (view.backingFormat() == null
+                                ? ""
+                                : " (" + ImageCommands.printable(view.backingFormat()) + ")"));
             }
             if (view.specific() != null) {
                 Qcow2View data = view.specific().data();
                 screen.print("version       " + (data.compat().equals("0.10") ? "2" : "3") + ", refcounts of "
                         + data.refcountBits() + " bits, compression " + data.compression());
                 data.bitmaps()
-                        .forEach(bitmap -> screen.print("bitmap        " + printable(bitmap.name()) + " "
+                        .forEach(bitmap -> screen.print("bitmap        " + ImageCommands.printable(bitmap.name()) + " "
                                 + Quantities.size(bitmap.granularity()) + " " + String.join(", ", bitmap.flags())));
                 if (data.corrupt() || view.dirty()) {
                     screen.print("marked as     " + (data.corrupt() ? "corrupt" : "in need of a check"));
@@ -184,13 +186,9 @@ final class ImageLookingCommands {
             }
             if (view.snapshots() != null) {
                 view.snapshots()
-                        .forEach(one ->
-                                screen.print("snapshot      " + printable(one.id()) + " " + printable(one.name())));
+                        .forEach(one -> screen.print("snapshot      " + ImageCommands.printable(one.id()) + " "
+                                + ImageCommands.printable(one.name())));
             }
-        }
-
-        private static String printable(String text) {
-            return text.replaceAll("[^ -~]", "?");
         }
     }
 

@@ -162,6 +162,12 @@ final class ImageMakingCommands {
                 description = "Of the source: raw (default), qcow2, vmdk or vhd.")
         private @Nullable String fromFormat;
 
+        @Option(
+                names = "--snapshot",
+                paramLabel = "NAME",
+                description = "What a qcow2 source held when this internal snapshot was made.")
+        private @Nullable String snapshot;
+
         @Option(names = "--format", paramLabel = "F", required = true, description = "Of the target: raw or qcow2.")
         private String format = "";
 
@@ -188,7 +194,12 @@ final class ImageMakingCommands {
                     NewImage made = new NewImage(target)) {
                 DiskLoop loop = plane.loops().getFirst();
                 ImageFormat has = ImageCommands.chosen(loop, source, fromFormat, "--from-format");
-                BlockDevice from = ImageCommands.open(loop, source, has);
+                if (snapshot != null && has != ImageFormat.QCOW2) {
+                    throw Problems.wrongUsage("only qcow2 images have internal snapshots");
+                }
+                BlockDevice from = snapshot == null
+                        ? ImageCommands.open(loop, source, has)
+                        : Images.openSnapshot(loop, ImageCommands.spec(source, has, true), DataPlane.FILES, snapshot);
                 long sizeBytes = from.geometry().sizeBytes();
                 if (wanted != ImageFormat.RAW && sizeBytes % SECTOR_BYTES != 0) {
                     throw Problems.wrongUsage("the source has " + sizeBytes + " bytes, and a " + wanted.text()

@@ -221,6 +221,49 @@ final class FormatsTest {
     }
 
     @Test
+    void imagesAreResizedAndTheirSnapshotsKept() throws IOException {
+        Path raw = raw("changed.raw");
+        String image = host.directory.resolve("changed.qcow2").toString();
+        FerryHost.bare("image", "convert", raw.toString(), image, "--format", "qcow2")
+                .done();
+        FerryHost.bare("image", "snapshot", image, "--create", "before").done();
+        FerryHost.bare("image", "resize", image, "20M", "--format", "qcow2").done();
+        FerryHost.bare("image", "resize", image, "1M", "--format", "qcow2").failed(2, "--shrink");
+        FerryHost.bare("image", "resize", image, "1M").failed(2, "looks like qcow2");
+        FerryHost.bare("image", "resize", image, "1M", "--format", "qcow2", "--shrink")
+                .done();
+        sound(Path.of(image));
+        String then = host.directory.resolve("then.raw").toString();
+        FerryHost.bare(
+                        "image",
+                        "convert",
+                        image,
+                        then,
+                        "--from-format",
+                        "qcow2",
+                        "--snapshot",
+                        "before",
+                        "--format",
+                        "raw")
+                .done();
+        assertThat(Path.of(then)).hasSameBinaryContentAs(raw);
+        FerryHost.bare("image", "snapshot", image, "--apply", "before").done();
+        stranger("qemu-img", "compare", "-f", "raw", "-F", "qcow2", raw, image);
+        JsonNode listed =
+                FerryHost.bare("image", "snapshot", image, "--json").done().json();
+        assertThat(listed.get(0).path("name").asString()).isEqualTo("before");
+        assertThat(listed.get(0).path("disk-size").asLong()).isEqualTo(3 * DATA_BYTES);
+        FerryHost.bare("image", "snapshot", image, "--create", "before").failed(1, "already");
+        FerryHost.bare("image", "snapshot", image, "--delete", "before").done();
+        FerryHost.bare("image", "snapshot", image, "--delete", "before").failed(1, "no snapshot");
+        FerryHost.bare("image", "snapshot", image, "--delete", "a", "--apply", "b")
+                .failed(2, "--apply");
+        sound(Path.of(image));
+        FerryHost.bare("image", "resize", then, "20M").done();
+        assertThat(Files.size(Path.of(then))).isEqualTo(20 << 20);
+    }
+
+    @Test
     void imagesAreConvertedComparedAndChecked() throws IOException {
         Path raw = raw("tools.raw");
         String image = host.directory.resolve("tools.qcow2").toString();

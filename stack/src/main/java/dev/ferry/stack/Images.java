@@ -54,6 +54,22 @@ public final class Images {
         return DiskSide.open(loop, spec, opener).device();
     }
 
+    /** Opens one of the internal snapshots of a qcow2 image, by its name or id, in the same way. */
+    public static BlockDevice openSnapshot(DiskLoop loop, DiskSpec spec, FileOpener opener, String snapshot)
+            throws BlockException {
+        DiskSpec cached = spec.cached().asReadOnly();
+        BlockDevice file = CheckedDevice.of(opener.open(loop, cached), cached.shownAs());
+        try {
+            BlockDevice any = anyBytes(loop, file);
+            Qcow2Image image = Qcow2Image.openSnapshot(new DeviceBytes(loop.loop(), any, cached.shownAs()), snapshot);
+            BlockDevice backing = backing(loop, cached, image, opener, 1);
+            return CheckedDevice.of(device(loop, cached, file, any, image, backing), "snapshot in " + cached.shownAs());
+        } catch (BlockException | RuntimeException failed) {
+            OnLoop.await(loop.loop(), file::close);
+            throw failed;
+        }
+    }
+
     /** Puts a format on a file that is open. Closing what this gives closes the file; if it fails the file stays open. */
     static BlockDevice on(DiskLoop loop, DiskSpec spec, BlockDevice file, FileOpener opener) throws BlockException {
         return on(loop, spec, file, opener, 1);
@@ -88,9 +104,21 @@ public final class Images {
                                     + blockBytes + " that O_DIRECT needs here; open it through the page cache")
                     .toException();
         }
-        BlockDevice backing = backing(loop, spec, image, opener, depth);
+        return device(loop, spec, file, any, image, backing(loop, spec, image, opener, depth));
+    }
+
+    private static BlockDevice device(
+            DiskLoop loop,
+            DiskSpec spec,
+            BlockDevice file,
+            BlockDevice any,
+            Qcow2Image image,
+            @Nullable BlockDevice backing)
+            throws BlockException {
         Qcow2Settings settings = new Qcow2Settings(
-                Qcow2Settings.DEFAULT.mapBytes(), spec.provisioning() != Provisioning.THIN, blockBytes);
+                Qcow2Settings.DEFAULT.mapBytes(),
+                spec.provisioning() != Provisioning.THIN,
+                file.geometry().blockSizeBytes());
         return OnLoop.get(
                 loop.loop(),
                 () -> new Qcow2Device(loop.loop(), any, image, backing, loop.buffers(), WORKERS, settings));
@@ -135,8 +163,8 @@ public final class Images {
                 : CheckedDevice.of(new Aligner(file, loop.buffers()), "aligner");
     }
 
-    private static @Nullable BlockDevice backing(
-            DiskLoop loop, DiskSpec spec, Qcow2Image image, FileOpener opener, int depth) throws BlockException {
+    static @Nullable BlockDevice backing(DiskLoop loop, DiskSpec spec, Qcow2Image image, FileOpener opener, int depth)
+            throws BlockException {
         String named = image.backingName();
         if (named == null) {
             return null;
@@ -190,11 +218,11 @@ public final class Images {
 
     // ---- as files
 
-    private interface Work<T> {
+    interface Work<T> {
         T on(FileBytes bytes) throws BlockException;
     }
 
-    private static <T> T with(DiskLoop loop, DiskSpec spec, FileOpener opener, Work<T> work) throws BlockException {
+    static <T> T with(DiskLoop loop, DiskSpec spec, FileOpener opener, Work<T> work) throws BlockException {
         BlockDevice file = CheckedDevice.of(opener.open(loop, spec), spec.shownAs());
         try {
             return work.on(new DeviceBytes(loop.loop(), anyBytes(loop, file), spec.shownAs()));

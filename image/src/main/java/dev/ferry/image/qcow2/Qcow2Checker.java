@@ -73,6 +73,15 @@ public final class Qcow2Checker {
         return again.report().after(report);
     }
 
+    /** Who refers to what in an image that is to be changed; one that is damaged is refused. */
+    static References soundReferences(FileBytes file) throws BlockException {
+        Qcow2Checker found = new Qcow2Checker(file);
+        found.walk();
+        CheckReport report = found.report();
+        Qcow2Header.sound(file, report.corruptions() == 0, "it is damaged; repair it first: " + report.firstFinding());
+        return found.references;
+    }
+
     private void walk() throws BlockException {
         count(0, 1, "the header");
         count(

@@ -64,14 +64,9 @@ public final class Qcow2Image {
     /** Opens one of the internal snapshots, by its id or else its name, to be read. */
     public static Qcow2Image openSnapshot(FileBytes file, String snapshot) throws BlockException {
         Qcow2Image image = openReadOnly(file);
-        for (int pass = 0; pass < 2; pass++) {
-            for (Snapshot one : image.snapshots) {
-                if ((pass == 0 ? one.id() : one.name()).equals(snapshot)) {
-                    return image.at(file, one);
-                }
-            }
-        }
-        throw flaw(file, ErrorKind.NOT_FOUND, "it has no snapshot '" + snapshot + "'");
+        Snapshot found = Snapshot.find(image.snapshots, snapshot)
+                .orElseThrow(() -> flaw(file, ErrorKind.NOT_FOUND, "it has no snapshot '" + snapshot + "'"));
+        return image.at(file, found);
     }
 
     private Qcow2Image at(FileBytes file, Snapshot snapshot) throws BlockException {
@@ -119,6 +114,28 @@ public final class Qcow2Image {
      * @throws BlockException of kind {@link ErrorKind#CORRUPT} where it is marked as corrupt
      */
     public static Qcow2Image openForWriting(FileBytes file) throws BlockException {
+        Qcow2Image image = load(file, mended(file), false);
+        long known = image.header.autoclear() & AUTOCLEAR_BITMAPS;
+        for (StoredBitmap bitmap : image.bitmaps.bitmaps()) {
+            if ((bitmap.flags() & StoredBitmap.AUTO) != 0 && (bitmap.flags() & StoredBitmap.IN_USE) == 0) {
+                bitmap.markInUse(file);
+            }
+        }
+        if (known != image.header.autoclear()) {
+            byte[] word = new byte[8];
+            u64(word, 0, known);
+            file.write(AUTOCLEAR, word);
+        }
+        file.flush();
+        return image;
+    }
+
+    /** For one that is not in use and whose tables are to be changed, and not what its disk holds. */
+    static Qcow2Image openAtRest(FileBytes file) throws BlockException {
+        return load(file, mended(file), true);
+    }
+
+    private static Qcow2Header mended(FileBytes file) throws BlockException {
         Qcow2Header header = Qcow2Header.read(file);
         if (header.corrupt()) {
             throw flaw(file, ErrorKind.CORRUPT, "it is marked as corrupt; open it read-only, or repair it first");
@@ -132,20 +149,7 @@ public final class Qcow2Image {
         if ((file.lengthBytes() & clusterMask) != 0) {
             file.resize((file.lengthBytes() + clusterMask) & ~clusterMask);
         }
-        Qcow2Image image = load(file, header, false);
-        long known = header.autoclear() & AUTOCLEAR_BITMAPS;
-        for (StoredBitmap bitmap : image.bitmaps.bitmaps()) {
-            if ((bitmap.flags() & StoredBitmap.AUTO) != 0 && (bitmap.flags() & StoredBitmap.IN_USE) == 0) {
-                bitmap.markInUse(file);
-            }
-        }
-        if (known != header.autoclear()) {
-            byte[] word = new byte[8];
-            u64(word, 0, known);
-            file.write(AUTOCLEAR, word);
-        }
-        file.flush();
-        return image;
+        return header;
     }
 
     private static Qcow2Image load(FileBytes file, Qcow2Header header, boolean readOnly) throws BlockException {

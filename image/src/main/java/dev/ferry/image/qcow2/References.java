@@ -11,7 +11,9 @@ import org.jspecify.annotations.Nullable;
 final class References {
     static final int PAGE_CLUSTERS = 2048;
     private static final int PAGES_MAX = 1 << 17;
-    private static final int MOST = 0xffff;
+
+    /** A count that is not kept exactly any more. */
+    static final int MOST = 0xffff;
 
     private final FileBytes file;
     private final Map<Long, char[]> pages = new HashMap<>();

@@ -9,6 +9,7 @@ import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
+import java.util.Optional;
 
 /**
  * An internal snapshot, as the snapshot table has it.
@@ -18,6 +19,7 @@ import java.util.List;
  * @param nanos and the fraction
  * @param guestNanos how long the guest had been running
  * @param vmStateBytes length of the machine state that is stored behind the disk, 0 if none is
+ * @param stored its entry in the table, with what is not known here
  */
 record Snapshot(
         String id,
@@ -28,8 +30,11 @@ record Snapshot(
         long seconds,
         int nanos,
         long guestNanos,
-        long vmStateBytes) {
+        long vmStateBytes,
+        Blob stored) {
     private static final int FIXED_BYTES = 40;
+    private static final int EXTRA_BYTES = 16;
+    private static final int EXTRA_LENGTH = 36;
 
     /** The table with its length in the file. */
     record Table(List<Snapshot> snapshots, long bytes) {}
@@ -64,6 +69,8 @@ record Snapshot(
 
     private static Snapshot parse(Qcow2Header header, byte[] fixed, byte[] rest, int extraLength, int idLength) {
         byte[] extra = Arrays.copyOf(rest, extraLength);
+        byte[] stored = Arrays.copyOf(fixed, (FIXED_BYTES + rest.length + 7) & ~7);
+        System.arraycopy(rest, 0, stored, FIXED_BYTES, rest.length);
         return new Snapshot(
                 new String(rest, extraLength, idLength, StandardCharsets.UTF_8),
                 new String(rest, extraLength + idLength, rest.length - extraLength - idLength, StandardCharsets.UTF_8),
@@ -73,7 +80,46 @@ record Snapshot(
                 u32(fixed, 16),
                 s32(fixed, 20),
                 u64(fixed, 24),
-                extraLength >= 8 ? u64(extra, 0) : u32(fixed, 32));
+                extraLength >= 8 ? u64(extra, 0) : u32(fixed, 32),
+                new Blob(stored));
+    }
+
+    /** A new one, of a disk whose machine does not run. */
+    static Snapshot of(String id, String name, long l1Offset, int l1Entries, long sizeBytes, long seconds, int nanos) {
+        byte[] idBytes = id.getBytes(StandardCharsets.UTF_8);
+        byte[] nameBytes = name.getBytes(StandardCharsets.UTF_8);
+        int idAt = FIXED_BYTES + EXTRA_BYTES;
+        byte[] stored = new byte[(idAt + idBytes.length + nameBytes.length + 7) & ~7];
+        u64(stored, 0, l1Offset);
+        s32(stored, 8, l1Entries);
+        s32(stored, 12, idBytes.length << 16 | nameBytes.length);
+        s32(stored, 16, (int) seconds);
+        s32(stored, 20, nanos);
+        s32(stored, EXTRA_LENGTH, EXTRA_BYTES);
+        u64(stored, FIXED_BYTES + 8, sizeBytes);
+        System.arraycopy(idBytes, 0, stored, idAt, idBytes.length);
+        System.arraycopy(nameBytes, 0, stored, idAt + idBytes.length, nameBytes.length);
+        return new Snapshot(id, name, l1Offset, l1Entries, sizeBytes, seconds, nanos, 0, 0, new Blob(stored));
+    }
+
+    /** By its id, or else by its name. */
+    static Optional<Snapshot> find(List<Snapshot> snapshots, String idOrName) {
+        return snapshots.stream()
+                .filter(one -> one.id.equals(idOrName))
+                .findFirst()
+                .or(() -> snapshots.stream()
+                        .filter(one -> one.name.equals(idOrName))
+                        .findFirst());
+    }
+
+    /** Its id, where that is a number, as all are that QEMU gives. */
+    long number() {
+        return id.matches("[0-9]{1,18}") ? Long.parseLong(id) : 0;
+    }
+
+    /** False where its disk has the size of the image, whatever that becomes. */
+    boolean saysItsSize() {
+        return u32(stored.bytes(), EXTRA_LENGTH) >= EXTRA_BYTES;
     }
 
     private String printable() {
