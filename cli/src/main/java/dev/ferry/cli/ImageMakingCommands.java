@@ -10,6 +10,7 @@ import dev.ferry.stack.DiskLoop;
 import dev.ferry.stack.DiskSpec;
 import dev.ferry.stack.Images;
 import dev.ferry.stack.OnLoop;
+import dev.ferry.stack.PackedConversion;
 import java.io.RandomAccessFile;
 import java.nio.file.Path;
 import java.util.Locale;
@@ -143,6 +144,7 @@ final class ImageMakingCommands {
                 "Examples:",
                 "  ferry image convert vm1.raw vm1.qcow2 --format qcow2",
                 "  ferry image convert vm1.qcow2 vm1.raw --from-format qcow2 --format raw",
+                "  ferry image convert vm1.raw archive.qcow2 --format qcow2 --compress zstd",
                 "  ferry image convert appliance.vmdk vm2.qcow2 --from-format vmdk --format qcow2"
             })
     static final class Convert implements Callable<Integer> {
@@ -181,6 +183,12 @@ final class ImageMakingCommands {
         @Option(names = "--qcow2-version", paramLabel = "N", description = "2 or 3 (default).")
         private @Nullable Integer version;
 
+        @Option(
+                names = "--compress",
+                paramLabel = "HOW",
+                description = "qcow2: compress what is written, on all cores: zlib, or zstd, which is faster.")
+        private @Nullable String compress;
+
         Convert(Screen screen) {
             this.screen = screen;
         }
@@ -189,7 +197,10 @@ final class ImageMakingCommands {
         public Integer call() throws Exception {
             long beganNanos = System.nanoTime();
             ImageFormat wanted = ImageCommands.writable(format);
-            Qcow2Options options = options(clusterBytes, version);
+            Qcow2Options options = compressed(options(clusterBytes, version));
+            if (compress != null && wanted != ImageFormat.QCOW2) {
+                throw Problems.wrongUsage("only qcow2 images are compressed");
+            }
             try (DataPlane plane = NbdCommands.plane();
                     NewImage made = new NewImage(target)) {
                 DiskLoop loop = plane.loops().getFirst();
@@ -206,16 +217,28 @@ final class ImageMakingCommands {
                             + " disk has a multiple of 512");
                 }
                 DiskSpec spec = ImageCommands.spec(made.partial(), wanted, false);
-                make(loop, spec, sizeBytes, options);
-                BlockDevice to = Images.open(loop, spec, DataPlane.FILES);
-                new Transfer(loop.loop(), from, to, true).run();
-                OnLoop.await(loop.loop(), to::close);
+                if (compress != null) {
+                    PackedConversion.run(loop, from, spec, DataPlane.FILES, options);
+                } else {
+                    make(loop, spec, sizeBytes, options);
+                    BlockDevice to = Images.open(loop, spec, DataPlane.FILES);
+                    new Transfer(loop.loop(), from, to, true).run();
+                    OnLoop.await(loop.loop(), to::close);
+                }
                 OnLoop.await(loop.loop(), from::close);
                 made.publish();
                 double seconds = (System.nanoTime() - beganNanos) / NANOS_PER_SECOND;
                 screen.print(String.format(Locale.ROOT, "%s in %.1f s", Quantities.size(sizeBytes), seconds));
             }
             return Ferry.DONE;
+        }
+
+        private Qcow2Options compressed(Qcow2Options options) throws Exception {
+            return switch (compress == null ? "zlib" : compress) {
+                case "zlib" -> options;
+                case "zstd" -> options.withZstd();
+                default -> throw Problems.wrongUsage("--compress takes zlib or zstd");
+            };
         }
     }
 }

@@ -221,6 +221,29 @@ final class FormatsTest {
     }
 
     @Test
+    void imagesAreCompressedAsTheyAreConverted() throws IOException {
+        byte[] bytes = new byte[9 << 20];
+        new Random(3).nextBytes(bytes);
+        for (int i = 0; i < 5 << 20; i++) {
+            bytes[i] = (byte) (i >> 12);
+        }
+        Path raw = Files.write(host.directory.resolve("compress.raw"), Arrays.copyOf(bytes, (12 << 20) + 512));
+        for (String how : List.of("zlib", "zstd")) {
+            String image = host.directory.resolve(how + ".qcow2").toString();
+            FerryHost.bare("image", "convert", raw.toString(), image, "--format", "qcow2", "--compress", how)
+                    .done();
+            sound(Path.of(image));
+            stranger("qemu-img", "compare", "-f", "raw", "-F", "qcow2", raw, image);
+            assertThat(Files.size(Path.of(image))).isLessThan(5 << 20);
+        }
+        String no = host.directory.resolve("no.raw").toString();
+        FerryHost.bare("image", "convert", raw.toString(), no, "--format", "raw", "--compress", "zlib")
+                .failed(2, "qcow2");
+        FerryHost.bare("image", "convert", raw.toString(), no, "--format", "qcow2", "--compress", "lzma")
+                .failed(2, "zlib or zstd");
+    }
+
+    @Test
     void imagesAreResizedAndTheirSnapshotsKept() throws IOException {
         Path raw = raw("changed.raw");
         String image = host.directory.resolve("changed.qcow2").toString();

@@ -46,7 +46,16 @@ public final class Qcow2Creator {
         }
     }
 
+    /** Entries of the L1 table; throws where the options contradict each other. */
+    static int l1Entries(FileBytes file, long sizeBytes, Qcow2Options options) throws BlockException {
+        return new Qcow2Creator(file, sizeBytes, options).checked();
+    }
+
     private void create() throws BlockException {
+        lay(checked());
+    }
+
+    private int checked() throws BlockException {
         refuseUnless(sizeBytes >= 0 && sizeBytes % SECTOR == 0, "a qcow2 disk has a multiple of 512 bytes");
         refuseUnless(options.version() == 2 || options.version() == 3, "there are versions 2 and 3");
         refuseUnless(
@@ -66,7 +75,7 @@ public final class Qcow2Creator {
         refuseUnless(
                 l1Entries * 8 <= L1_BYTES_MAX,
                 "clusters of " + clusterBytes + " bytes are too small for a disk of that size");
-        lay((int) l1Entries);
+        return (int) l1Entries;
     }
 
     private long clustersOf(long bytes) {
@@ -100,7 +109,10 @@ public final class Qcow2Creator {
             tables(l1Offset, l1Entries, l1Offset + (l1Clusters << clusterBits));
         }
         file.flush();
-        file.write(0, header(l1Entries, l1Offset, (int) tableClusters).encode(file));
+        file.write(
+                0,
+                header(options, sizeBytes, l1Entries, l1Offset, clusterBytes, (int) tableClusters)
+                        .encode(file));
         file.flush();
     }
 
@@ -136,7 +148,10 @@ public final class Qcow2Creator {
         file.write(l1Offset, l1);
     }
 
-    private Qcow2Header header(int l1Entries, long l1Offset, int tableClusters) {
+    /** The header of an image that is new. */
+    static Qcow2Header header(
+            Qcow2Options options, long sizeBytes, int l1Entries, long l1Offset, long tableOffset, int tableClusters) {
+        int clusterBits = options.clusterBits();
         boolean three = options.version() == 3;
         String format = options.backingFormat();
         List<HeaderExtension> extensions = new ArrayList<>();
@@ -153,7 +168,7 @@ public final class Qcow2Creator {
                 sizeBytes,
                 l1Entries,
                 l1Offset,
-                clusterBytes,
+                tableOffset,
                 tableClusters,
                 0,
                 0,

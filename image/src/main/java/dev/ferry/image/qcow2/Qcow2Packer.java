@@ -1,0 +1,147 @@
+package dev.ferry.image.qcow2;
+
+import static dev.ferry.image.qcow2.Qcow2Layout.*;
+
+import dev.ferry.block.BlockException;
+import dev.ferry.block.Invariant;
+import dev.ferry.image.FileBytes;
+
+/**
+ * Writes a new image from its first cluster to its last in one pass, each as it was compressed. The file grows at its end
+ * only; the map's tables lie between the clusters, the counts behind them, and the header is written last.
+ *
+ * <p>Compressed clusters follow each other byte by byte. Blocking code of the control plane; used once.
+ */
+public final class Qcow2Packer {
+    private static final int PIECE_BYTES = 1 << 20;
+
+    private final FileBytes file;
+    private final Qcow2Options options;
+    private final long sizeBytes;
+    private final int clusterBytes;
+    private final long clusters;
+    private final FreshClusters counts;
+    private final byte[] l1;
+    private final byte[] table;
+    private final byte[] piece = new byte[PIECE_BYTES];
+    private int inPiece;
+    private long pieceOffset;
+    private long next;
+    private boolean tableUsed;
+
+    /**
+     * Begins an image; what the file held is lost.
+     *
+     * @param options of an image without a backing file, and not laid out
+     */
+    public Qcow2Packer(FileBytes file, long sizeBytes, Qcow2Options options) throws BlockException {
+        Invariant.that(options.backingName() == null && !options.mapped(), "packed images stand alone");
+        this.file = file;
+        this.options = options;
+        this.sizeBytes = sizeBytes;
+        this.clusterBytes = 1 << options.clusterBits();
+        this.l1 = new byte[Qcow2Creator.l1Entries(file, sizeBytes, options) * 8];
+        this.table = new byte[clusterBytes];
+        Qcow2Header shape = Qcow2Creator.header(options, sizeBytes, l1.length / 8, 0, 0, 0);
+        this.counts = new FreshClusters(file, shape, new References(file));
+        this.clusters = counts.clustersOf(sizeBytes);
+        file.resize(0);
+        counts.refer(0, 1);
+        pieceOffset = clusterBytes;
+    }
+
+    private long end() {
+        return pieceOffset + inPiece;
+    }
+
+    /** The next clusters read as zeroes. */
+    public void zeroes(long count) throws BlockException {
+        for (long i = 0; i < count; i++) {
+            advance(0);
+        }
+    }
+
+    /**
+     * The next cluster.
+     *
+     * @param bytes as {@link ClusterPacker#pack} gave them; a whole cluster is one that is not compressed
+     */
+    public void cluster(byte[] bytes, int at, int length) throws BlockException {
+        Invariant.that(length > 0 && length <= clusterBytes && next < clusters, "a cluster that fits");
+        if (length == clusterBytes) {
+            align();
+            long host = end();
+            counts.refer(host, clusterBytes);
+            append(bytes, at, length);
+            advance(host | COPIED);
+            return;
+        }
+        long entry = packedEntry(end(), length, options.clusterBits());
+        counts.refer(entry);
+        append(bytes, at, length);
+        advance(entry);
+    }
+
+    private void advance(long entry) throws BlockException {
+        int index = (int) (next % (clusterBytes / 8));
+        u64(table, index * 8, entry);
+        tableUsed |= entry != 0;
+        next++;
+        if (next % (clusterBytes / 8) == 0 || next == clusters) {
+            tableDone();
+        }
+    }
+
+    private void tableDone() throws BlockException {
+        if (tableUsed) {
+            align();
+            long host = end();
+            counts.refer(host, clusterBytes);
+            append(table, 0, clusterBytes);
+            u64(l1, (int) ((next - 1) / (clusterBytes / 8)) * 8, host | COPIED);
+        }
+        java.util.Arrays.fill(table, (byte) 0);
+        tableUsed = false;
+    }
+
+    private void align() throws BlockException {
+        int over = (int) (end() & (clusterBytes - 1));
+        if (over != 0) {
+            append(new byte[clusterBytes - over], 0, clusterBytes - over);
+        }
+    }
+
+    private void append(byte[] bytes, int at, int length) throws BlockException {
+        for (int done = 0; done < length; ) {
+            int run = Math.min(length - done, PIECE_BYTES - inPiece);
+            System.arraycopy(bytes, at + done, piece, inPiece, run);
+            inPiece += run;
+            done += run;
+            if (inPiece == PIECE_BYTES) {
+                writePiece();
+            }
+        }
+    }
+
+    private void writePiece() throws BlockException {
+        file.write(pieceOffset, piece, 0, inPiece);
+        pieceOffset += inPiece;
+        inPiece = 0;
+    }
+
+    /** Writes what is left, and makes it an image. All clusters have been given. */
+    public void finish() throws BlockException {
+        Invariant.that(next == clusters, "all clusters");
+        align();
+        if (inPiece > 0) {
+            writePiece();
+        }
+        long l1Offset = counts.write(l1);
+        FreshClusters.Counted counted = counts.writeCounts();
+        file.flush();
+        Qcow2Header header = Qcow2Creator.header(
+                options, sizeBytes, l1.length / 8, l1Offset, counted.tableOffset(), counted.tableClusters());
+        file.write(0, header.encode(file));
+        file.flush();
+    }
+}
