@@ -19,7 +19,9 @@ import dev.ferry.testkit.OnLoop;
 import java.io.IOException;
 import java.io.RandomAccessFile;
 import java.lang.management.ManagementFactory;
+import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.Arrays;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.TimeUnit;
 import java.util.function.BiFunction;
@@ -204,6 +206,13 @@ class AllocationTest {
                 tcp(2 * LONG_BYTES));
     }
 
+    /** Looked at in the page cache, and described. */
+    @Test
+    void longRequestsToAFileOfZeroesAllocateNothing() throws Exception {
+        assertNothingAllocated(
+                served -> FileDevice.open(served.loop, emptyFile(), FileOptions.CACHED), unix(LONG_BYTES));
+    }
+
     /** Nothing of O_DIRECT is inline: on epoll each request goes to a worker and comes back. */
     @Test
     void requestsPastThePageCacheAllocateNothing() throws Exception {
@@ -213,7 +222,14 @@ class AllocationTest {
                 unix(LONG_BYTES));
     }
 
+    /** Without a zero in it, so that every read carries bytes. */
     private Path file() throws IOException {
+        byte[] bytes = new byte[DISK_BYTES];
+        Arrays.fill(bytes, (byte) 0x5a);
+        return Files.write(folder.resolve("disk.raw"), bytes);
+    }
+
+    private Path emptyFile() throws IOException {
         Path file = folder.resolve("disk.raw");
         try (RandomAccessFile made = new RandomAccessFile(file.toFile(), "rw")) {
             made.setLength(DISK_BYTES);

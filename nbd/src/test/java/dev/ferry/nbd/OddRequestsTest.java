@@ -114,6 +114,29 @@ class OddRequestsTest {
     }
 
     @Test
+    void zeroesOfALargeReadAreDescribedAndNotSent() throws Exception {
+        script("""
+                mebi = 1 << 20
+                h.zero(size, 0)
+                h.pwrite(bytearray(b'a' * mebi), 0)
+                h.pwrite(bytearray(mebi), mebi)
+                h.pwrite(bytearray(b'b' * mebi), 2 * mebi)
+                chunks = []
+                def take(part, offset, status, error):
+                    chunks.append((status, offset, len(part)))
+                    return 0
+                # Twice: what is read once is in the page cache, holes too.
+                for round in range(2):
+                    chunks.clear()
+                    back = h.pread_structured(5 * mebi, 0, take)
+                    assert back == b'a' * mebi + bytes(mebi) + b'b' * mebi + bytes(2 * mebi)
+                    assert chunks == [(nbd.READ_DATA, 0, mebi), (nbd.READ_HOLE, mebi, mebi),
+                                      (nbd.READ_DATA, 2 * mebi, mebi), (nbd.READ_HOLE, 3 * mebi, 2 * mebi)], chunks
+                h.shutdown()
+                """);
+    }
+
+    @Test
     void statusOfOneExtentNeverExceedsTheRequest() throws Exception {
         script("""
                 h.zero(size, 0)

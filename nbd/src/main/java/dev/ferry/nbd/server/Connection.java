@@ -282,7 +282,7 @@ final class Connection {
         boolean byFile = type == Nbd.CMD_READ
                 && request.length >= FILE_REPLY_BYTES
                 && files != null
-                && files.located(request.offset, (int) request.length);
+                && files.sends(request.offset, (int) request.length);
         if (!byFile && !provide(request)) {
             throttled = true;
             requests.release(request);

@@ -20,7 +20,7 @@ final class ConnectionMemory {
 
     private final Store store;
     private final IoBuffer input = IoBuffer.of(Linux.pages(), INPUT_BYTES);
-    private final IoBuffer header = IoBuffer.of(Linux.pages(), 64);
+    private final IoBuffer header = IoBuffer.of(Linux.pages(), FileReplies.SCRATCH_BYTES);
     private final IoBuffer output;
 
     private ConnectionMemory(Store store) {

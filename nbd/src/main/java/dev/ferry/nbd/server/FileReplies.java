@@ -22,9 +22,22 @@ import org.jspecify.annotations.Nullable;
  * <p>One reply after the other, header first, in pieces as the socket takes them. Whenever the loop has been in between,
  * the device is asked anew where the rest of the range lies: the disk may have moved. If it lies nowhere any more, the
  * rest is read in the ordinary way. Once a header has left there is no way to report an error, so that every failure from
- * then on ends the connection. Belongs to its connection.
+ * then on ends the connection.
+ *
+ * <p>What is sent so is never looked at, so that zeroes would be sent like anything else. Where they can be described
+ * instead, a few bytes of the range are looked at first: if there are zeroes at one of these places, the range is read in the
+ * ordinary way, where {@link ReplyWriter} finds all of them. Holes of the file, space that is only reserved and zeroes that
+ * were written are all the same to this, and it costs a copy of {@link #PROBE_BYTES} in {@link #PROBE_STRIDE_BYTES}; to ask
+ * the file system where the next hole is may mean walking the whole file. Belongs to its connection.
  */
 final class FileReplies {
+    private static final int HEADER_BYTES = 64;
+    private static final int PROBE_BYTES = 64;
+    private static final int PROBE_STRIDE_BYTES = 64 << 10;
+
+    /** Memory for one header, and for a look at the bytes of a file. */
+    static final int SCRATCH_BYTES = HEADER_BYTES + PROBE_BYTES;
+
     private final Connection connection;
     private final EventLoop loop;
     private final int socket;
@@ -46,7 +59,7 @@ final class FileReplies {
     private int restAt;
     private int restEnd;
 
-    /** @param header memory for one header, of this connection alone */
+    /** @param header memory of {@link #SCRATCH_BYTES}, of this connection alone */
     FileReplies(Connection connection, EventLoop loop, int socket, Export export, ReplyStyle style, IoBuffer header) {
         this.connection = connection;
         this.loop = loop;
@@ -57,8 +70,25 @@ final class FileReplies {
         this.header = header;
     }
 
+    /** True if the kernel may send a range by itself, and nothing in it looks as if it had better be described. */
+    boolean sends(long offset, int length) {
+        return located(offset, length) && !(style.chunks() && showsZeroes(length));
+    }
+
+    /** A look at the bytes of what has just been located; what cannot be looked at is left to the ordinary way as well. */
+    private boolean showsZeroes(int length) {
+        long end = range.position() + length - PROBE_BYTES;
+        for (long at = range.position(); at <= end; at += PROBE_STRIDE_BYTES) {
+            int looked = Linux.pread(range.descriptor(), header.address() + HEADER_BYTES, PROBE_BYTES, at);
+            if (looked < PROBE_BYTES || header.isZero(HEADER_BYTES, PROBE_BYTES)) {
+                return true;
+            }
+        }
+        return false;
+    }
+
     /** Where the device says that a range lies now, if it does. */
-    boolean located(long offset, int length) {
+    private boolean located(long offset, int length) {
         return device.locate(offset, length, range);
     }
 

@@ -8,9 +8,12 @@ import dev.ferry.device.FileOptions;
 import dev.ferry.nbd.wire.Nbd;
 import dev.ferry.nbd.wire.RawClient;
 import dev.ferry.testkit.Requires;
+import java.io.RandomAccessFile;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.ArrayList;
 import java.util.Arrays;
+import java.util.List;
 import java.util.Random;
 import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.concurrent.atomic.AtomicLong;
@@ -20,6 +23,7 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.ValueSource;
 
 /** Large reads go from the page cache to the socket, and are right even if the disk moves in the middle of one. */
@@ -33,13 +37,14 @@ class FileRepliesTest {
     Path folder;
 
     private final byte[] content = new byte[SIZE_BYTES];
+    private Path path;
     private ServerRig rig;
     private FileDevice file;
 
     @BeforeEach
     void open() throws Exception {
         new Random(1).nextBytes(content);
-        Path path = folder.resolve("disk.raw");
+        path = folder.resolve("disk.raw");
         Files.write(path, content);
         rig = new ServerRig();
         file = FileDevice.open(rig.exportLoop(), path, FileOptions.CACHED);
@@ -108,6 +113,85 @@ class FileRepliesTest {
         try (RawClient client = rig.connect()) {
             go(client, structured);
             readAll(client, structured);
+            client.disconnect();
+        }
+        AtomicLong located = new AtomicLong();
+        rig.onExportLoop(() -> located.set(disk.locatedBytes()));
+        assertThat(located.get()).isEqualTo(SIZE_BYTES);
+    }
+
+    /** Written zeroes and a hole; in the page cache both are pages like others. */
+    private void zero(int from, int to, boolean punched) throws Exception {
+        Arrays.fill(content, from, to, (byte) 0);
+        try (RandomAccessFile written = new RandomAccessFile(path.toFile(), "rw")) {
+            written.seek(from);
+            written.write(content, from, to - from);
+        }
+        if (punched) {
+            String fallocate = Requires.program("fallocate").toString();
+            int failed = new ProcessBuilder(
+                            fallocate, "-p", "-o", "" + from, "-l", "" + (to - from), path.toString())
+                    .start()
+                    .waitFor();
+            Requires.that(failed == 0, "a file system with holes");
+            assertThat(Files.readAllBytes(path)).as("read, and in memory again").isEqualTo(content);
+        }
+    }
+
+    /** What a read of it all brings: its chunks as TYPE+KIBIBYTES; and it is checked that they make the content. */
+    private List<String> chunks(RawClient client, int flags, int offset, int length) throws Exception {
+        client.request(flags, Nbd.CMD_READ, 5, offset, length);
+        byte[] bytes = new byte[length];
+        Arrays.fill(bytes, (byte) 0x55);
+        List<String> chunks = new ArrayList<>();
+        RawClient.Reply reply;
+        do {
+            reply = client.reply();
+            assertThat(reply.error()).isZero();
+            boolean hole = reply.type() == Nbd.CHUNK_OFFSET_HOLE;
+            int at = (int) (reply.buffer().getLong() - offset);
+            int bytesIn = hole ? reply.buffer().getInt(8) : reply.payload().length - 8;
+            System.arraycopy(hole ? new byte[bytesIn] : reply.payload(), hole ? 0 : 8, bytes, at, bytesIn);
+            chunks.add((hole ? "hole+" : "data+") + (bytesIn >> 10));
+        } while (!reply.last());
+        assertThat(Arrays.equals(bytes, Arrays.copyOfRange(content, offset, offset + length)))
+                .as("what the chunks make")
+                .isTrue();
+        return chunks;
+    }
+
+    @ParameterizedTest
+    @CsvSource({"false, false", "false, true", "true, false", "true, true"})
+    void zeroesOfALargeReadAreDescribed(boolean punched, boolean extended) throws Exception {
+        zero(1 << 20, (1 << 20) + (192 << 10), punched);
+        zero(4 << 20, 6 << 20, punched);
+        WanderingDisk disk = export(ALWAYS, false);
+        try (RawClient client = rig.connect()) {
+            if (extended) {
+                client.goExtended("disk");
+            } else {
+                client.go("disk");
+            }
+            assertThat(chunks(client, 0, 0, 1 << 20)).containsExactly("data+1024");
+            assertThat(chunks(client, 0, (1 << 20) - (128 << 10), 512 << 10))
+                    .containsExactly("data+128", "hole+192", "data+192");
+            assertThat(chunks(client, 0, 4 << 20, 1 << 20)).containsExactly("hole+1024");
+            assertThat(chunks(client, 0, 5 << 20, 2 << 20)).containsExactly("hole+1024", "data+1024");
+            assertThat(chunks(client, Nbd.CMD_FLAG_DF, 5 << 20, 2 << 20)).containsExactly("data+2048");
+            client.disconnect();
+        }
+        AtomicLong located = new AtomicLong();
+        rig.onExportLoop(() -> located.set(disk.locatedBytes()));
+        assertThat(located.get()).as("what has no zeroes is sent by the kernel").isEqualTo(1 << 20);
+    }
+
+    @Test
+    void withSimpleRepliesZeroesAreSentByTheKernelToo() throws Exception {
+        zero(0, SIZE_BYTES, false);
+        WanderingDisk disk = export(ALWAYS, true);
+        try (RawClient client = rig.connect()) {
+            go(client, false);
+            readAll(client, false);
             client.disconnect();
         }
         AtomicLong located = new AtomicLong();
