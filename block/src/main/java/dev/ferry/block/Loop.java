@@ -24,6 +24,18 @@ public interface Loop extends Executor {
      */
     Timer schedule(long delayNanos, Runnable task);
 
+    /** A clock for a task that runs again and again, each time at an instant that is set anew: to set it allocates nothing. */
+    Alarm alarm(Runnable task);
+
+    /** A task, and when it runs next. Used on the loop's thread. */
+    interface Alarm {
+        /** Has the task run once, not before {@code delayNanos} from now; what was set before holds no more. */
+        void set(long delayNanos);
+
+        /** The task does not run until it is set again. */
+        void cancel();
+    }
+
     /** A task that has been scheduled. */
     interface Timer {
         /** Keeps the task from running, if it has not run. Called on the loop's thread. */

@@ -25,4 +25,20 @@ public record ReactorLoop(EventLoop events) implements Loop {
         EventLoop.Timer timer = events.schedule(delayNanos, task);
         return timer::cancel;
     }
+
+    @Override
+    public Alarm alarm(Runnable task) {
+        EventLoop.Alarm alarm = events.alarm(task);
+        return new Alarm() {
+            @Override
+            public void set(long delayNanos) {
+                alarm.set(delayNanos);
+            }
+
+            @Override
+            public void cancel() {
+                alarm.cancel();
+            }
+        };
+    }
 }

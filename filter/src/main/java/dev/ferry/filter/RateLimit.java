@@ -19,7 +19,7 @@ import org.jspecify.annotations.Nullable;
  * zeroes and discards move nothing, and wait only for those before them. Flushes and questions wait for nobody.
  *
  * <p>What waits is bounded by what clients have in flight. The rate is changed while it runs. Thread: the loop's; in the
- * steady state a request allocates nothing of its own, and its timer what the loop allocates for one.
+ * steady state a request allocates nothing.
  */
 public final class RateLimit extends FilterDevice {
     /** What an idle time is worth at most. */
@@ -28,7 +28,7 @@ public final class RateLimit extends FilterDevice {
     private static final long SECOND_NANOS = 1_000_000_000;
 
     private final Loop loop;
-    private final Runnable dispatch = this::dispatch;
+    private final Loop.Alarm turn;
     private long bytesPerSecond;
 
     /** When the turns that have been taken are over. */
@@ -38,11 +38,12 @@ public final class RateLimit extends FilterDevice {
     private @Nullable Held last;
     private @Nullable Held free;
     private boolean dispatching;
-    private Loop.@Nullable Timer timer;
+    private boolean turnSet;
 
     public RateLimit(Loop loop, BlockDevice next) {
         super(next);
         this.loop = loop;
+        this.turn = loop.alarm(this::dispatch);
         this.busyUntilNanos = loop.nanoTime();
     }
 
@@ -76,11 +77,8 @@ public final class RateLimit extends FilterDevice {
 
     /** Lets those go on whose turn it is. A loop, whatever ends inline. */
     private void dispatch() {
-        Loop.Timer over = timer;
-        timer = null;
-        if (over != null) {
-            over.cancel();
-        }
+        turn.cancel();
+        turnSet = false;
         if (dispatching) {
             return;
         }
@@ -95,9 +93,7 @@ public final class RateLimit extends FilterDevice {
             one = first;
         }
         dispatching = false;
-        if (first != null && timer == null) {
-            timer = loop.schedule(Math.max(1, busyUntilNanos - loop.nanoTime()), dispatch);
-        }
+        awaitTurn();
     }
 
     private void hold(
@@ -122,8 +118,16 @@ public final class RateLimit extends FilterDevice {
             last.following = held;
         }
         last = held;
-        if (timer == null && !dispatching) {
-            timer = loop.schedule(Math.max(1, busyUntilNanos - loop.nanoTime()), dispatch);
+        if (!dispatching) {
+            awaitTurn();
+        }
+    }
+
+    /** Has the first of those that wait go on when its turn comes. */
+    private void awaitTurn() {
+        if (first != null && !turnSet) {
+            turnSet = true;
+            turn.set(Math.max(1, busyUntilNanos - loop.nanoTime()));
         }
     }
 

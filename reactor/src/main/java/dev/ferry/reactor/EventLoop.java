@@ -30,6 +30,18 @@ public abstract class EventLoop implements Executor, AutoCloseable {
     /** Runs a task once, not before {@code delayNanos} from now. */
     public abstract Timer schedule(long delayNanos, Runnable task);
 
+    /** A clock for a task that runs again and again, each time at an instant that is set anew: to set it allocates nothing. */
+    public abstract Alarm alarm(Runnable task);
+
+    /** A task, and when it runs next; on the loop's thread. */
+    public interface Alarm {
+        /** Has the task run once, not before {@code delayNanos} from now; what was set before holds no more. */
+        void set(long delayNanos);
+
+        /** The task does not run until it is set again. */
+        void cancel();
+    }
+
     /** A task that was scheduled; cancelled on the loop's thread. */
     public interface Timer {
         void cancel();

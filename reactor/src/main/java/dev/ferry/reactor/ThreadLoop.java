@@ -181,6 +181,22 @@ abstract class ThreadLoop extends EventLoop {
     }
 
     @Override
+    public final Alarm alarm(Runnable task) {
+        Timers.Entry entry = timers.idle(task);
+        return new Alarm() {
+            @Override
+            public void set(long delayNanos) {
+                timers.set(entry, nanoTime() + Math.max(0, delayNanos));
+            }
+
+            @Override
+            public void cancel() {
+                timers.unset(entry);
+            }
+        };
+    }
+
+    @Override
     public final void offload(BlockingWork work, IoOperation operation) {
         WorkerTask.other(this, work, operation);
     }

@@ -7,15 +7,15 @@ final class Timers {
     private final PriorityQueue<Entry> queue = new PriorityQueue<>();
     private long order;
 
-    private static final class Entry implements EventLoop.Timer, Comparable<Entry> {
-        private final long atNanos;
-        private final long order;
+    /** A task and its time. One that was scheduled has one; one that began idle is set, by {@link #set} alone, as often as wanted. */
+    static final class Entry implements EventLoop.Timer, Comparable<Entry> {
+        private long atNanos;
+        private long order;
         private Runnable task;
         private boolean cancelled;
+        private boolean queued;
 
-        Entry(long atNanos, long order, Runnable task) {
-            this.atNanos = atNanos;
-            this.order = order;
+        private Entry(Runnable task) {
             this.task = task;
         }
 
@@ -33,9 +33,30 @@ final class Timers {
     }
 
     EventLoop.Timer schedule(long atNanos, Runnable task) {
-        Entry entry = new Entry(atNanos, order++, task);
-        queue.add(entry);
+        Entry entry = new Entry(task);
+        set(entry, atNanos);
         return entry;
+    }
+
+    /** A task without a time. */
+    Entry idle(Runnable task) {
+        return new Entry(task);
+    }
+
+    /** Gives a task a time, whether it has one or not. Few are waiting at once: it is looked for among all. */
+    void set(Entry entry, long atNanos) {
+        unset(entry);
+        entry.atNanos = atNanos;
+        entry.order = order++;
+        entry.queued = true;
+        queue.add(entry);
+    }
+
+    void unset(Entry entry) {
+        if (entry.queued) {
+            entry.queued = false;
+            queue.remove(entry);
+        }
     }
 
     boolean isEmpty() {
@@ -57,6 +78,7 @@ final class Timers {
         Entry first = queue.peek();
         while (first != null && first.atNanos - nowNanos <= 0) {
             queue.poll();
+            first.queued = false;
             if (!first.cancelled) {
                 runner.accept(first.task);
             }

@@ -101,6 +101,34 @@ abstract class EventLoopContract {
     }
 
     @Test
+    void anAlarmRunsOnceEachTimeItIsSetAndOnlyForTheLastTimeThatItWasSet() throws Exception {
+        List<Integer> seen = new ArrayList<>();
+        CompletableFuture<Long> done = new CompletableFuture<>();
+        long before = System.nanoTime();
+        loop.execute(() -> {
+            EventLoop.Alarm never = loop.alarm(() -> seen.add(99));
+            never.cancel();
+            never.set(5_000_000);
+            never.cancel();
+            EventLoop.Alarm[] again = new EventLoop.Alarm[1];
+            again[0] = loop.alarm(() -> {
+                seen.add(seen.size());
+                if (seen.size() < 3) {
+                    again[0].set(1_000_000);
+                    again[0].set(10_000_000);
+                } else {
+                    again[0].cancel();
+                    loop.schedule(20_000_000, () -> done.complete(System.nanoTime()));
+                }
+            });
+            again[0].set(3_600_000_000_000L);
+            again[0].set(10_000_000);
+        });
+        assertThat(done.get(90, TimeUnit.SECONDS) - before).isGreaterThanOrEqualTo(50_000_000L);
+        assertThat(seen).containsExactly(0, 1, 2);
+    }
+
+    @Test
     void moreThanASocketHoldsArrivesWhole() throws Exception {
         int[] pair = Sockets.pair();
         int length = 8 << 20;

@@ -50,6 +50,11 @@ public final class SimLoop implements Loop {
         return timer;
     }
 
+    @Override
+    public Alarm alarm(Runnable task) {
+        return new SimAlarm(task);
+    }
+
     /** Runs until nothing is left to do. */
     public void run() {
         runUntil(() -> false, Long.MAX_VALUE);
@@ -103,9 +108,43 @@ public final class SimLoop implements Loop {
         return true;
     }
 
+    /** A task that is set again and again; what is due and waits for its turn is taken back as well. */
+    private final class SimAlarm implements Alarm, Runnable {
+        private final Runnable task;
+        private final Task turn = new Task(0, 0, this);
+        private boolean set;
+
+        SimAlarm(Runnable task) {
+            this.task = task;
+        }
+
+        @Override
+        public void set(long delayNanos) {
+            cancel();
+            set = true;
+            turn.atNanos = nowNanos + Math.max(0, delayNanos);
+            turn.order = scheduled++;
+            later.add(turn);
+        }
+
+        @Override
+        public void cancel() {
+            if (set && !later.remove(turn)) {
+                ready.remove(this);
+            }
+            set = false;
+        }
+
+        @Override
+        public void run() {
+            set = false;
+            task.run();
+        }
+    }
+
     private static final class Task implements Timer, Comparable<Task> {
-        private final long atNanos;
-        private final long order;
+        private long atNanos;
+        private long order;
         private final Runnable task;
         private boolean cancelled;
 

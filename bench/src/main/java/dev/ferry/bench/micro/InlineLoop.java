@@ -23,4 +23,19 @@ final class InlineLoop implements Loop {
     public Timer schedule(long delayNanos, Runnable task) {
         return () -> {};
     }
+
+    @Override
+    public Alarm alarm(Runnable task) {
+        return new Alarm() {
+            @Override
+            public void set(long delayNanos) {
+                // As above: no time passes here.
+            }
+
+            @Override
+            public void cancel() {
+                // Nothing was set.
+            }
+        };
+    }
 }

@@ -47,6 +47,11 @@ final class SimulatedLife implements Loop {
         return world.schedule(delayNanos, whileAlive(task));
     }
 
+    @Override
+    public Alarm alarm(Runnable task) {
+        return world.alarm(whileAlive(task));
+    }
+
     Completion whileAlive(Completion completion) {
         return error -> {
             if (!over) {
