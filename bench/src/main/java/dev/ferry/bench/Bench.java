@@ -39,6 +39,16 @@ public final class Bench {
                 options -> new ServerBench(options, ServerSuite.cached(options)));
         add(
                 commands,
+                "replies",
+                "As nbd, asked by Ferry's own client: extended headers, and structured replies of the peers.",
+                options -> new ServerBench(options, ServerSuite.extended(options)));
+        add(
+                commands,
+                "disks",
+                "64 clients of 64 disks of a daemon, beside one client of one of them.",
+                DisksBench::new);
+        add(
+                commands,
                 "qcow2",
                 "NBD server, qcow2 image in the page cache, unix socket; beside qemu-nbd.",
                 options -> new ServerBench(options, ServerSuite.qcow2(options)));
@@ -75,6 +85,16 @@ public final class Bench {
                 RecordBench::new);
         commands.addSubcommand(new StrategiesCommand());
         add(commands, "copy", "Copy of an idle file to a file; beside nbdcopy and qemu-img convert.", CopyBench::new);
+        add(
+                commands,
+                "nbdcopy",
+                "Copies of full and sparse files to NBD servers and from them; beside nbdcopy.",
+                NbdCopyBench::new);
+        add(
+                commands,
+                "link",
+                "How much of a link of 1 Gbit/s and 10 ms copies and a live mirror fill; beside nbdcopy and qemu-img.",
+                LinkBench::new);
         add(commands, "memory", "Resident memory of the daemon with idle disks attached.", MemoryBench::new);
         add(
                 commands,

@@ -12,17 +12,8 @@ final class Fio {
 
     private Fio() {}
 
-    /**
-     * What one run did.
-     *
-     * @param operations all that were done
-     * @param perSecond operations per second
-     * @param medianMicros of the latencies
-     */
-    record Result(long operations, double perSecond, double medianMicros) {}
-
     /** Runs {@code workload} on the export for {@code seconds}. */
-    static Result run(Path scratch, String uri, long sizeBytes, Workload workload, int seconds) {
+    static LoadResult run(Path scratch, String uri, long sizeBytes, Workload workload, int seconds) {
         List<String> command = new ArrayList<>(List.of("fio", "--name=load", "--ioengine=nbd", "--uri=" + uri));
         command.addAll(List.of("--rw=" + workload.pattern(), "--bs=" + workload.blockBytes()));
         command.addAll(List.of("--iodepth=" + workload.depth(), "--size=" + sizeBytes));
@@ -37,7 +28,7 @@ final class Fio {
             throw new BenchException("fio met error " + job.path("error").asInt() + " on " + uri);
         }
         JsonNode side = job.path(workload.reads() ? "read" : "write");
-        return new Result(
+        return new LoadResult(
                 side.path("total_ios").asLong(),
                 side.path("iops").asDouble(),
                 side.path("clat_ns").path("percentile").path("50.000000").asDouble() / 1000);

@@ -1,6 +1,7 @@
 package dev.ferry.bench;
 
 import dev.ferry.bench.ServerSuite.Sample;
+import dev.ferry.nbd.wire.ReplyStyle;
 import java.io.IOException;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -8,6 +9,7 @@ import java.util.EnumMap;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
+import java.util.TreeMap;
 import java.util.concurrent.Callable;
 
 /**
@@ -23,6 +25,9 @@ final class ServerBench implements Callable<Report> {
     private final ServerSuite suite;
     private final Report report = new Report();
 
+    /** How each server answered our own client. */
+    private final Map<String, ReplyStyle> spoken = new TreeMap<>();
+
     ServerBench(BenchOptions options, ServerSuite suite) {
         this.options = options;
         this.suite = suite;
@@ -35,7 +40,16 @@ final class ServerBench implements Callable<Report> {
                 measure(workspace);
             }
         }
+        spoken.forEach((server, style) -> report.note(server + " spoke " + words(style)));
         return report;
+    }
+
+    private static String words(ReplyStyle style) {
+        return switch (style) {
+            case SIMPLE -> "simple replies";
+            case STRUCTURED -> "structured replies";
+            case EXTENDED -> "extended headers";
+        };
     }
 
     private void measure(Workspace workspace) {
@@ -82,7 +96,13 @@ final class ServerBench implements Callable<Report> {
         Map<Peer, List<Sample>> samples = new EnumMap<>(Peer.class);
         for (Peer peer : order) {
             samples.put(peer, new ArrayList<>());
-            sample(workspace, file, server(servers, peer), workload, Math.min(WARM_UP_SECONDS, options.seconds()));
+            sample(
+                    workspace,
+                    file,
+                    peer,
+                    server(servers, peer),
+                    workload,
+                    Math.min(WARM_UP_SECONDS, options.seconds()));
         }
         for (int round = 0; round < options.rounds(); round++) {
             StringBuilder line = new StringBuilder(String.format(
@@ -94,7 +114,7 @@ final class ServerBench implements Callable<Report> {
                     round + 1));
             for (int turn = 0; turn < order.size(); turn++) {
                 Peer peer = order.get((round + turn) % order.size());
-                Sample sample = sample(workspace, file, server(servers, peer), workload, options.seconds());
+                Sample sample = sample(workspace, file, peer, server(servers, peer), workload, options.seconds());
                 List<Sample> ofPeer = samples.get(peer);
                 if (ofPeer != null) {
                     ofPeer.add(sample);
@@ -123,10 +143,23 @@ final class ServerBench implements Callable<Report> {
         return server;
     }
 
-    private static Sample sample(
-            Workspace workspace, BenchFile file, ServerProcess server, Workload workload, int seconds) {
+    private LoadResult load(
+            Workspace workspace, BenchFile file, Peer peer, ServerProcess server, Workload workload, int seconds) {
+        return switch (suite.load()) {
+            case FIO -> Fio.run(workspace.directory(), server.uri(), file.sizeBytes(), workload, seconds);
+            case OWN_CLIENT -> {
+                try (ClientLoad load = new ClientLoad(List.of(server.uri()))) {
+                    spoken.put(peer.label(), load.replies());
+                    yield load.run(file.sizeBytes(), workload, seconds);
+                }
+            }
+        };
+    }
+
+    private Sample sample(
+            Workspace workspace, BenchFile file, Peer peer, ServerProcess server, Workload workload, int seconds) {
         ServerProcess.CpuTime before = server.cpuTime();
-        Fio.Result load = Fio.run(workspace.directory(), server.uri(), file.sizeBytes(), workload, seconds);
+        LoadResult load = load(workspace, file, peer, server, workload, seconds);
         return new Sample(load, server.cpuTime().since(before));
     }
 

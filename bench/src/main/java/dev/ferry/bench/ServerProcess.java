@@ -24,31 +24,33 @@ final class ServerProcess implements AutoCloseable {
 
     private final Process process;
     private final String uri;
+    private final int port;
 
-    private ServerProcess(Process process, String uri) {
+    private ServerProcess(Process process, String uri, int port) {
         this.process = process;
         this.uri = uri;
+        this.port = port;
     }
 
     /** Starts a server that listens on a unix socket, and waits until it does. */
     static ServerProcess onSocket(List<String> command, Path socket, Path log) {
         SocketAddress address = UnixDomainSocketAddress.of(socket);
-        return start(command, () -> answers(address), "nbd+unix:///?socket=" + socket, log);
+        return start(command, () -> answers(address), "nbd+unix:///?socket=" + socket, 0, log);
     }
 
     /** Starts a server that listens on a port of the loopback address, and waits until it does. */
     static ServerProcess onPort(List<String> command, int port, Path log) {
         SocketAddress address = new InetSocketAddress(InetAddress.getLoopbackAddress(), port);
-        return start(command, () -> answers(address), "nbd://127.0.0.1:" + port, log);
+        return start(command, () -> answers(address), "nbd://127.0.0.1:" + port, port, log);
     }
 
-    private static ServerProcess start(List<String> command, BooleanSupplier ready, String uri, Path log) {
+    private static ServerProcess start(List<String> command, BooleanSupplier ready, String uri, int port, Path log) {
         try {
             Process process = new ProcessBuilder(command)
                     .redirectErrorStream(true)
                     .redirectOutput(log.toFile())
                     .start();
-            ServerProcess server = new ServerProcess(process, uri);
+            ServerProcess server = new ServerProcess(process, uri, port);
             long end = System.nanoTime() + START_LIMIT_NANOS;
             while (!ready.getAsBoolean()) {
                 if (!process.isAlive() || System.nanoTime() > end) {
@@ -79,12 +81,17 @@ final class ServerProcess implements AutoCloseable {
 
     /** Starts a server that answers in its own way: {@code ready} says when. */
     static ServerProcess until(BooleanSupplier ready, List<String> command, Path log) {
-        return start(command, ready, "", log);
+        return start(command, ready, "", 0, log);
     }
 
     /** The NBD URI of its default export. */
     String uri() {
         return uri;
+    }
+
+    /** Where it listens on the loopback address; 0 if it does not. */
+    int port() {
+        return port;
     }
 
     /**

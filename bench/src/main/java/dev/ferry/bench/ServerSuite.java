@@ -10,11 +10,18 @@ import java.util.List;
  * @param direct whether servers bypass the page cache
  * @param tcp through TCP on loopback, not a unix socket
  * @param qcow2 each serves an image of its own in that format, and not all the one raw file
+ * @param load whose requests they answer
  * @param peers the others
  * @param targets what is measured and what is to be reached
  */
 record ServerSuite(
-        List<Path> directories, boolean direct, boolean tcp, boolean qcow2, List<Peer> peers, List<Target> targets) {
+        List<Path> directories,
+        boolean direct,
+        boolean tcp,
+        boolean qcow2,
+        Load load,
+        List<Peer> peers,
+        List<Target> targets) {
     private static final Workload READ = new Workload("randread", 4096, 32);
     private static final Workload WRITE = new Workload("randwrite", 4096, 32);
     private static final Workload READ_ALONE = new Workload("randread", 4096, 1);
@@ -22,8 +29,16 @@ record ServerSuite(
     private static final Workload STREAM_READ = new Workload("read", 256 << 10, 16);
     private static final Workload STREAM_WRITE = new Workload("write", 256 << 10, 16);
 
+    /** Who asks. */
+    enum Load {
+        /** fio's nbd engine, whose library asks for structured replies. */
+        FIO,
+        /** Ferry's own client, which asks for extended headers first, and then for structured replies. */
+        OWN_CLIENT
+    }
+
     /** One server in one round. */
-    record Sample(Fio.Result load, ServerProcess.CpuTime cpu) {
+    record Sample(LoadResult load, ServerProcess.CpuTime cpu) {
         double cpuMicrosPerOperation() {
             return perOperation(cpu.nanos());
         }
@@ -67,6 +82,15 @@ record ServerSuite(
     record Target(Workload workload, Figure figure, Peer peer, Goal goal) {}
 
     static ServerSuite cached(BenchOptions options) {
+        return cached(options, Load.FIO);
+    }
+
+    /** The same, asked by a client that speaks extended headers where the server does. */
+    static ServerSuite extended(BenchOptions options) {
+        return cached(options, Load.OWN_CLIENT);
+    }
+
+    private static ServerSuite cached(BenchOptions options, Load load) {
         List<Target> targets = List.of(
                 atLeast(READ, Peer.NBDKIT, 1.5),
                 atMost(READ, Figure.CPU, Peer.NBDKIT, 0.6),
@@ -82,7 +106,7 @@ record ServerSuite(
                 atMost(STREAM_READ, Figure.CPU, Peer.NBDKIT, 0.25),
                 atLeast(STREAM_WRITE, Peer.NBDKIT, 1.1));
         return new ServerSuite(
-                options.directories(), false, false, false, List.of(Peer.NBDKIT, Peer.QEMU_NBD), targets);
+                options.directories(), false, false, false, load, List.of(Peer.NBDKIT, Peer.QEMU_NBD), targets);
     }
 
     static ServerSuite direct(BenchOptions options) {
@@ -91,7 +115,7 @@ record ServerSuite(
                 atMost(READ, Figure.CPU, Peer.QEMU_NBD, 0.5),
                 atLeast(WRITE, Peer.QEMU_NBD, 2.2),
                 atMost(WRITE, Figure.CPU, Peer.QEMU_NBD, 0.5));
-        return new ServerSuite(options.directories(), true, false, false, List.of(Peer.QEMU_NBD), targets);
+        return new ServerSuite(options.directories(), true, false, false, Load.FIO, List.of(Peer.QEMU_NBD), targets);
     }
 
     static ServerSuite qcow2(BenchOptions options) {
@@ -102,7 +126,7 @@ record ServerSuite(
                 shown(WRITE, Figure.CPU, Peer.QEMU_NBD),
                 atLeast(STREAM_READ, Peer.QEMU_NBD, 1.2),
                 atLeast(STREAM_WRITE, Peer.QEMU_NBD, 1.2));
-        return new ServerSuite(options.directories(), false, false, true, List.of(Peer.QEMU_NBD), targets);
+        return new ServerSuite(options.directories(), false, false, true, Load.FIO, List.of(Peer.QEMU_NBD), targets);
     }
 
     static ServerSuite cachedTcp(BenchOptions options) {
@@ -111,7 +135,7 @@ record ServerSuite(
                 shown(READ, Figure.CPU, Peer.NBDKIT),
                 atLeast(WRITE, Peer.NBDKIT, 1.3),
                 shown(WRITE, Figure.CPU, Peer.NBDKIT));
-        return new ServerSuite(options.directories(), false, true, false, List.of(Peer.NBDKIT), targets);
+        return new ServerSuite(options.directories(), false, true, false, Load.FIO, List.of(Peer.NBDKIT), targets);
     }
 
     static ServerSuite directTcp(BenchOptions options) {
@@ -120,7 +144,7 @@ record ServerSuite(
                 shown(READ, Figure.CPU, Peer.QEMU_NBD),
                 atLeast(WRITE, Peer.QEMU_NBD, 1.4),
                 shown(WRITE, Figure.CPU, Peer.QEMU_NBD));
-        return new ServerSuite(options.directories(), true, true, false, List.of(Peer.QEMU_NBD), targets);
+        return new ServerSuite(options.directories(), true, true, false, Load.FIO, List.of(Peer.QEMU_NBD), targets);
     }
 
     /** The workloads of all targets, each once, in their order. */
@@ -130,7 +154,10 @@ record ServerSuite(
 
     /** What is measured, for a report. */
     String label() {
-        return (qcow2 ? "qcow2 " : "") + (tcp ? "tcp" : "unix") + (direct ? " O_DIRECT" : " cached");
+        return (qcow2 ? "qcow2 " : "")
+                + (tcp ? "tcp" : "unix")
+                + (direct ? " O_DIRECT" : " cached")
+                + (load == Load.OWN_CLIENT ? " own client" : "");
     }
 
     private static Target atLeast(Workload workload, Peer peer, double bound) {

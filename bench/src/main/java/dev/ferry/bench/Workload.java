@@ -12,8 +12,12 @@ record Workload(String pattern, int blockBytes, int depth) {
         return pattern.endsWith("read");
     }
 
+    boolean random() {
+        return pattern.startsWith("rand");
+    }
+
     String name() {
-        String order = pattern.startsWith("rand") ? "random" : "sequential";
+        String order = random() ? "random" : "sequential";
         return (blockBytes >> 10) + "k " + order + " " + (reads() ? "read" : "write") + " qd" + depth;
     }
 }

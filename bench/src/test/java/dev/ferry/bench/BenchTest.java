@@ -15,6 +15,8 @@ class BenchTest {
         assertThat(COMMANDS)
                 .containsOnlyKeys(
                         "nbd",
+                        "replies",
+                        "disks",
                         "qcow2",
                         "direct",
                         "tcp",
@@ -24,6 +26,8 @@ class BenchTest {
                         "record",
                         "strategies",
                         "copy",
+                        "nbdcopy",
+                        "link",
                         "memory",
                         "stack");
     }

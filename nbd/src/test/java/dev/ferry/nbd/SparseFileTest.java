@@ -55,8 +55,7 @@ class SparseFileTest {
                     int length = (128 << 10) + random.nextInt(buffer.capacity() - (128 << 10));
                     int offset = random.nextInt(SIZE_BYTES - length);
                     buffer.segment().fill((byte) 0x55);
-                    assertThat(OnLoop.await(
-                                    served.clients(), end -> device.read(offset, buffer, 0, length, end)))
+                    assertThat(OnLoop.await(served.clients(), end -> device.read(offset, buffer, 0, length, end)))
                             .isNull();
                     byte[] seen = new byte[length];
                     buffer.copyTo(0, seen, 0, length);

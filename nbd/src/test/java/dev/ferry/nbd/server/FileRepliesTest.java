@@ -129,8 +129,7 @@ class FileRepliesTest {
         }
         if (punched) {
             String fallocate = Requires.program("fallocate").toString();
-            int failed = new ProcessBuilder(
-                            fallocate, "-p", "-o", "" + from, "-l", "" + (to - from), path.toString())
+            int failed = new ProcessBuilder(fallocate, "-p", "-o", "" + from, "-l", "" + (to - from), path.toString())
                     .start()
                     .waitFor();
             Requires.that(failed == 0, "a file system with holes");
