@@ -118,7 +118,7 @@ final class DiskMakingCommands {
                 paramLabel = "F",
                 defaultValue = "raw",
                 description =
-                        "Of the file: raw (default), qcow2, vmdk, vhd, or auto: what it looks like. The disk becomes"
+                        "Of the file: raw (default), qcow2, vmdk, vhd, vhdx, or auto: what it looks like. The disk becomes"
                                 + " qcow2 if the file is, else raw.")
         private String format = "";
 

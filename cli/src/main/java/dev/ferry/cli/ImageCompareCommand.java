@@ -27,10 +27,10 @@ final class ImageCompareCommand implements Callable<Integer> {
     @Parameters(index = "1", paramLabel = "B", description = "Another.")
     private Path second = Path.of("");
 
-    @Option(names = "--format", paramLabel = "F", description = "Of A: raw (default), qcow2, vmdk or vhd.")
+    @Option(names = "--format", paramLabel = "F", description = "Of A: raw (default), qcow2, vmdk, vhd or vhdx.")
     private @Nullable String firstFormat;
 
-    @Option(names = "--format-b", paramLabel = "F", description = "Of B: raw (default), qcow2, vmdk or vhd.")
+    @Option(names = "--format-b", paramLabel = "F", description = "Of B: raw (default), qcow2, vmdk, vhd or vhdx.")
     private @Nullable String secondFormat;
 
     ImageCompareCommand(Screen screen) {

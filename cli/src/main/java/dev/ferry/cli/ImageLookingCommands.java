@@ -78,7 +78,7 @@ final class ImageLookingCommands {
         @Parameters(paramLabel = "FILE", description = "The image.")
         private Path file = Path.of("");
 
-        @Option(names = "--format", paramLabel = "F", description = "raw, qcow2, vmdk or vhd.")
+        @Option(names = "--format", paramLabel = "F", description = "raw, qcow2, vmdk, vhd or vhdx.")
         private @Nullable String format;
 
         @Option(names = "--json", description = "As JSON: an object.")
@@ -284,7 +284,7 @@ final class ImageLookingCommands {
         @Parameters(paramLabel = "FILE", description = "The image.")
         private Path file = Path.of("");
 
-        @Option(names = "--format", paramLabel = "F", description = "raw (default), qcow2, vmdk or vhd.")
+        @Option(names = "--format", paramLabel = "F", description = "raw (default), qcow2, vmdk, vhd or vhdx.")
         private @Nullable String format;
 
         @Option(names = "--json", description = "As JSON: an array.")

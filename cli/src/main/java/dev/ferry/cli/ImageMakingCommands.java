@@ -161,7 +161,7 @@ final class ImageMakingCommands {
         @Option(
                 names = "--from-format",
                 paramLabel = "F",
-                description = "Of the source: raw (default), qcow2, vmdk or vhd.")
+                description = "Of the source: raw (default), qcow2, vmdk, vhd or vhdx.")
         private @Nullable String fromFormat;
 
         @Option(

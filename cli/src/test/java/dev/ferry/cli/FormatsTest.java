@@ -148,7 +148,8 @@ final class FormatsTest {
     @Test
     void disksOfOtherHypervisorsAreImportedAndConverted() throws IOException {
         Path raw = raw("foreign.raw");
-        for (String kind : List.of("vmdk:twoGbMaxExtentSparse", "vmdk:streamOptimized", "vpc:dynamic,force_size=on")) {
+        for (String kind : List.of(
+                "vmdk:twoGbMaxExtentSparse", "vmdk:streamOptimized", "vpc:dynamic,force_size=on", "vhdx:dynamic")) {
             String theirs = kind.substring(0, kind.indexOf(':'));
             String ours = theirs.equals("vpc") ? "vhd" : theirs;
             String name = "f" + Integer.toHexString(kind.hashCode());

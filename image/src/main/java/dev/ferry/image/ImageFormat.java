@@ -12,7 +12,9 @@ public enum ImageFormat {
     /** VMware's; read only. */
     VMDK(false),
     /** That of Virtual PC, Hyper-V and Xen; read only. */
-    VHD(false);
+    VHD(false),
+    /** That of Hyper-V since 2012; read only. */
+    VHDX(false);
 
     private final boolean writable;
 

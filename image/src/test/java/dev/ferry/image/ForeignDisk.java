@@ -9,8 +9,10 @@ import dev.ferry.block.CheckedDevice;
 import dev.ferry.block.ErrorKind;
 import dev.ferry.block.ExtentSink;
 import dev.ferry.block.IoBuffer;
+import dev.ferry.image.sparse.DeltaChain;
 import dev.ferry.image.sparse.OpenFile;
-import dev.ferry.image.vhd.VhdDisk;
+import dev.ferry.image.vhd.VhdImage;
+import dev.ferry.image.vhdx.VhdxImage;
 import dev.ferry.image.vmdk.VmdkImage;
 import dev.ferry.testkit.OnLoop;
 import dev.ferry.testkit.SimLoop;
@@ -40,14 +42,28 @@ final class ForeignDisk {
     }
 
     static ForeignDisk vhd(SimLoop loop, Path path) throws BlockException {
+        return chain(loop, path, VhdImage::open);
+    }
+
+    static ForeignDisk vhdx(SimLoop loop, Path path) throws BlockException {
+        return chain(loop, path, VhdxImage::open);
+    }
+
+    private static ForeignDisk chain(SimLoop loop, Path path, DeltaChain.Format format) throws BlockException {
         OpenFile first = file(loop, path);
         return new ForeignDisk(
                 loop,
-                CheckedDevice.of(VhdDisk.open(first, loop, name -> file(loop, path.resolveSibling(name))), "vhd"));
+                CheckedDevice.of(
+                        DeltaChain.open(first, loop, name -> file(loop, path.resolveSibling(name)), format), "disk"));
     }
 
+    /** @param format as QEMU calls it */
     static ForeignDisk of(String format, SimLoop loop, Path path) throws BlockException {
-        return format.equals("vmdk") ? vmdk(loop, path) : vhd(loop, path);
+        return switch (format) {
+            case "vmdk" -> vmdk(loop, path);
+            case "vpc" -> vhd(loop, path);
+            default -> vhdx(loop, path);
+        };
     }
 
     static OpenFile file(SimLoop loop, Path path) throws BlockException {

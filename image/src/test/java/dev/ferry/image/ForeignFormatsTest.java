@@ -63,7 +63,10 @@ class ForeignFormatsTest {
                 List.of("vmdk", "subformat=twoGbMaxExtentFlat", "flat"),
                 List.of("vmdk", "subformat=streamOptimized", "sparse"),
                 List.of("vpc", "subformat=dynamic,force_size=on", "sparse"),
-                List.of("vpc", "subformat=fixed,force_size=on", "flat"));
+                List.of("vpc", "subformat=fixed,force_size=on", "flat"),
+                List.of("vhdx", "subformat=dynamic", "flat"),
+                List.of("vhdx", "subformat=dynamic,block_size=1M,block_state_zero=off", "sparse"),
+                List.of("vhdx", "subformat=fixed", "flat"));
     }
 
     @ParameterizedTest
@@ -131,7 +134,8 @@ class ForeignFormatsTest {
     }
 
     @ParameterizedTest
-    @ValueSource(strings = {"vmdk:monolithicSparse", "vmdk:streamOptimized", "vpc:dynamic", "vpc:fixed"})
+    @ValueSource(
+            strings = {"vmdk:monolithicSparse", "vmdk:streamOptimized", "vpc:dynamic", "vpc:fixed", "vhdx:dynamic"})
     void damageAnywhereIsAClearErrorAndNothingElse(String kind) {
         Seeds.run(seed -> {
             String[] parts = kind.split(":", -1);

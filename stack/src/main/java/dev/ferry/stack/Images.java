@@ -18,10 +18,11 @@ import dev.ferry.image.qcow2.Qcow2Device;
 import dev.ferry.image.qcow2.Qcow2Image;
 import dev.ferry.image.qcow2.Qcow2Options;
 import dev.ferry.image.qcow2.Qcow2Settings;
+import dev.ferry.image.sparse.DeltaChain;
 import dev.ferry.image.sparse.Neighbours;
 import dev.ferry.image.sparse.OpenFile;
-import dev.ferry.image.vhd.VhdDisk;
 import dev.ferry.image.vhd.VhdImage;
+import dev.ferry.image.vhdx.VhdxImage;
 import dev.ferry.image.vmdk.VmdkDescriptor;
 import dev.ferry.image.vmdk.VmdkImage;
 import java.io.IOException;
@@ -36,7 +37,7 @@ import org.jspecify.annotations.Nullable;
  * always said by whoever asks; nothing here guesses it from the content.
  *
  * <p>A backing file is opened where it lies beside its overlay, in the same directory or one below, and its format is the one that the overlay
- * says; anything else is refused. The parent of a VMDK or VHD delta is a file in the same directory, of the same format.
+ * says; anything else is refused. The parent of a VMDK, VHD or VHDX delta is a file in the same directory, of the same format.
  * Thread: the control plane; calls block.
  */
 public final class Images {
@@ -84,7 +85,8 @@ public final class Images {
                 OpenFile first = readable(loop, spec, file);
                 yield VmdkImage.open(first, loop.loop(), WORKERS, neighbours(loop, spec, opener));
             }
-            case VHD -> VhdDisk.open(readable(loop, spec, file), loop.loop(), neighbours(loop, spec, opener));
+            case VHD -> chain(loop, spec, file, opener, VhdImage::open);
+            case VHDX -> chain(loop, spec, file, opener, VhdxImage::open);
         };
     }
 
@@ -147,6 +149,12 @@ public final class Images {
         }
         BlockDevice any = anyBytes(loop, file);
         return new OpenFile(new DeviceBytes(loop.loop(), any, spec.shownAs()), any);
+    }
+
+    private static BlockDevice chain(
+            DiskLoop loop, DiskSpec spec, BlockDevice file, FileOpener opener, DeltaChain.Format format)
+            throws BlockException {
+        return DeltaChain.open(readable(loop, spec, file), loop.loop(), neighbours(loop, spec, opener), format);
     }
 
     private static Neighbours neighbours(DiskLoop loop, DiskSpec spec, FileOpener opener) {
@@ -256,18 +264,22 @@ public final class Images {
             case QCOW2 -> Qcow2Image.openReadOnly(bytes).sizeBytes();
             case VMDK -> VmdkImage.sizeBytes(bytes);
             case VHD -> VhdImage.open(bytes).sizeBytes();
+            case VHDX -> VhdxImage.open(bytes).sizeBytes();
         });
     }
 
-    /** What a VMDK or VHD delta says that it lies over, a claim; null for other disks. Opens nothing but that file. */
+    /** What a VMDK, VHD or VHDX delta says that it lies over, a claim; null for other disks. Opens nothing but that file. */
     public static @Nullable String parentName(DiskLoop loop, DiskSpec spec, FileOpener opener) throws BlockException {
         String said = with(loop, spec.cached().asReadOnly(), opener, bytes -> {
-            if (spec.format() == ImageFormat.VMDK) {
-                VmdkDescriptor descriptor = VmdkImage.descriptor(bytes);
-                return descriptor == null || !descriptor.delta() ? "" : descriptor.parentHint();
-            }
-            List<String> names =
-                    spec.format() == ImageFormat.VHD ? VhdImage.open(bytes).parentNames() : List.of();
+            List<String> names = switch (spec.format()) {
+                case RAW, QCOW2 -> List.of();
+                case VMDK -> {
+                    VmdkDescriptor descriptor = VmdkImage.descriptor(bytes);
+                    yield descriptor == null || !descriptor.delta() ? List.of() : List.of(descriptor.parentHint());
+                }
+                case VHD -> VhdImage.open(bytes).parentNames();
+                case VHDX -> VhdxImage.open(bytes).parentNames();
+            };
             return names.isEmpty() ? "" : names.getFirst();
         });
         return said.isEmpty() ? null : said;
@@ -281,6 +293,9 @@ public final class Images {
             }
             if (VmdkImage.looksLikeOne(bytes)) {
                 return ImageFormat.VMDK;
+            }
+            if (VhdxImage.looksLikeOne(bytes)) {
+                return ImageFormat.VHDX;
             }
             return VhdImage.looksLikeOne(bytes) ? ImageFormat.VHD : ImageFormat.RAW;
         });

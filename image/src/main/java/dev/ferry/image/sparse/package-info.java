@@ -4,7 +4,8 @@
  * dev.ferry.image.sparse.PackedExtent}, one whose grains are compressed; {@link dev.ferry.image.sparse.FlatExtent}, one that
  * lies there as it is; {@link dev.ferry.image.sparse.JoinedExtents}, a disk of such parts. In a delta disk {@link
  * dev.ferry.image.sparse.Below} shows through. Tables are read through a {@link dev.ferry.image.sparse.TableCache}, so that
- * memory has a bound; further files are opened by {@link dev.ferry.image.sparse.Neighbours}.
+ * memory has a bound; further files are opened by {@link dev.ferry.image.sparse.Neighbours}; where
+ * disks of a format are one file each, a {@link dev.ferry.image.sparse.DeltaChain} puts child and parents together.
  */
 @NullMarked
 package dev.ferry.image.sparse;

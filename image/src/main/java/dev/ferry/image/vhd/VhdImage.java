@@ -8,6 +8,7 @@ import dev.ferry.block.BlockException;
 import dev.ferry.block.ErrorKind;
 import dev.ferry.image.FileBytes;
 import dev.ferry.image.sparse.Below;
+import dev.ferry.image.sparse.DeltaFile;
 import dev.ferry.image.sparse.FlatExtent;
 import dev.ferry.image.sparse.GrainMap;
 import dev.ferry.image.sparse.KnownMap;
@@ -25,7 +26,7 @@ import org.jspecify.annotations.Nullable;
  * <p>The size of the disk is the one in the footer, except where the program that made it is known to go by the geometry,
  * which is smaller by part of a cylinder: Virtual PC and Virtual Server, and QEMU unless it is told otherwise.
  */
-public final class VhdImage {
+public final class VhdImage implements DeltaFile {
     private final FileBytes file;
     private final UUID identity;
     private final long sizeBytes;
@@ -139,28 +140,26 @@ public final class VhdImage {
         return table != null;
     }
 
-    /** What tells this disk from every other; a child names its parent by it. */
-    UUID identity() {
-        return identity;
+    @Override
+    public boolean delta() {
+        return parent != null;
     }
 
-    /** What this is a differencing disk of, as it says itself. */
-    @Nullable
-    VhdParent parent() {
-        return parent;
-    }
-
-    /** The names under which its parent may lie beside it, the likeliest first; none where it has no parent. */
+    @Override
     public List<String> parentNames() {
         return parent == null ? List.of() : parent.names();
     }
 
-    /**
-     * The disk, on the file that this was opened from.
-     *
-     * @param over its parent, if it has one; closing this does not close it
-     */
-    BlockDevice device(BlockDevice below, @Nullable Below over) {
+    @Override
+    public @Nullable String flawOfParent(DeltaFile candidate) {
+        UUID has = candidate instanceof VhdImage other ? other.identity : new UUID(0, 0);
+        return parent == null || has.equals(parent.identity())
+                ? null
+                : "has the identity " + has + ", and it was made over " + parent.identity() + ": that is another disk";
+    }
+
+    @Override
+    public BlockDevice device(BlockDevice below, @Nullable Below over) {
         int[] blocks = table;
         if (blocks == null) {
             return new FlatExtent(file.name(), below, 0, sizeBytes);

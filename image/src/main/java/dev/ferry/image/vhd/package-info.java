@@ -1,6 +1,6 @@
 /**
  * Format VHD (Virtual Hard Disk image format, version 1.0): fixed, dynamic and differencing disks, to be read. {@link
- * dev.ferry.image.vhd.VhdImage} is one file, {@link dev.ferry.image.vhd.VhdDisk} a disk of one and its parents.
+ * dev.ferry.image.vhd.VhdImage} is one file; a {@link dev.ferry.image.sparse.DeltaChain} makes a disk of one and its parents.
  */
 @NullMarked
 package dev.ferry.image.vhd;
