@@ -55,6 +55,7 @@ final class ImageLookingCommands {
 
     private record Specific(String type, Qcow2View data) {}
 
+    @JsonInclude(JsonInclude.Include.NON_NULL)
     private record Qcow2View(
             String compat,
             @JsonProperty("compression-type") String compression,
@@ -62,6 +63,7 @@ final class ImageLookingCommands {
             @JsonProperty("refcount-bits") int refcountBits,
             boolean corrupt,
             @JsonProperty("extended-l2") boolean extendedL2,
+            @JsonProperty("data-file") @Nullable String dataFile,
             List<BitmapView> bitmaps) {}
 
     private record BitmapView(String name, long granularity, List<String> flags) {}
@@ -133,7 +135,8 @@ final class ImageLookingCommands {
                     told.lazyRefcounts(),
                     told.refcountBits(),
                     told.corrupt(),
-                    false,
+                    told.extendedL2(),
+                    told.dataFileName(),
                     told.bitmaps().stream().map(Info::view).toList());
             return new InfoView(
                     file.toString(),
@@ -177,6 +180,10 @@ final class ImageLookingCommands {
                 Qcow2View data = view.specific().data();
                 screen.print("version       " + (data.compat().equals("0.10") ? "2" : "3") + ", refcounts of "
                         + data.refcountBits() + " bits, compression " + data.compression());
+                if (data.extendedL2() || data.dataFile() != null) {
+                    screen.print("to be read    " + (data.extendedL2() ? "extended L2 entries " : "")
+                            + (data.dataFile() == null ? "" : "data in " + ImageCommands.printable(data.dataFile())));
+                }
                 data.bitmaps()
                         .forEach(bitmap -> screen.print("bitmap        " + ImageCommands.printable(bitmap.name()) + " "
                                 + Quantities.size(bitmap.granularity()) + " " + String.join(", ", bitmap.flags())));

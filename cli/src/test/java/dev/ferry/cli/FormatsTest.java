@@ -222,6 +222,31 @@ final class FormatsTest {
     }
 
     @Test
+    void aDataFileIsReadBesideItsImageAndNowhereElse() throws IOException {
+        Path raw = raw("data.raw");
+        Path image = host.directory.resolve("data.qcow2");
+        Path data = host.directory.resolve("its.data");
+        stranger("qemu-img", "create", "-f", "qcow2", "-o", "extended_l2=on,data_file=" + data, image, "12M");
+        stranger("qemu-img", "convert", "-n", "-f", "raw", "-O", "qcow2", raw, image);
+        FerryHost.bare("image", "compare", raw.toString(), image.toString(), "--format-b", "qcow2")
+                .done();
+        JsonNode info = FerryHost.bare("image", "info", image.toString(), "--json")
+                .done()
+                .json()
+                .path("format-specific")
+                .path("data");
+        assertThat(info.path("data-file").asString()).isEqualTo(data.toString());
+        assertThat(info.path("extended-l2").asBoolean()).isTrue();
+        FerryHost.bare("image", "resize", image.toString(), "20M", "--format", "qcow2")
+                .failed(1, "extended L2 entries");
+        Path folder = Files.createDirectory(host.directory.resolve("apart"));
+        Files.move(image, folder.resolve("data.qcow2"));
+        FerryHost.bare("image", "map", folder.resolve("data.qcow2").toString(), "--format", "qcow2")
+                .failed(1, "not in its directory");
+        FerryHost.bare("image", "info", folder.resolve("data.qcow2").toString()).done();
+    }
+
+    @Test
     void imagesAreCompressedAsTheyAreConverted() throws IOException {
         byte[] bytes = new byte[9 << 20];
         new Random(3).nextBytes(bytes);

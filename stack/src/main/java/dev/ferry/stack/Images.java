@@ -15,6 +15,7 @@ import dev.ferry.image.qcow2.Qcow2Checker;
 import dev.ferry.image.qcow2.Qcow2Creator;
 import dev.ferry.image.qcow2.Qcow2Description;
 import dev.ferry.image.qcow2.Qcow2Device;
+import dev.ferry.image.qcow2.Qcow2Extended;
 import dev.ferry.image.qcow2.Qcow2Image;
 import dev.ferry.image.qcow2.Qcow2Options;
 import dev.ferry.image.qcow2.Qcow2Settings;
@@ -95,6 +96,9 @@ public final class Images {
         int blockBytes = file.geometry().blockSizeBytes();
         BlockDevice any = anyBytes(loop, file);
         FileBytes bytes = new DeviceBytes(loop.loop(), any, spec.shownAs());
+        if (spec.readOnly() && Qcow2Extended.isOne(bytes)) {
+            return extended(loop, spec, any, Qcow2Extended.open(bytes), opener, depth);
+        }
         Qcow2Image image = spec.readOnly() ? Qcow2Image.openReadOnly(bytes) : Qcow2Image.openForWriting(bytes);
         if (blockBytes > image.clusterBytes()) {
             // Two clusters in one block would undo each other's changes.
@@ -107,6 +111,24 @@ public final class Images {
                     .toException();
         }
         return device(loop, spec, file, any, image, backing(loop, spec, image, opener, depth));
+    }
+
+    private static BlockDevice extended(
+            DiskLoop loop, DiskSpec spec, BlockDevice file, Qcow2Extended image, FileOpener opener, int depth)
+            throws BlockException {
+        String named = image.dataFileName();
+        BlockDevice data = named == null
+                ? file
+                : neighbours(loop, spec, opener).open(named).device();
+        try {
+            return image.device(
+                    file, data, backing(loop, spec, image.backingName(), image.backingFormat(), opener, depth));
+        } catch (BlockException | RuntimeException failed) {
+            if (data != file) {
+                OnLoop.await(loop.loop(), data::close);
+            }
+            throw failed;
+        }
     }
 
     private static BlockDevice device(
@@ -173,19 +195,29 @@ public final class Images {
 
     static @Nullable BlockDevice backing(DiskLoop loop, DiskSpec spec, Qcow2Image image, FileOpener opener, int depth)
             throws BlockException {
-        String named = image.backingName();
+        return backing(loop, spec, image.backingName(), image.backingFormat(), opener, depth);
+    }
+
+    private static @Nullable BlockDevice backing(
+            DiskLoop loop,
+            DiskSpec spec,
+            @Nullable String named,
+            @Nullable String itsFormat,
+            FileOpener opener,
+            int depth)
+            throws BlockException {
         if (named == null) {
             return null;
         }
         if (depth == CHAIN_MAX) {
             throw refused(spec, "its chain of backing files is longer than " + CHAIN_MAX + ", or a circle");
         }
-        String format = String.valueOf(image.backingFormat());
+        String format = String.valueOf(itsFormat);
         ImageFormat known = ImageFormat.of(format)
                 .filter(ImageFormat::writable)
                 .orElseThrow(() -> refused(
                         spec,
-                        image.backingFormat() == null
+                        itsFormat == null
                                 ? "it does not say the format of its backing file, and Ferry does not guess"
                                 : "its backing file has a format that is not known: " + printable(format)));
         Path path = beside(spec, named);
@@ -261,7 +293,7 @@ public final class Images {
     public static long sizeBytes(DiskLoop loop, DiskSpec spec, FileOpener opener) throws BlockException {
         return with(loop, spec.cached().asReadOnly(), opener, bytes -> switch (spec.format()) {
             case RAW -> bytes.lengthBytes();
-            case QCOW2 -> Qcow2Image.openReadOnly(bytes).sizeBytes();
+            case QCOW2 -> Qcow2Description.of(bytes).sizeBytes();
             case VMDK -> VmdkImage.sizeBytes(bytes);
             case VHD -> VhdImage.open(bytes).sizeBytes();
             case VHDX -> VhdxImage.open(bytes).sizeBytes();

@@ -12,6 +12,8 @@ import org.jspecify.annotations.Nullable;
  * What a qcow2 file says of itself.
  *
  * @param sizeBytes of the disk
+ * @param extendedL2 clusters are allocated in parts
+ * @param dataFileName the file that the data is in, as it stands in the image; null where that is the image
  * @param backingName the backing file, as it stands in the image; it has not been looked at
  */
 public record Qcow2Description(
@@ -23,6 +25,8 @@ public record Qcow2Description(
         boolean lazyRefcounts,
         boolean dirty,
         boolean corrupt,
+        boolean extendedL2,
+        @Nullable String dataFileName,
         @Nullable String backingName,
         @Nullable String backingFormat,
         List<SnapshotDescription> snapshots,
@@ -41,7 +45,7 @@ public record Qcow2Description(
 
     /** Reads it; opens nothing else, whatever the image names. */
     public static Qcow2Description of(FileBytes file) throws BlockException {
-        Qcow2Header header = Qcow2Header.read(file);
+        Qcow2Header header = Qcow2Header.readAny(file);
         List<SnapshotDescription> snapshots = new ArrayList<>();
         for (Snapshot one : Snapshot.read(file, header).snapshots()) {
             snapshots.add(new SnapshotDescription(
@@ -70,6 +74,8 @@ public record Qcow2Description(
                 (header.compatible() & COMPATIBLE_LAZY_REFCOUNTS) != 0,
                 header.dirty(),
                 header.corrupt(),
+                (header.incompatible() & INCOMPATIBLE_EXTENDED_L2) != 0,
+                Qcow2Extended.dataFileName(header),
                 header.backingName(),
                 header.backingFormat(),
                 snapshots,

@@ -56,7 +56,11 @@ record Qcow2Header(
 
     /** Guest clusters that one L2 table describes. */
     int tableEntries() {
-        return 1 << (clusterBits - 3);
+        return 1 << (clusterBits - (extended() ? 4 : 3));
+    }
+
+    private boolean extended() {
+        return (incompatible & INCOMPATIBLE_EXTENDED_L2) != 0;
     }
 
     /** Clusters that one refcount block counts. */
@@ -91,7 +95,17 @@ record Qcow2Header(
 
     // ---- reading
 
+    /** That of an image that can be written. */
     static Qcow2Header read(FileBytes file) throws BlockException {
+        return read(file, KNOWN_INCOMPATIBLE);
+    }
+
+    /** The same, and that of a {@link Qcow2Extended}. */
+    static Qcow2Header readAny(FileBytes file) throws BlockException {
+        return read(file, KNOWN_INCOMPATIBLE | INCOMPATIBLE_EXTENDED_L2 | INCOMPATIBLE_DATA_FILE);
+    }
+
+    private static Qcow2Header read(FileBytes file, long known) throws BlockException {
         byte[] first = file.read(0, KNOWN_BYTES);
         if (!begins(first)) {
             throw flaw(file, ErrorKind.INVALID, "it is not a qcow2 file");
@@ -135,7 +149,7 @@ record Qcow2Header(
                 compression,
                 bytes > KNOWN_BYTES ? new Blob(Arrays.copyOfRange(cluster, KNOWN_BYTES, bytes)) : Blob.EMPTY,
                 extensions);
-        header.refuseWhatIsUnknown(file, s32(first, CRYPT_METHOD));
+        header.refuseWhatIsUnknown(file, s32(first, CRYPT_METHOD), known);
         header.validate(file);
         return header;
     }
@@ -170,12 +184,12 @@ record Qcow2Header(
         return List.copyOf(found);
     }
 
-    private void refuseWhatIsUnknown(FileBytes file, int cryptMethod) throws BlockException {
+    private void refuseWhatIsUnknown(FileBytes file, int cryptMethod, long known) throws BlockException {
         if (cryptMethod != 0) {
             String method = cryptMethod == 1 ? "AES" : cryptMethod == 2 ? "LUKS" : "method " + cryptMethod;
             throw flaw(file, ErrorKind.UNSUPPORTED, "it is encrypted (" + method + "), which Ferry does not read");
         }
-        long unknown = incompatible & ~KNOWN_INCOMPATIBLE;
+        long unknown = incompatible & ~known;
         if (unknown != 0) {
             List<String> names = new ArrayList<>();
             for (int bit = 0; bit < 64; bit++) {
@@ -186,7 +200,7 @@ record Qcow2Header(
             throw flaw(
                     file,
                     ErrorKind.UNSUPPORTED,
-                    "it needs features that this version has not: " + String.join(", ", names));
+                    "it needs features that this version has not, or has only to read: " + String.join(", ", names));
         }
         boolean named = (incompatible & INCOMPATIBLE_COMPRESSION) != 0;
         sound(file, named == (compressionType != 0), "compression_type and its feature bit contradict each other");
@@ -213,7 +227,12 @@ record Qcow2Header(
 
     private void validate(FileBytes file) throws BlockException {
         sound(file, sizeBytes >= 0, "its size is above 2^63");
-        sound(file, l1EntriesFor(sizeBytes, clusterBits) <= l1Entries, "the L1 table is too small for the disk");
+        long tableBytes = (long) tableEntries() << clusterBits;
+        sound(file, !extended() || clusterBits >= 14, "extended L2 entries want clusters of 16 KiB at least");
+        sound(
+                file,
+                sizeBytes / tableBytes + (sizeBytes % tableBytes == 0 ? 0 : 1) <= l1Entries,
+                "the L1 table is too small for the disk");
         table(file, "L1 table", l1Offset, l1Entries * 8L);
         table(file, "refcount table", refcountTableOffset, (long) refcountTableClusters << clusterBits);
         sound(file, refcountTableOffset != 0, "it has no refcount table");

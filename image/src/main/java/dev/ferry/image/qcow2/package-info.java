@@ -8,7 +8,8 @@
  * dev.ferry.image.qcow2.Qcow2Device} is the disk; its class comment says what keeps an image sound through a crash. A
  * request finds its way in {@code Request} and its two kinds, by the map in {@code MapCache}, which {@code MapWriter} writes back; clusters
  * come from {@code Reserve}, and go by way of {@code Recycler}. Where everything lies in the file is in {@code
- * Qcow2Layout}.
+ * Qcow2Layout}. Images with subclusters or with a data file of their own are a {@link dev.ferry.image.qcow2.Qcow2Extended}, to be
+ * read.
  */
 @NullMarked
 package dev.ferry.image.qcow2;

@@ -13,6 +13,9 @@ public interface GrainMap {
     /** What the map says of the grain cannot be. */
     long DAMAGED = -3;
 
+    /** The grain is there, in a way that is not read. */
+    long UNREADABLE = -4;
+
     /** What it takes to answer for this grain is in memory at this moment. */
     boolean knows(long grain);
 

@@ -111,7 +111,10 @@ public final class SparseExtent extends ReadOnlyDevice {
     }
 
     private void data(long host, long within, IoBuffer buffer, int at, int length, Completion completion) {
-        if (host < 0) {
+        if (host == GrainMap.UNREADABLE) {
+            completion.complete(BlockError.of(
+                    ErrorKind.UNSUPPORTED, name, "read", -1, length, "it is compressed in a way that is not read"));
+        } else if (host < 0) {
             completion.complete(damaged(host, length, "an entry of its tables is damaged"));
         } else if (host > file.lengthBytes() - within - length) {
             completion.complete(damaged(host, length, "its data lies past the end of the file"));
