@@ -95,7 +95,9 @@ class ChangeoverTest {
             Program.ok("qemu-img", "create", "-f", "qcow2", "-o", options, image, SIZE);
             byte[] content = new byte[SIZE];
             Map<String, byte[]> snapshots = new LinkedHashMap<>();
-            int most = options.contains("refcount_bits=2") ? 2 : 5;
+            // QEMU counts a snapshot that it applies once more before it counts down what the disk was: two bits hold
+            // one then.
+            int most = options.contains("refcount_bits=2") ? 1 : 5;
             for (int step = 0; step < STEPS; step++) {
                 scribble(image, content, random);
                 boolean ours = random.nextInt(3) > 0;
