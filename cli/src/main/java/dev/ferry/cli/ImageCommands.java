@@ -30,7 +30,7 @@ final class ImageCommands {
     static CommandLine of(Screen screen) {
         return new CommandLine(new ImageCommands())
                 .addSubcommand(new ImageMakingCommands.Create(screen))
-                .addSubcommand(new ImageMakingCommands.Convert(screen))
+                .addSubcommand(new ImageConvertCommand(screen))
                 .addSubcommand(new ImageLookingCommands.Info(screen))
                 .addSubcommand(new ImageLookingCommands.Check(screen))
                 .addSubcommand(new ImageCompareCommand(screen))

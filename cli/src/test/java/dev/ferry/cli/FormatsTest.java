@@ -247,6 +247,29 @@ final class FormatsTest {
     }
 
     @Test
+    void disksAreWrittenAsVmdk() throws IOException {
+        Path raw = raw("out.raw");
+        for (String kind : List.of("monolithicSparse", "monolithicFlat", "streamOptimized")) {
+            String image = host.directory.resolve(kind + ".vmdk").toString();
+            FerryHost.bare("image", "convert", raw.toString(), image, "--format", "vmdk", "--subformat", kind)
+                    .done();
+            stranger("qemu-img", "check", "-f", "vmdk", image);
+            stranger("qemu-img", "compare", "-f", "raw", "-F", "vmdk", raw, image);
+            FerryHost.bare("image", "compare", raw.toString(), image, "--format-b", "vmdk")
+                    .done();
+            FerryHost.bare("image", "convert", raw.toString(), image, "--format", "vmdk")
+                    .failed(1, "exists already");
+        }
+        assertThat(host.directory.resolve("monolithicFlat-flat.vmdk")).hasSameBinaryContentAs(raw);
+        String no = host.directory.resolve("no.vmdk").toString();
+        FerryHost.bare("image", "convert", raw.toString(), no, "--format", "vmdk", "--subformat", "vmfs")
+                .failed(2, "streamOptimized");
+        FerryHost.bare("image", "convert", raw.toString(), no, "--format", "raw", "--subformat", "vmfs")
+                .failed(2, "vmdk");
+        assertThat(Path.of(no)).doesNotExist();
+    }
+
+    @Test
     void imagesAreCompressedAsTheyAreConverted() throws IOException {
         byte[] bytes = new byte[9 << 20];
         new Random(3).nextBytes(bytes);

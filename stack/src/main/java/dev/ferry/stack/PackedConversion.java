@@ -7,9 +7,9 @@ import dev.ferry.block.ErrorKind;
 import dev.ferry.block.ExtentSink;
 import dev.ferry.block.IoBuffer;
 import dev.ferry.block.Loop;
-import dev.ferry.image.qcow2.ClusterPacker;
-import dev.ferry.image.qcow2.Qcow2Options;
-import dev.ferry.image.qcow2.Qcow2Packer;
+import dev.ferry.image.ClusterPacker;
+import dev.ferry.image.FileBytes;
+import dev.ferry.image.ImageWriter;
 import java.util.ArrayDeque;
 import java.util.Arrays;
 import java.util.Queue;
@@ -22,8 +22,8 @@ import java.util.concurrent.Future;
 import org.jspecify.annotations.Nullable;
 
 /**
- * Makes a compressed image of a disk that nobody changes meanwhile. One thread reads and writes, in the order of the disk; all
- * cores compress. What is known to be zeroes is not read.
+ * Makes an image of a disk that nobody changes meanwhile in one pass, by an {@link ImageWriter}. One thread reads and writes,
+ * in the order of the disk; all cores compress. What is known to be zeroes is not read.
  *
  * <p>Thread: the control plane; {@link #run} blocks. Used once.
  */
@@ -33,10 +33,10 @@ public final class PackedConversion {
     private final Loop loop;
     private final BlockDevice source;
     private final long sizeBytes;
-    private final Qcow2Packer target;
-    private final Qcow2Options options;
+    private final ImageWriter target;
     private final int clusterBytes;
     private final int pieceBytes;
+    private final int packedBytes;
     private final int stepsMax;
     private final ArrayDeque<Step> inFlight = new ArrayDeque<>();
     private final ArrayDeque<Piece> idle = new ArrayDeque<>();
@@ -46,13 +46,13 @@ public final class PackedConversion {
     private long runEnd;
     private boolean runZero;
 
-    private PackedConversion(Loop loop, BlockDevice source, Qcow2Packer target, Qcow2Options options, int workers) {
+    private PackedConversion(Loop loop, BlockDevice source, ImageWriter target, int workers) {
         this.loop = loop;
         this.source = source;
         this.sizeBytes = source.geometry().sizeBytes();
         this.target = target;
-        this.options = options;
-        this.clusterBytes = 1 << options.clusterBits();
+        this.clusterBytes = target.clusterBytes();
+        this.packedBytes = target.packedBytesMax();
         this.pieceBytes = Math.max(clusterBytes, PIECE_BYTES_MIN);
         this.stepsMax = 2 * workers + 1;
         this.buffer = IoBuffer.allocate(pieceBytes);
@@ -62,18 +62,18 @@ public final class PackedConversion {
     /** A stretch of the disk that is being compressed. */
     private final class Piece {
         private final byte[] plain = new byte[pieceBytes];
-        private final byte[] packed = new byte[pieceBytes];
+        private final byte[] packed = new byte[pieceBytes / clusterBytes * packedBytes];
         private final int[] lengths = new int[pieceBytes / clusterBytes];
         private int clusters;
 
         /** On a worker. */
         boolean pack() {
             ClusterPacker free = packers.poll();
-            ClusterPacker packer = free == null ? new ClusterPacker(options) : free;
+            ClusterPacker packer = free == null ? target.packer() : free;
             for (int i = 0; i < clusters; i++) {
                 int at = i * clusterBytes;
                 boolean zero = Arrays.equals(plain, at, at + clusterBytes, zeroes, 0, clusterBytes);
-                lengths[i] = zero ? 0 : packer.pack(plain, at, packed, at);
+                lengths[i] = zero ? 0 : packer.pack(plain, at, packed, i * packedBytes);
             }
             packers.add(packer);
             return true;
@@ -83,14 +83,19 @@ public final class PackedConversion {
     /** What comes next on the disk: a piece, when it has been compressed, or clusters of zeroes. */
     private record Step(@Nullable Piece piece, Future<Boolean> done, long zeroClusters) {}
 
+    /** Begins an image in a file. */
+    @FunctionalInterface
+    public interface Format {
+        ImageWriter begin(FileBytes file) throws BlockException;
+    }
+
     /** Makes the image in a file that holds nothing of worth; the source stays open. */
-    public static void run(DiskLoop loop, BlockDevice source, DiskSpec target, FileOpener opener, Qcow2Options options)
+    public static void run(DiskLoop loop, BlockDevice source, DiskSpec target, FileOpener opener, Format format)
             throws BlockException {
         int workers = Runtime.getRuntime().availableProcessors();
         ImageChanges.change(loop, target, opener, bytes -> {
-            Qcow2Packer packer = new Qcow2Packer(bytes, source.geometry().sizeBytes(), options);
-            new PackedConversion(loop.loop(), source, packer, options, workers)
-                    .copy(Executors.newFixedThreadPool(workers));
+            ImageWriter writer = format.begin(bytes);
+            new PackedConversion(loop.loop(), source, writer, workers).copy(Executors.newFixedThreadPool(workers));
         });
     }
 
@@ -181,7 +186,7 @@ public final class PackedConversion {
             if (piece.lengths[i] == 0) {
                 target.zeroes(1);
             } else {
-                target.cluster(piece.packed, i * clusterBytes, piece.lengths[i]);
+                target.cluster(piece.packed, i * packedBytes, piece.lengths[i]);
             }
         }
         idle.add(piece);

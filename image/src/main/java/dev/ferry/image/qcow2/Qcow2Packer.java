@@ -4,7 +4,9 @@ import static dev.ferry.image.qcow2.Qcow2Layout.*;
 
 import dev.ferry.block.BlockException;
 import dev.ferry.block.Invariant;
+import dev.ferry.image.ClusterPacker;
 import dev.ferry.image.FileBytes;
+import dev.ferry.image.ImageWriter;
 
 /**
  * Writes a new image from its first cluster to its last in one pass, each as it was compressed. The file grows at its end
@@ -12,7 +14,7 @@ import dev.ferry.image.FileBytes;
  *
  * <p>Compressed clusters follow each other byte by byte. Blocking code of the control plane; used once.
  */
-public final class Qcow2Packer {
+public final class Qcow2Packer implements ImageWriter {
     private static final int PIECE_BYTES = 1 << 20;
 
     private final FileBytes file;
@@ -54,18 +56,29 @@ public final class Qcow2Packer {
         return pieceOffset + inPiece;
     }
 
-    /** The next clusters read as zeroes. */
+    @Override
+    public int clusterBytes() {
+        return clusterBytes;
+    }
+
+    @Override
+    public int packedBytesMax() {
+        return clusterBytes;
+    }
+
+    @Override
+    public ClusterPacker packer() {
+        return new Compressor(options);
+    }
+
+    @Override
     public void zeroes(long count) throws BlockException {
         for (long i = 0; i < count; i++) {
             advance(0);
         }
     }
 
-    /**
-     * The next cluster.
-     *
-     * @param bytes as {@link ClusterPacker#pack} gave them; a whole cluster is one that is not compressed
-     */
+    @Override
     public void cluster(byte[] bytes, int at, int length) throws BlockException {
         Invariant.that(length > 0 && length <= clusterBytes && next < clusters, "a cluster that fits");
         if (length == clusterBytes) {
@@ -129,7 +142,7 @@ public final class Qcow2Packer {
         inPiece = 0;
     }
 
-    /** Writes what is left, and makes it an image. All clusters have been given. */
+    @Override
     public void finish() throws BlockException {
         Invariant.that(next == clusters, "all clusters");
         align();

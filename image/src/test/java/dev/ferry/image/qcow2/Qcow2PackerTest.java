@@ -6,6 +6,7 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 import dev.ferry.block.BlockDevice;
 import dev.ferry.block.CheckedDevice;
 import dev.ferry.image.ChannelDisk;
+import dev.ferry.image.ClusterPacker;
 import dev.ferry.image.LoopBytes;
 import dev.ferry.image.Program;
 import dev.ferry.testkit.OnLoop;
@@ -47,7 +48,7 @@ class Qcow2PackerTest {
         int cluster = 1 << options.clusterBits();
         byte[] packed = new byte[cluster];
         Qcow2Packer packer = new Qcow2Packer(new LoopBytes(loop, file), content.length, options);
-        try (ClusterPacker compressor = new ClusterPacker(options)) {
+        try (ClusterPacker compressor = packer.packer()) {
             for (int at = 0; at < content.length; at += cluster) {
                 byte[] one = Arrays.copyOfRange(content, at, at + cluster);
                 if (Arrays.equals(one, new byte[cluster])) {

@@ -2,28 +2,24 @@ package dev.ferry.image.qcow2;
 
 import com.github.luben.zstd.Zstd;
 import com.github.luben.zstd.ZstdCompressCtx;
+import dev.ferry.image.ClusterPacker;
 import java.util.zip.Deflater;
 
-/** Compresses clusters for a {@link Qcow2Packer}. One thread at a time; each thread that compresses has its own. */
-public final class ClusterPacker implements AutoCloseable {
+/** Compresses clusters for a {@link Qcow2Packer}; a whole cluster, as it is, where that would not make it shorter. */
+final class Compressor implements ClusterPacker {
     private final int clusterBytes;
     private final Deflater deflater = new Deflater(Deflater.DEFAULT_COMPRESSION, true);
     private final ZstdCompressCtx zstd = new ZstdCompressCtx();
     private final byte[] scratch;
     private final boolean useZstd;
 
-    public ClusterPacker(Qcow2Options options) {
+    Compressor(Qcow2Options options) {
         this.clusterBytes = 1 << options.clusterBits();
         this.useZstd = options.zstd();
         this.scratch = new byte[Math.toIntExact(Math.max(clusterBytes, Zstd.compressBound(clusterBytes)))];
     }
 
-    /**
-     * Compresses the cluster that begins at {@code from[at]}.
-     *
-     * @param to takes what comes out, from {@code toAt} on, where there is room for a cluster
-     * @return bytes that came out; a whole cluster, as it is, where compressing would not make it shorter
-     */
+    @Override
     public int pack(byte[] from, int at, byte[] to, int toAt) {
         int bytes = useZstd
                 ? zstd.compressByteArray(scratch, 0, scratch.length, from, at, clusterBytes)

@@ -1,0 +1,292 @@
+package dev.ferry.image.vmdk;
+
+import static dev.ferry.image.vmdk.Fields.SECTOR_BYTES;
+
+import dev.ferry.block.BlockError;
+import dev.ferry.block.BlockException;
+import dev.ferry.block.ErrorKind;
+import dev.ferry.block.Invariant;
+import dev.ferry.image.ClusterPacker;
+import dev.ferry.image.FileBytes;
+import dev.ferry.image.ImageWriter;
+import java.nio.ByteBuffer;
+import java.nio.ByteOrder;
+import java.nio.charset.StandardCharsets;
+import java.util.Arrays;
+import java.util.zip.Deflater;
+
+/**
+ * Writes a disk in one sparse file with its descriptor within: {@code monolithicSparse}, with tables in front of the grains,
+ * or {@code streamOptimized}, with compressed grains, markers, and tables behind them, as appliances are sent. The header is
+ * written last.
+ *
+ * <pre>
+ *   monolithicSparse  header | descriptor | second directory, tables | directory, tables | grains
+ *   streamOptimized   header | descriptor | (marker grain)* marker table … | marker directory | marker footer | end
+ *   marker            0 number of sectors, or first sector of the grain u64   8 length of the grain u32   12 kind u32
+ * </pre>
+ */
+public final class VmdkWriter implements ImageWriter {
+    private static final int GRAIN_BYTES = 64 << 10;
+    private static final int GRAIN_SECTORS = GRAIN_BYTES / SECTOR_BYTES;
+    private static final int TABLE_ENTRIES = 512;
+    private static final int TABLE_SECTORS = TABLE_ENTRIES * 4 / SECTOR_BYTES;
+    private static final int DESCRIPTOR_SECTOR = 1;
+    private static final int DESCRIPTOR_SECTORS = 20;
+    private static final int FIRST_GRAIN_OF_STREAM = 128;
+    private static final long SECTORS_MAX = 1L << 32;
+    private static final int PIECE_BYTES = 1 << 20;
+    private static final int GROWTH_BYTES = 1024;
+    private static final int MARKER_TABLE = 1;
+    private static final int MARKER_DIRECTORY = 2;
+    private static final int MARKER_FOOTER = 3;
+    private static final int FLAG_NEWLINES = 1;
+    private static final int FLAG_SECOND_DIRECTORY = 2;
+    private static final int FLAGS_OF_STREAM = 1 << 16 | 1 << 17;
+
+    private final FileBytes file;
+    private final VmdkText text;
+    private final boolean stream;
+    private final long sectors;
+    private final long grains;
+    private final int[] directory;
+    private final int[] table = new int[TABLE_ENTRIES];
+    private final long tablesAt;
+    private final long secondAt;
+    private final byte[] piece = new byte[PIECE_BYTES];
+    private long pieceOffset;
+    private int inPiece;
+    private long next;
+    private boolean tableUsed;
+
+    /**
+     * Begins a disk; what the file held is lost.
+     *
+     * @param text what its descriptor says
+     */
+    public VmdkWriter(FileBytes file, VmdkText text) throws BlockException {
+        this.file = file;
+        this.text = text;
+        this.stream = text.kind() == VmdkKind.STREAM_OPTIMIZED;
+        this.sectors = text.sizeBytes() / SECTOR_BYTES;
+        this.grains = (sectors + GRAIN_SECTORS - 1) / GRAIN_SECTORS;
+        if (sectors == 0 || sectors >= SECTORS_MAX) {
+            throw refused("a disk in one sparse file has less than 2 TiB, and not none");
+        }
+        this.directory = new int[(int) ((grains + TABLE_ENTRIES - 1) / TABLE_ENTRIES)];
+        long directorySectors = sectorsOf(directory.length * 4L);
+        long tables = directorySectors + (long) directory.length * TABLE_SECTORS;
+        this.secondAt = DESCRIPTOR_SECTOR + DESCRIPTOR_SECTORS;
+        this.tablesAt = secondAt + tables;
+        long first = stream
+                ? FIRST_GRAIN_OF_STREAM
+                : (tablesAt + tables + GRAIN_SECTORS - 1) / GRAIN_SECTORS * GRAIN_SECTORS;
+        file.resize(0);
+        this.pieceOffset = first * SECTOR_BYTES;
+    }
+
+    private BlockException refused(String why) {
+        return BlockError.of(ErrorKind.INVALID, file.name(), "create", why).toException();
+    }
+
+    private static long sectorsOf(long bytes) {
+        return (bytes + SECTOR_BYTES - 1) / SECTOR_BYTES;
+    }
+
+    @Override
+    public int clusterBytes() {
+        return GRAIN_BYTES;
+    }
+
+    @Override
+    public int packedBytesMax() {
+        return stream ? GRAIN_BYTES + GROWTH_BYTES : GRAIN_BYTES;
+    }
+
+    @Override
+    public ClusterPacker packer() {
+        return stream ? new Deflating() : new Copying();
+    }
+
+    private static final class Copying implements ClusterPacker {
+        @Override
+        public int pack(byte[] from, int at, byte[] to, int toAt) {
+            System.arraycopy(from, at, to, toAt, GRAIN_BYTES);
+            return GRAIN_BYTES;
+        }
+
+        @Override
+        public void close() {}
+    }
+
+    private static final class Deflating implements ClusterPacker {
+        private final Deflater deflater = new Deflater();
+
+        @Override
+        public int pack(byte[] from, int at, byte[] to, int toAt) {
+            deflater.reset();
+            deflater.setInput(from, at, GRAIN_BYTES);
+            deflater.finish();
+            int bytes = deflater.deflate(to, toAt, GRAIN_BYTES + GROWTH_BYTES);
+            Invariant.that(deflater.finished(), "deflate grows by little");
+            return bytes;
+        }
+
+        @Override
+        public void close() {
+            deflater.close();
+        }
+    }
+
+    @Override
+    public void zeroes(long count) throws BlockException {
+        for (long i = 0; i < count; i++) {
+            advance(0);
+        }
+    }
+
+    @Override
+    public void cluster(byte[] bytes, int at, int length) throws BlockException {
+        long sector = sector();
+        if (stream) {
+            append(marker(next * GRAIN_SECTORS, length, 0, 12), 0, 12);
+        }
+        append(bytes, at, length);
+        pad();
+        advance(sector);
+    }
+
+    private static byte[] marker(long sectors, int length, int kind, int bytes) {
+        byte[] marker = new byte[bytes];
+        ByteBuffer fields = ByteBuffer.wrap(marker).order(ByteOrder.LITTLE_ENDIAN);
+        fields.putLong(0, sectors).putInt(8, length);
+        if (bytes > 12) {
+            fields.putInt(12, kind);
+        }
+        return marker;
+    }
+
+    /** Where what comes next begins. */
+    private long sector() throws BlockException {
+        long sector = (pieceOffset + inPiece) / SECTOR_BYTES;
+        if (sector >= SECTORS_MAX) {
+            throw refused("what it holds does not fit into one sparse file of 2 TiB");
+        }
+        return sector;
+    }
+
+    private void advance(long sector) throws BlockException {
+        Invariant.that(next < grains, "a grain of the disk");
+        table[(int) (next % TABLE_ENTRIES)] = (int) sector;
+        tableUsed |= sector != 0;
+        next++;
+        if (next % TABLE_ENTRIES == 0 || next == grains) {
+            tableDone((int) ((next - 1) / TABLE_ENTRIES));
+        }
+    }
+
+    private static byte[] bytes(int[] numbers) {
+        byte[] bytes = new byte[(int) sectorsOf(numbers.length * 4L) * SECTOR_BYTES];
+        ByteBuffer.wrap(bytes).order(ByteOrder.LITTLE_ENDIAN).asIntBuffer().put(numbers);
+        return bytes;
+    }
+
+    private void tableDone(int index) throws BlockException {
+        if (stream && tableUsed) {
+            append(marker(TABLE_SECTORS, 0, MARKER_TABLE, SECTOR_BYTES), 0, SECTOR_BYTES);
+            directory[index] = (int) sector();
+            append(bytes(table), 0, TABLE_ENTRIES * 4);
+        } else if (!stream) {
+            long within = sectorsOf(directory.length * 4L) + (long) index * TABLE_SECTORS;
+            directory[index] = (int) (tablesAt + within);
+            if (tableUsed) {
+                file.write((tablesAt + within) * SECTOR_BYTES, bytes(table));
+                file.write((secondAt + within) * SECTOR_BYTES, bytes(table));
+            }
+        }
+        Arrays.fill(table, 0);
+        tableUsed = false;
+    }
+
+    private void pad() throws BlockException {
+        int over = inPiece % SECTOR_BYTES;
+        if (over != 0) {
+            append(new byte[SECTOR_BYTES - over], 0, SECTOR_BYTES - over);
+        }
+    }
+
+    private void append(byte[] bytes, int at, int length) throws BlockException {
+        for (int done = 0; done < length; ) {
+            int run = Math.min(length - done, PIECE_BYTES - inPiece);
+            System.arraycopy(bytes, at + done, piece, inPiece, run);
+            inPiece += run;
+            done += run;
+            if (inPiece == PIECE_BYTES) {
+                writePiece();
+            }
+        }
+    }
+
+    private void writePiece() throws BlockException {
+        file.write(pieceOffset, piece, 0, inPiece);
+        pieceOffset += inPiece;
+        inPiece = 0;
+    }
+
+    @Override
+    public void finish() throws BlockException {
+        Invariant.that(next == grains, "all grains");
+        if (stream) {
+            byte[] whole = bytes(directory);
+            append(marker(whole.length / SECTOR_BYTES, 0, MARKER_DIRECTORY, SECTOR_BYTES), 0, SECTOR_BYTES);
+            long directoryAt = sector();
+            append(whole, 0, whole.length);
+            append(marker(1, 0, MARKER_FOOTER, SECTOR_BYTES), 0, SECTOR_BYTES);
+            append(header(directoryAt), 0, SECTOR_BYTES);
+            append(new byte[SECTOR_BYTES], 0, SECTOR_BYTES);
+        }
+        if (inPiece > 0) {
+            writePiece();
+        }
+        if (!stream) {
+            file.write(tablesAt * SECTOR_BYTES, bytes(directory));
+            int shift = (int) (tablesAt - secondAt);
+            file.write(
+                    secondAt * SECTOR_BYTES,
+                    bytes(Arrays.stream(directory).map(at -> at - shift).toArray()));
+            if (file.lengthBytes() < pieceOffset) {
+                file.resize(pieceOffset);
+            }
+        }
+        byte[] words = text.write().getBytes(StandardCharsets.UTF_8);
+        Invariant.that(words.length <= DESCRIPTOR_SECTORS * SECTOR_BYTES, "the descriptor has room");
+        file.write(DESCRIPTOR_SECTOR * SECTOR_BYTES, words);
+        file.flush();
+        file.write(0, header(stream ? -1 : tablesAt));
+        file.flush();
+    }
+
+    private byte[] header(long directoryAt) {
+        byte[] header = new byte[SECTOR_BYTES];
+        ByteBuffer fields = ByteBuffer.wrap(header).order(ByteOrder.LITTLE_ENDIAN);
+        fields.put(0, "KDMV".getBytes(StandardCharsets.US_ASCII));
+        fields.putInt(4, stream ? 3 : 1);
+        fields.putInt(8, FLAG_NEWLINES | (stream ? FLAGS_OF_STREAM : FLAG_SECOND_DIRECTORY));
+        fields.putLong(12, sectors);
+        fields.putLong(20, GRAIN_SECTORS);
+        fields.putLong(28, DESCRIPTOR_SECTOR);
+        fields.putLong(36, DESCRIPTOR_SECTORS);
+        fields.putInt(44, TABLE_ENTRIES);
+        fields.putLong(48, stream ? 0 : secondAt);
+        fields.putLong(56, directoryAt);
+        fields.putLong(64, stream ? FIRST_GRAIN_OF_STREAM : firstGrain());
+        fields.put(73, new byte[] {'\n', ' ', '\r', '\n'});
+        fields.putShort(77, (short) (stream ? 1 : 0));
+        return header;
+    }
+
+    private long firstGrain() {
+        long end = tablesAt + sectorsOf(directory.length * 4L) + (long) directory.length * TABLE_SECTORS;
+        return (end + GRAIN_SECTORS - 1) / GRAIN_SECTORS * GRAIN_SECTORS;
+    }
+}
