@@ -11,14 +11,15 @@ import java.util.Map;
 import java.util.concurrent.Callable;
 
 /**
- * Many clients of many disks of one daemon, a connection to each, beside one client of one of them. The load is Ferry's own
- * client, on one thread for all connections; the disks are in the page cache.
+ * Many clients of many disks of one daemon, a connection to each, beside one client of one disk that is as large as all of
+ * those together, so that the processor's caches do not decide. The load is Ferry's own client, on one thread for all
+ * connections; the disks are in the page cache.
  */
 final class DisksBench implements Callable<Report> {
     private static final int DISKS = 64;
 
-    /** Of each disk. */
-    private static final long SIZE = 16L << 20;
+    /** Of all disks together, and of the one. */
+    private static final long SIZE = 1L << 30;
 
     private static final int WARM_UP_SECONDS = 2;
 
@@ -42,19 +43,13 @@ final class DisksBench implements Callable<Report> {
             try (Workspace workspace = Workspace.below(directory);
                     FerryDaemon daemon = new FerryDaemon(options, Files.createDirectory(workspace.path("ferry")))) {
                 daemon.addDatastore("store");
-                BenchFile file = BenchFile.write(workspace.path("data.raw"), options.sizeBytes(SIZE));
-                List<String> uris = new ArrayList<>();
+                long sizeBytes = options.sizeBytes(SIZE);
+                BenchFile part = BenchFile.write(workspace.path("part.raw"), sizeBytes / DISKS);
+                BenchFile whole = BenchFile.write(workspace.path("whole.raw"), sizeBytes);
+                String one = attach(daemon, "one", whole);
+                List<String> many = new ArrayList<>();
                 for (int number = 0; number < DISKS; number++) {
-                    String name = "disk" + number;
-                    daemon.run(
-                            "disk",
-                            "import",
-                            name,
-                            "--datastore",
-                            "store",
-                            "--from",
-                            file.path().toString());
-                    uris.add(daemon.json("disk", "attach", name).path("uri").asString());
+                    many.add(attach(daemon, "disk" + number, part));
                 }
                 options.progress(DISKS + " disks attached");
                 Goal asFast = new Goal.AtLeast(1);
@@ -64,7 +59,7 @@ final class DisksBench implements Callable<Report> {
                         Shape.of("randread", 1, new Goal.None()),
                         Shape.of("randwrite", 1, new Goal.None()))) {
                     if (options.chosen(shape.each().name())) {
-                        compare(workspace.fileSystem(), daemon, uris, file.sizeBytes(), shape);
+                        compare(workspace.fileSystem(), daemon, one, many, sizeBytes, shape);
                     }
                 }
             }
@@ -72,17 +67,25 @@ final class DisksBench implements Callable<Report> {
         return report;
     }
 
-    private void compare(String where, FerryDaemon daemon, List<String> uris, long sizeBytes, Shape shape) {
+    private static String attach(FerryDaemon daemon, String name, BenchFile file) {
+        String path = file.path().toString();
+        daemon.run("disk", "import", name, "--datastore", "store", "--from", path);
+        return daemon.json("disk", "attach", name).path("uri").asString();
+    }
+
+    private void compare(
+            String where, FerryDaemon daemon, String oneUri, List<String> manyUris, long sizeBytes, Shape shape) {
         Map<Boolean, List<ServerSuite.Sample>> samples = new LinkedHashMap<>();
-        try (ClientLoad many = new ClientLoad(uris);
-                ClientLoad one = new ClientLoad(uris.subList(0, 1))) {
+        try (ClientLoad many = new ClientLoad(manyUris);
+                ClientLoad one = new ClientLoad(List.of(oneUri))) {
             for (int round = 0; round <= options.rounds(); round++) {
                 int seconds = round == 0 ? WARM_UP_SECONDS : options.seconds();
                 for (int turn = 0; turn < 2; turn++) {
                     boolean all = (round + turn) % 2 == 0;
                     ServerProcess.CpuTime before = daemon.process().cpuTime();
-                    LoadResult load =
-                            all ? many.run(sizeBytes, shape.each(), seconds) : one.run(sizeBytes, shape.one(), seconds);
+                    LoadResult load = all
+                            ? many.run(sizeBytes / DISKS, shape.each(), seconds)
+                            : one.run(sizeBytes, shape.one(), seconds);
                     ServerProcess.CpuTime cpu = daemon.process().cpuTime().since(before);
                     ServerSuite.Sample sample = new ServerSuite.Sample(load, cpu);
                     if (round > 0) {

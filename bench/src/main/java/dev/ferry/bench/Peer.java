@@ -2,6 +2,7 @@ package dev.ferry.bench;
 
 import java.io.IOException;
 import java.net.ServerSocket;
+import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
@@ -27,10 +28,20 @@ enum Peer {
     ServerProcess serve(Path file, Path scratch, BenchOptions options, ServerSuite suite) {
         Path log = scratch.resolve(label + ".log");
         Path socket = scratch.resolve(label + ".sock");
+        forget(socket);
         boolean tcp = suite.tcp();
         int port = tcp ? freePort() : 0;
         List<String> command = command(file.toString(), socket.toString(), port, options, suite);
         return tcp ? ServerProcess.onPort(command, port, log) : ServerProcess.onSocket(command, socket, log);
+    }
+
+    /** Not every server takes its socket with it when it goes. */
+    private static void forget(Path socket) {
+        try {
+            Files.deleteIfExists(socket);
+        } catch (IOException e) {
+            throw new BenchException("cannot delete " + socket + ": " + e.getMessage(), e);
+        }
     }
 
     private List<String> command(String file, String socket, int port, BenchOptions options, ServerSuite suite) {
