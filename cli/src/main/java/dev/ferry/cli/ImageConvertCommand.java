@@ -88,8 +88,9 @@ final class ImageConvertCommand implements Callable<Integer> {
     @Option(
             names = "--subformat",
             paramLabel = "KIND",
-            description = "vmdk: monolithicSparse (default), monolithicFlat, whose data is in a file beside it that ends"
-                    + " in -flat.vmdk, or streamOptimized, compressed on all cores.")
+            description =
+                    "vmdk: monolithicSparse (default), monolithicFlat, whose data is in a file beside it that ends"
+                            + " in -flat.vmdk, or streamOptimized, compressed on all cores.")
     private @Nullable String subformat;
 
     ImageConvertCommand(Screen screen) {
@@ -159,15 +160,16 @@ final class ImageConvertCommand implements Callable<Integer> {
 
     private void vmdk(DiskLoop loop, BlockDevice from, NewImage made, long sizeBytes) throws Exception {
         VmdkKind kind = VmdkKind.of(subformat == null ? VmdkKind.MONOLITHIC_SPARSE.text() : subformat)
-                .orElseThrow(() -> Problems.wrongUsage(
-                        "--subformat takes monolithicSparse, monolithicFlat or streamOptimized"));
+                .orElseThrow(() ->
+                        Problems.wrongUsage("--subformat takes monolithicSparse, monolithicFlat or streamOptimized"));
         String name = String.valueOf(target.toAbsolutePath().normalize().getFileName());
         boolean flat = kind == VmdkKind.MONOLITHIC_FLAT;
         String extent = flat ? name.replaceFirst("(\\.vmdk)?$", "-flat.vmdk") : name;
         if (!VmdkText.isName(extent)) {
             throw Problems.wrongUsage("a vmdk descriptor cannot name the file " + extent);
         }
-        VmdkText text = new VmdkText(kind, extent, sizeBytes, ThreadLocalRandom.current().nextInt());
+        VmdkText text = new VmdkText(
+                kind, extent, sizeBytes, ThreadLocalRandom.current().nextInt());
         if (!flat) {
             DiskSpec spec = ImageCommands.spec(made.partial(), ImageFormat.VMDK, false);
             PackedConversion.run(loop, from, spec, DataPlane.FILES, bytes -> new VmdkWriter(bytes, text));
