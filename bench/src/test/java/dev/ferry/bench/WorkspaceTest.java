@@ -2,9 +2,11 @@ package dev.ferry.bench;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
+import dev.ferry.testkit.Processes;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.time.Duration;
 import java.util.List;
 import java.util.concurrent.TimeUnit;
 import java.util.stream.Stream;
@@ -44,7 +46,7 @@ class WorkspaceTest {
         bench.destroy();
         assertThat(bench.waitFor(30, TimeUnit.SECONDS)).isTrue();
         assertThat(bench.exitValue()).isEqualTo(STATUS_OF_SIGTERM);
-        assertThat(children).noneMatch(ProcessHandle::isAlive);
+        Processes.assertEnded(children, Duration.ofSeconds(30));
         assertThat(parent).isEmptyDirectory();
     }
 

@@ -131,7 +131,7 @@ final class MigrateCommand implements Callable<Integer> {
             description = {
                 "Keep the old side in step after the switch for so long (90s, 30m, 2h, 7d) or 'until-commit', so that",
                 "'migration rollback ID' takes the guest back live with nothing lost; then the old files are deleted",
-                "(default: they are deleted at once). Not with --mode snapshot."
+                "(default: they are deleted at once)."
             })
     private long graceMillis;
 

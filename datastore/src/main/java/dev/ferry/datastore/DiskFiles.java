@@ -14,6 +14,10 @@ import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
 import java.nio.file.StandardCopyOption;
 import java.nio.file.StandardOpenOption;
+import java.nio.file.attribute.FileTime;
+import java.util.Map;
+import java.util.Objects;
+import java.util.concurrent.TimeUnit;
 
 /**
  * What is done to a disk's file as a file: publish it, take it away. A file is known by its path and by its identity,
@@ -26,7 +30,12 @@ public final class DiskFiles {
 
     private DiskFiles() {}
 
-    /** What tells the file at a path from every other file that there is now. */
+    /**
+     * What tells the file at a path from every other file that there is now, to be asked for with {@link #isFile}: the number of
+     * its device, that of its inode, and its birth in nanoseconds since 1970, with colons between them. Devices get their
+     * numbers as they come up, so that the first may be another after a restart of the host. Where a file system keeps no time
+     * of birth, the third means nothing.
+     */
     public static String identityOf(Path path) throws BlockException {
         try {
             return identity(path);
@@ -35,20 +44,32 @@ public final class DiskFiles {
         }
     }
 
-    /** Whether a file's directory is there, and on the file system that the file of that identity is, or was, on. */
+    /** Whether the file at a path is the one of that identity; false if there is none. */
+    public static boolean isFile(Path path, String identity) throws BlockException {
+        try {
+            return is(path, identity);
+        } catch (IOException e) {
+            throw failure(path.toString(), "look at", e);
+        }
+    }
+
+    /**
+     * Whether a file's directory is there, and on the file system that the file of that identity is, or was, on. Where the
+     * device has another number since, that is told by the file, under its name or the hidden one; without it the answer is no.
+     */
     public static boolean sameFileSystem(Path file, String identity) {
         try {
             Object device = Files.getAttribute(file.resolveSibling("."), "unix:dev");
-            return identity.startsWith(device + ":");
+            return identity.startsWith(device + ":") || is(file, identity) || is(partialOf(file), identity);
         } catch (IOException e) {
             return false;
         }
     }
 
     private static String identity(Path path) throws IOException {
-        Object device = Files.getAttribute(path, "unix:dev", LinkOption.NOFOLLOW_LINKS);
-        Object inode = Files.getAttribute(path, "unix:ino", LinkOption.NOFOLLOW_LINKS);
-        return device + ":" + inode;
+        Map<String, Object> facts = Files.readAttributes(path, "unix:dev,ino,creationTime", LinkOption.NOFOLLOW_LINKS);
+        FileTime birth = (FileTime) Objects.requireNonNull(facts.get("creationTime"));
+        return facts.get("dev") + ":" + facts.get("ino") + ":" + birth.to(TimeUnit.NANOSECONDS);
     }
 
     /** The hidden name that a disk's file has while it is made. */
@@ -168,7 +189,12 @@ public final class DiskFiles {
 
     private static boolean is(Path path, String identity) throws IOException {
         try {
-            return identity(path).equals(identity);
+            String[] here = identity(path).split(":", -1);
+            String[] wanted = identity.split(":", -1);
+            boolean sameInode = here[1].equals(wanted[1]);
+            boolean sameDevice = here[0].equals(wanted[0]);
+            boolean sameBirth = wanted.length == here.length && here[2].equals(wanted[2]);
+            return sameInode && (sameDevice || sameBirth);
         } catch (NoSuchFileException e) {
             return false;
         }

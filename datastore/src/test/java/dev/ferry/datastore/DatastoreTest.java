@@ -88,7 +88,7 @@ class DatastoreTest {
         disk.publish();
         assertThat(disk.file()).hasSize(10_000_001);
         assertThat(disk.partial()).doesNotExist();
-        assertThat(DiskFiles.identityOf(disk.file())).isEqualTo(disk.identity());
+        assertThat(DiskFiles.isFile(disk.file(), disk.identity())).isTrue();
         assertThat(datastore.leftovers()).isEmpty();
     }
 

@@ -57,6 +57,12 @@ interface Carrier {
     /** Says what the guest may be made to feel; before {@link #start}. */
     void pace(PaceSettings settings);
 
+    /**
+     * Says that the source is to be the whole disk when the guest has switched: it stays, or is the way back. Before {@link
+     * #start} or {@link #attach}.
+     */
+    default void keepSource() {}
+
     /** Begins to read and compare both sides, after {@link Events#copied}. */
     void verify() throws BlockException;
 

@@ -4,14 +4,20 @@ import dev.ferry.block.Loop;
 import dev.ferry.migration.copy.Copier;
 import dev.ferry.migration.copy.Paced;
 import dev.ferry.migration.copy.Verifier;
+import java.util.List;
 import java.util.Objects;
+import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
 
-/** A copier, and the rounds of a comparison beside it, turned together; and what the rounds have done. Thread: the loop's. */
+/**
+ * A copier, and the rounds of a comparison and whatever else works beside it, turned together; and what the rounds have done.
+ * Thread: the loop's.
+ */
 final class Dial implements Paced {
     private final Loop loop;
     private @Nullable Copier copier;
     private @Nullable Verifier round;
+    private @Nullable Paced beside;
     private int regions = 1;
     private int requestBytes = 64 << 10;
     private long pace;
@@ -25,6 +31,15 @@ final class Dial implements Paced {
 
     void copies(Copier turned) {
         copier = turned;
+    }
+
+    /** @param other turned with the copier from now on, in place of an earlier one; null: none is */
+    void beside(@Nullable Paced other) {
+        beside = other;
+        if (other != null) {
+            other.effort(regions, requestBytes);
+            other.pace(pace);
+        }
     }
 
     /** A round begins, whoever turns it. */
@@ -62,9 +77,8 @@ final class Dial implements Paced {
         regions = newRegions;
         requestBytes = newRequestBytes;
         Objects.requireNonNull(copier).effort(regions, requestBytes);
-        Verifier running = round;
-        if (running != null) {
-            running.effort(regions, requestBytes);
+        for (Paced other : others()) {
+            other.effort(regions, requestBytes);
         }
     }
 
@@ -72,10 +86,13 @@ final class Dial implements Paced {
     public void pace(long bytesPerSecond) {
         pace = bytesPerSecond;
         Objects.requireNonNull(copier).pace(pace);
-        Verifier running = round;
-        if (running != null) {
-            running.pace(pace);
+        for (Paced other : others()) {
+            other.pace(pace);
         }
+    }
+
+    private List<Paced> others() {
+        return Stream.of(round, beside).filter(Objects::nonNull).toList();
     }
 
     @Override

@@ -45,7 +45,9 @@ final class DiskSteps {
 
     /** What was kept. A disk that is not the file that it was has nothing in common with what was copied of it. */
     StepFiles.Found read(int regionBytes, ImageFormat diskFormat) throws BlockException {
-        String disk = DiskFiles.identityOf(back ? record.targetFile() : record.sourceFile());
+        Path file = back ? record.targetFile() : record.sourceFile();
+        String recorded = back ? targetIdentity() : record.sourceIdentity();
+        String disk = DiskFiles.isFile(file, recorded) ? recorded : DiskFiles.identityOf(file);
         // A format that keeps metadata in this process until it is flushed has lost some of it with the process.
         ImageFormat other = back ? TargetMaker.formerOf(record) : TargetMaker.formatOf(record);
         return files.read(key(disk, regionBytes), !diskFormat.grows() && !other.grows(), mirroredTo());

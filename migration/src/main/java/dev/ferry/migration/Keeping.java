@@ -316,6 +316,11 @@ final class Keeping {
         answer = done;
     }
 
+    /** True if somebody has asked for its end. */
+    boolean ending() {
+        return wish != null;
+    }
+
     /** Looks now whether what is away is back. */
     void tryAgain() {
         sides.revival().wake();

@@ -19,6 +19,8 @@ import dev.ferry.stack.Stacks;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.concurrent.CompletableFuture;
+import java.util.function.Consumer;
+import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
@@ -34,40 +36,68 @@ import org.slf4j.LoggerFactory;
 final class Merging {
     private static final Logger LOG = LoggerFactory.getLogger(Merging.class);
 
-    private Merging() {}
+    private final OpenDisk disk;
+    private final Loop loop;
+    private final Layers layers;
+    private final Overlays overlays;
+    private final DirtyBitmap content;
+    private final MirrorSettings settings;
+    private final CompletableFuture<Boolean> copied = new CompletableFuture<>();
+    /** On the loop. */
+    private @Nullable Copier copier;
+
+    private boolean stopped;
 
     /**
-     * Merges the layers of a disk that is open.
+     * Of the layers of a disk that is open.
      *
      * @param content what the overlays hold, marked as it is changed; of the granularity of {@code settings}
-     * @throws BlockException if the file cannot be written; the guest goes on on the layers then
      */
-    static void merge(OpenDisk disk, Layers layers, Overlays overlays, DirtyBitmap content, MirrorSettings settings)
-            throws BlockException {
-        Loop loop = disk.loop().loop();
-        CompletableFuture<Boolean> copied = new CompletableFuture<>();
+    Merging(OpenDisk disk, Layers layers, Overlays overlays, DirtyBitmap content, MirrorSettings settings) {
+        this.disk = disk;
+        this.loop = disk.loop().loop();
+        this.layers = layers;
+        this.overlays = overlays;
+        this.content = content;
+        this.settings = settings;
+    }
+
+    /** Ends it early, where it has far to go: the layers stay, and are the disk. Any thread; does not wait. */
+    void stop() {
+        loop.execute(() -> {
+            stopped = true;
+            Copier running = copier;
+            if (running != null) {
+                running.stop(idle -> {});
+            }
+        });
+    }
+
+    /**
+     * Merges.
+     *
+     * @param begun told on the loop what copies, to be steered
+     * @throws BlockException if the file cannot be written, or it was stopped; the guest goes on on the layers then
+     */
+    void run(Consumer<Copier> begun) throws BlockException {
         Mirror[] made = new Mirror[1];
         OnLoop.await(loop, layers::flush);
         overlays.atRest(() -> {
-            BlockDevice view = layers.top();
-            MirrorSettings how = new MirrorSettings(settings.regionBytes(), settings.targetStallNanos(), false);
-            Mirror mirror =
-                    new Mirror(loop, view, layers.base(), how, why -> copied.completeExceptionally(why.toException()));
-            for (long region = 0; region < mirror.regions(); region++) {
-                if (!content.isDirty(mirror.regionOffset(region), mirror.regionLength(region))) {
-                    mirror.inStep(region);
-                }
-            }
-            layers.replace(mirror);
+            Mirror mirror = inPlace();
             made[0] = mirror;
-            Copier copier = new Copier(loop, mirror, disk.loop().buffers(), CopierSettings.DEFAULT);
-            copier.start(error -> {
+            Copier copies = new Copier(loop, mirror, disk.loop().buffers(), CopierSettings.DEFAULT);
+            copier = copies;
+            begun.accept(copies);
+            copies.start(error -> {
                 if (error == null) {
                     copied.complete(true);
                 } else {
                     copied.completeExceptionally(error.toException());
                 }
             });
+            if (stopped) {
+                copies.stop(idle -> {});
+            }
         });
         Mirror mirror = made[0];
         OnLoop.join(copied);
@@ -94,6 +124,21 @@ final class Merging {
         overlays.drop();
     }
 
+    /** On the loop, at rest: puts the mirror on top of the layers. */
+    private Mirror inPlace() {
+        BlockDevice view = layers.top();
+        MirrorSettings how = new MirrorSettings(settings.regionBytes(), settings.targetStallNanos(), false);
+        Mirror mirror =
+                new Mirror(loop, view, layers.base(), how, why -> copied.completeExceptionally(why.toException()));
+        for (long region = 0; region < mirror.regions(); region++) {
+            if (!content.isDirty(mirror.regionOffset(region), mirror.regionLength(region))) {
+                mirror.inStep(region);
+            }
+        }
+        layers.replace(mirror);
+        return mirror;
+    }
+
     /**
      * Merges what a crash left, before anybody opens the disk. Does nothing where there is nothing, or where the disk is open
      * and its layers are in use.
@@ -117,7 +162,7 @@ final class Merging {
             DirtyBitmap content = new DirtyBitmap(disk.sizeBytes(), settings.regionBytes());
             overlays.found(files, content);
             LOG.info("disk {}: {} bytes in {} overlays are merged", spec.name(), content.dirtyBytes(), files.size());
-            merge(disk, layers, overlays, content, settings);
+            new Merging(disk, layers, overlays, content, settings).run(copies -> {});
         } finally {
             stacks.release(disk);
         }

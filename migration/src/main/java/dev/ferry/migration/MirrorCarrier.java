@@ -2,7 +2,6 @@ package dev.ferry.migration;
 
 import dev.ferry.block.BlockError;
 import dev.ferry.block.BlockException;
-import dev.ferry.block.Completion;
 import dev.ferry.block.ErrorKind;
 import dev.ferry.datastore.DiskFiles;
 import dev.ferry.filter.LatencyWatch;
@@ -16,8 +15,6 @@ import dev.ferry.migration.copy.TargetHoles;
 import dev.ferry.migration.copy.TrailChoice;
 import dev.ferry.migration.copy.Verifier;
 import dev.ferry.migration.copy.VerifierSettings;
-import dev.ferry.migration.copy.VerifyListener;
-import dev.ferry.migration.copy.VerifyResult;
 import dev.ferry.stack.Crossing;
 import dev.ferry.stack.DiskSide;
 import dev.ferry.stack.OnLoop;
@@ -54,15 +51,9 @@ class MirrorCarrier extends CarriedMirror {
     private @Nullable TrailChoice choice;
     private PaceSettings pace = PaceSettings.DEFAULT;
 
-    @Nullable
-    Verifier verifier;
-
-    private @Nullable Completion whenVerifierEnded;
+    final Comparison comparison = new Comparison(new Compares());
     /** What carries the other way when the guest has passed. */
     private @Nullable MirrorCarrier turned;
-
-    /** What the last comparison found. */
-    private Differences differences = Differences.NONE;
 
     /** The target has been asked for its holes, if there is a use in that. */
     private boolean asked;
@@ -70,8 +61,6 @@ class MirrorCarrier extends CarriedMirror {
     boolean paused;
     /** The copier is at work, or paused in the middle of it. */
     private boolean copying;
-    /** Wanted again while an earlier one that was stopped comes to its end. */
-    private boolean verifyAgain;
 
     long rateBytesPerSecond;
 
@@ -177,10 +166,15 @@ class MirrorCarrier extends CarriedMirror {
         copying = false;
         controller().stop();
         if (error == null) {
-            events.copied();
+            allCopied();
         } else if (error.kind() != ErrorKind.CANCELLED && mirror().attached()) {
             events.sourceFailed(error);
         }
+    }
+
+    /** On the loop. */
+    void allCopied() {
+        events.copied();
     }
 
     @Override
@@ -190,10 +184,7 @@ class MirrorCarrier extends CarriedMirror {
             if (copier != null) {
                 copier.pause();
             }
-            verifyAgain = false;
-            if (verifier != null) {
-                verifier.stop();
-            }
+            comparison.stop();
         });
     }
 
@@ -214,9 +205,7 @@ class MirrorCarrier extends CarriedMirror {
             if (copier != null) {
                 copier.rate(bytesPerSecond);
             }
-            if (verifier != null) {
-                verifier.rate(bytesPerSecond);
-            }
+            comparison.rate(bytesPerSecond);
         });
     }
 
@@ -227,80 +216,78 @@ class MirrorCarrier extends CarriedMirror {
 
     @Override
     public void verify() throws BlockException {
-        OnLoop.run(loop, this::compareNow);
-    }
-
-    /** On the loop. */
-    final void compareNow() {
-        if (verifier == null) {
-            startVerifier();
-        } else {
-            verifyAgain = true;
-        }
+        OnLoop.run(loop, comparison::begin);
     }
 
     @Override
     public void prove() throws BlockException {
         boolean begun = OnLoop.get(loop, () -> {
-            if (verifier != null) {
-                return false;
-            }
             prepareCopier();
-            startVerifier(true);
-            return true;
+            return comparison.prove();
         });
         if (!begun) {
             throw Planner.refusal(ErrorKind.BUSY, "disk " + disk.name(), "its sides are being compared already");
         }
     }
 
-    /** On the loop. */
+    /** On the loop. One that compares what is to be compared before the switch. */
     Verifier newVerifier() {
+        return wholeVerifier();
+    }
+
+    /** On the loop. */
+    private Verifier wholeVerifier() {
         return new Verifier(loop, mirror(), disk.loop().buffers(), workers, VerifierSettings.DEFAULT);
     }
 
-    /** On the loop. */
-    final void startVerifier() {
-        startVerifier(false);
+    /** On the loop. True if what is compared on demand is compared while a copy goes on. */
+    boolean besideACopy() {
+        return copying;
     }
 
-    /** @param proving somebody asked for it: what is copied by now is compared, beside a copy where one is under way */
-    private void startVerifier(boolean proving) {
-        Verifier made = newVerifier();
-        verifier = made;
+    /** On the loop. */
+    private Verifier verifier(boolean asked) {
+        Verifier made = asked ? wholeVerifier() : newVerifier();
         made.rate(rateBytesPerSecond);
-        if (proving) {
-            made.onlyCopied();
-        }
-        if (copying) {
+        if (asked ? besideACopy() : copying) {
             made.effort(1, BESIDE_A_COPY_BYTES);
         } else {
             steerVerifier(made);
         }
-        made.start(new VerifyListener() {
-            @Override
-            public void verified(VerifyResult result) {
-                differences = new Differences(result.differences());
-                verifierEnded();
-                Verdict verdict =
-                        new Verdict(result.equal(), result.sourceDigest(), result.targetDigest(), differences.words());
-                if (proving) {
-                    events.proved(verdict, result.bytes());
-                } else {
-                    compared(verdict);
-                }
-            }
+        return made;
+    }
 
-            @Override
-            public void failed(BlockError why) {
-                verifierEnded();
-                if (proving) {
-                    events.notProved(why);
-                } else {
-                    verificationFailed(why);
-                }
-            }
-        });
+    /** What is compared, on the loop. */
+    private final class Compares implements Comparison.Owner {
+        @Override
+        public Verifier verifier(boolean asked) {
+            return MirrorCarrier.this.verifier(asked);
+        }
+
+        @Override
+        public void stopped() {
+            verifierStopped();
+        }
+
+        @Override
+        public void compared(Verdict verdict) {
+            MirrorCarrier.this.compared(verdict);
+        }
+
+        @Override
+        public void failed(BlockError why) {
+            verificationFailed(why);
+        }
+
+        @Override
+        public void proved(Verdict verdict, long bytes) {
+            events.proved(verdict, bytes);
+        }
+
+        @Override
+        public void notProved(BlockError why) {
+            events.notProved(why);
+        }
     }
 
     /** On the loop. */
@@ -333,20 +320,6 @@ class MirrorCarrier extends CarriedMirror {
     }
 
     /** On the loop. */
-    private void verifierEnded() {
-        verifierStopped();
-        verifier = null;
-        Completion waiting = whenVerifierEnded;
-        whenVerifierEnded = null;
-        if (waiting != null) {
-            waiting.complete(null);
-        } else if (verifyAgain) {
-            verifyAgain = false;
-            startVerifier();
-        }
-    }
-
-    /** On the loop. */
     void verifierStopped() {
         if (!copying) {
             controller().stop();
@@ -357,7 +330,7 @@ class MirrorCarrier extends CarriedMirror {
     public void mend() throws BlockException {
         OnLoop.run(loop, () -> {
             if (mirror().attached()) {
-                differences.spoil(mirror(), disk.sizeBytes());
+                comparison.spoil(mirror(), disk.sizeBytes());
                 behind();
             }
         });
@@ -425,7 +398,7 @@ class MirrorCarrier extends CarriedMirror {
                     progress.workBytes(),
                     progress.copiedBytes(),
                     mirror().bytesMirrored(),
-                    verifier == null ? 0 : verifier.verifiedBytes(),
+                    comparison.comparedBytes(),
                     mirror().trails() ? Mirroring.TRAILING : Mirroring.SYNC,
                     choice == null ? null : choice.latencyMillis(),
                     Offload.of(copier, progress));
@@ -517,15 +490,7 @@ class MirrorCarrier extends CarriedMirror {
     @Override
     public void halt() throws BlockException {
         boolean rests = copierRests();
-        boolean ends = OnLoop.await(loop, STOP_NANOS_MAX, whenEnded -> {
-            Verifier running = verifier;
-            if (running == null) {
-                whenEnded.complete(null);
-            } else {
-                whenVerifierEnded = whenEnded;
-                running.stop();
-            }
-        });
+        boolean ends = OnLoop.await(loop, STOP_NANOS_MAX, comparison::end);
         if (!rests || !ends) {
             LOG.warn("disk {}: a copy in flight does not end; it is left to itself", disk.name());
         }

@@ -16,6 +16,7 @@ import dev.ferry.stack.Stacks;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.concurrent.Executor;
+import java.util.function.BooleanSupplier;
 import java.util.function.LongSupplier;
 import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
@@ -116,6 +117,10 @@ final class MoveWork {
 
     /** Begins a comparison that somebody asked for. */
     void prove() throws BlockException {
+        if (switching.underWay() || keeping.ending()) {
+            throw Planner.refusal(
+                    ErrorKind.BUSY, "migration " + move.id(), "its guests are about to pass; try again in a moment");
+        }
         proving.start(ledger.record().kept() ? keeping.sides().all() : disks.all());
     }
 
@@ -178,7 +183,7 @@ final class MoveWork {
     }
 
     private void start(MovingDisk disk, DiskSide target) throws BlockException {
-        disk.carrier().pace(move.pace());
+        prepare(disk);
         spreadRate();
         if (move.paused()) {
             disk.carrier().pause();
@@ -186,12 +191,19 @@ final class MoveWork {
         disk.carrier().start(target, revival.stepsOf(disk.index));
     }
 
+    private void prepare(MovingDisk disk) {
+        disk.carrier().pace(move.pace());
+        if (ledger.record().keepSource() || ledger.record().grace() != null) {
+            disk.carrier().keepSource();
+        }
+    }
+
     /** Goes on where an earlier process was. */
     private void takeUp() throws BlockException, CalledOff {
         disks.addMissing(revival.disks());
         for (MovingDisk disk : disks.all()) {
             disk.stage = Stage.LOST;
-            disk.carrier().pace(move.pace());
+            prepare(disk);
             if (move.paused()) {
                 disk.carrier().pause();
             }
@@ -216,7 +228,9 @@ final class MoveWork {
             enter(Phase.VERIFY);
             verifyNext();
         } else {
-            move.until(() -> disks.any(Stage.LOST) || disks.any(Stage.COPYING) || !move.paused());
+            // What somebody has asked to be compared is compared before the sides part.
+            BooleanSupplier free = () -> !move.paused() && !proving.running();
+            move.until(() -> disks.any(Stage.LOST) || disks.any(Stage.COPYING) || free.getAsBoolean());
             if (!disks.any(Stage.LOST) && !disks.any(Stage.COPYING)) {
                 enter(Phase.SWITCH);
                 switching.attempt();

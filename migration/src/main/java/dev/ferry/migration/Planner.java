@@ -44,12 +44,6 @@ final class Planner {
         if (request.disks().isEmpty()) {
             throw refusal(ErrorKind.INVALID, "the request", "it names no disk");
         }
-        if (request.graceMillis() != 0 && request.strategy().strategy() == Strategy.SNAPSHOT) {
-            throw refusal(
-                    ErrorKind.INVALID,
-                    "the request",
-                    "no way back is kept for moves by snapshot; leave --mode or --grace out");
-        }
         if (request.rateBytesPerSecond() < 0) {
             throw refusal(ErrorKind.INVALID, "the request", "a rate is not below zero");
         }
@@ -139,7 +133,7 @@ final class Planner {
                     "its " + sizeBytes + " bytes are no multiple of 512, and a " + format.text() + " disk's are");
         }
         if (request.strategy().strategy() == Strategy.SNAPSHOT) {
-            refuseSnapshot(disk.spec(), sizeBytes, request.keepSource());
+            refuseSnapshot(disk.spec(), sizeBytes);
         }
         if (!Overlays.of(sourcePath).isEmpty() && stacks.find(name).isPresent()) {
             throw refusal(
@@ -161,13 +155,7 @@ final class Planner {
                 neededBytes(from, to, sizeBytes, Stacks.allocatedBytes(sourcePath)));
     }
 
-    private static void refuseSnapshot(DiskSpec spec, long sizeBytes, boolean keepSource) throws BlockException {
-        if (keepSource) {
-            throw refusal(
-                    ErrorKind.UNSUPPORTED,
-                    "disk " + spec.name(),
-                    "a source that is moved by snapshots is not whole after the move, and cannot be kept");
-        }
+    private static void refuseSnapshot(DiskSpec spec, long sizeBytes) throws BlockException {
         if (sizeBytes % SECTOR_BYTES != 0) {
             throw refusal(
                     ErrorKind.INVALID,

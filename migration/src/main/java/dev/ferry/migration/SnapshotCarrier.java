@@ -1,6 +1,8 @@
 package dev.ferry.migration;
 
+import dev.ferry.block.BlockError;
 import dev.ferry.block.BlockException;
+import dev.ferry.block.ErrorKind;
 import dev.ferry.filter.mirror.MirrorSettings;
 import dev.ferry.filter.mirror.TrackedMirror;
 import dev.ferry.filter.snapshot.Layers;
@@ -37,7 +39,8 @@ import org.slf4j.LoggerFactory;
  *
  * <p>A move that is called off merges the overlays into the disk's file, the guest at work. One that is interrupted leaves
  * them as files, which are merged before the disk is opened again ({@link Merging#settle}). Where room gets scarce beside the
- * disk, or the chain too long, there are no more overlays: they are merged, and the move goes on by tracking.
+ * disk, or the chain too long, there are no more overlays: they are merged, and the move goes on by tracking. So it does when
+ * little is left and the source is to stay, or to be the way back: it is to be whole then.
  *
  * <p>Thread: that of the move; rounds are frozen by a worker, one at a time.
  */
@@ -58,6 +61,12 @@ final class SnapshotCarrier extends TrackingCarrier {
     private @Nullable Overlays overlays;
     /** No more layers: the move is over, or there is no room. Guarded by {@link #changing}. */
     private boolean flat;
+    /** The process ends, or is about to. */
+    private volatile boolean ending;
+
+    private volatile @Nullable Merging merging;
+    /** Set before all else. */
+    private volatile boolean sourceStays;
     /** The guest is held, or about to be. Guarded likewise. */
     private boolean resting;
     /** On the loop. */
@@ -180,8 +189,67 @@ final class SnapshotCarrier extends TrackingCarrier {
         flat = true;
         Overlays all = overlays;
         if (all != null && all.count() > 0) {
-            Merging.merge(disk, Objects.requireNonNull(layers), all, content, settings);
+            Merging begun = new Merging(disk, Objects.requireNonNull(layers), all, content, settings);
+            merging = begun;
+            if (ending) {
+                begun.stop();
+            }
+            try {
+                begun.run(this::beside);
+            } finally {
+                merging = null;
+                OnLoop.run(loop, () -> beside(null));
+            }
             OnLoop.run(loop, () -> layered = false);
+        }
+    }
+
+    // ---- a source that is to be whole after the switch
+
+    @Override
+    public void keepSource() {
+        sourceStays = true;
+    }
+
+    /** A source that stays is its file alone: little is left, and the overlays are merged; then little has to be left again. */
+    @Override
+    void allCopied() {
+        if (!sourceStays || !layered) {
+            super.allCopied();
+            return;
+        }
+        notReady();
+        if (!freezing) {
+            freezing = true;
+            workers.execute(this::mergeForGood);
+        }
+    }
+
+    private void mergeForGood() {
+        try {
+            synchronized (changing) {
+                LOG.info("disk {}: its overlays are merged, since its file stays", disk.name());
+                flatten();
+            }
+            loop.execute(this::merged);
+        } catch (BlockException | RuntimeException e) {
+            LOG.warn("disk {}: its overlays cannot be merged: {}", disk.name(), e.getMessage());
+            if (!ending) {
+                events.sourceFailed(BlockError.of(
+                        ErrorKind.IO,
+                        "disk " + disk.name(),
+                        "merge",
+                        "its overlays cannot be merged: " + e.getMessage()));
+            }
+        } finally {
+            loop.execute(() -> freezing = false);
+        }
+    }
+
+    /** On the loop. One that is kept in step from now on, and is, has nobody else to say so. */
+    private void merged() {
+        if (follows() && mirror().attached() && mirror().pendingBytes() == 0) {
+            super.allCopied();
         }
     }
 
@@ -245,6 +313,11 @@ final class SnapshotCarrier extends TrackingCarrier {
 
     @Override
     public void suspend() {
+        ending = true;
+        Merging running = merging;
+        if (running != null) {
+            running.stop();
+        }
         synchronized (changing) {
             flat = true;
         }

@@ -30,6 +30,7 @@ final class Switching {
     private final Ledger ledger;
     private final JointPassage passage;
     private boolean doubtful;
+    private boolean underWay;
     private int attempts;
 
     Switching(Move move, MoveWork work, Ledger ledger) {
@@ -48,8 +49,22 @@ final class Switching {
         attempts = 0;
     }
 
+    /** True while the guests are being brought to rest, or about to be. */
+    boolean underWay() {
+        return underWay;
+    }
+
     /** One attempt to switch all disks, which are all in step. */
     void attempt() throws BlockException, CalledOff {
+        underWay = true;
+        try {
+            tryToSwitch();
+        } finally {
+            underWay = false;
+        }
+    }
+
+    private void tryToSwitch() throws BlockException, CalledOff {
         List<Double> pausesMillis;
         try {
             for (MovingDisk disk : work.disks()) {

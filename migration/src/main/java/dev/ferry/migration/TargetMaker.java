@@ -100,8 +100,8 @@ final class TargetMaker {
         around.catalog().datastore(ledger.record().targetDatastore()).check();
         DiskFiles.hide(file, identity);
         Path partial = DiskFiles.partialOf(file);
-        if (!DiskFiles.identityOf(partial).equals(identity)) {
-            throw Planner.refusal(ErrorKind.NOT_FOUND, "target " + partial, "another file has its name");
+        if (!DiskFiles.isFile(partial, identity)) {
+            throw Planner.refusal(ErrorKind.NOT_FOUND, "target " + partial, "it is gone, or another file has its name");
         }
         boolean direct = disk.disk.side().spec().direct();
         return open(
@@ -124,8 +124,8 @@ final class TargetMaker {
                     "datastore " + record.sourceDatastore(),
                     "it is not there, or another file system is mounted in its place");
         }
-        if (!DiskFiles.identityOf(file).equals(record.sourceIdentity())) {
-            throw Planner.refusal(ErrorKind.NOT_FOUND, "source " + file, "another file has its name");
+        if (!DiskFiles.isFile(file, record.sourceIdentity())) {
+            throw Planner.refusal(ErrorKind.NOT_FOUND, "source " + file, "it is gone, or another file has its name");
         }
         boolean direct = disk.disk.side().spec().direct();
         return open(

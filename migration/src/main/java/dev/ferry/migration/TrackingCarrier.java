@@ -11,6 +11,7 @@ import dev.ferry.migration.copy.ColdFirst;
 import dev.ferry.migration.copy.Copier;
 import dev.ferry.migration.copy.CopyProgress;
 import dev.ferry.migration.copy.Mirroring;
+import dev.ferry.migration.copy.Paced;
 import dev.ferry.migration.copy.Proof;
 import dev.ferry.migration.copy.Verifier;
 import dev.ferry.migration.copy.VerifierSettings;
@@ -155,15 +156,13 @@ class TrackingCarrier extends MirrorCarrier {
         } else if (proof == null) {
             endLastStep(null);
         } else {
-            startVerifier();
+            comparison.begin();
         }
     }
 
-    /** What is behind is compared as it comes into step, and not on demand. */
     @Override
-    public void prove() throws BlockException {
-        throw Planner.refusal(
-                ErrorKind.UNSUPPORTED, "disk " + disk.name(), "only a move by mirror is compared on demand");
+    boolean besideACopy() {
+        return copying || super.besideACopy();
     }
 
     @Override
@@ -198,11 +197,21 @@ class TrackingCarrier extends MirrorCarrier {
         boolean passed = agendaOf().iterations() > 1;
         if (!paused && passed && !ready && !comparing && downtimeNanos() <= maxDowntimeNanos * READY_SHARE) {
             ready = true;
-            events.copied();
+            allCopied();
         }
-        if (comparing && !paused && verifier == null) {
-            startVerifier();
+        if (comparing && !paused && !comparison.underWay()) {
+            comparison.begin();
         }
+    }
+
+    /** On the loop. What is turned with the copier, so that a guest does not feel it more; null: nothing is. */
+    final void beside(@Nullable Paced other) {
+        dial.beside(other);
+    }
+
+    /** On the loop. What was told, or was about to be, is to be told again when it is so. */
+    final void notReady() {
+        ready = false;
     }
 
     /** On the loop, once a second. */
@@ -244,7 +253,7 @@ class TrackingCarrier extends MirrorCarrier {
         OnLoop.run(loop, () -> {
             if (follows()) {
                 proof = null;
-                compareNow();
+                comparison.begin();
                 return;
             }
             if (proof == null) {
@@ -253,7 +262,7 @@ class TrackingCarrier extends MirrorCarrier {
             }
             comparing = true;
             ready = false;
-            compareNow();
+            comparison.begin();
         });
     }
 
@@ -436,10 +445,7 @@ class TrackingCarrier extends MirrorCarrier {
         }
         agendaOf().untilNothingIsLeft(follows());
         copier.rate(rateBytesPerSecond);
-        Verifier late = verifier;
-        if (late != null) {
-            late.rate(rateBytesPerSecond);
-        }
+        comparison.rate(rateBytesPerSecond);
         if (mirror().attached()) {
             boolean told = ready;
             startCopier();
@@ -471,10 +477,7 @@ class TrackingCarrier extends MirrorCarrier {
             }
             tracked().follow();
             forgetComparison();
-            Verifier running = verifier;
-            if (running != null) {
-                running.stop();
-            }
+            comparison.stopRunning();
             Copier again = copier;
             if (again != null) {
                 agendaOf().untilNothingIsLeft(true);
@@ -497,10 +500,8 @@ class TrackingCarrier extends MirrorCarrier {
             CopyProgress progress = now.progress();
             long left = progress.doneBytes() + progress.pendingBytes();
             boolean firstPass = !follows() && agendaOf().iterations() < 2;
-            Verifier running = verifier;
-            long compared = follows() || proof == null
-                    ? (running == null ? 0 : running.verifiedBytes())
-                    : disk.sizeBytes() - proof.unprovedBytes();
+            long compared =
+                    follows() || proof == null ? comparison.comparedBytes() : disk.sizeBytes() - proof.unprovedBytes();
             return new Figures(
                     progress.doneBytes(),
                     firstPass ? progress.workBytes() : left,

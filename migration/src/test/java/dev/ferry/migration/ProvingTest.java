@@ -2,6 +2,7 @@ package dev.ferry.migration;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
+import dev.ferry.block.BlockException;
 import dev.ferry.block.ErrorKind;
 import dev.ferry.image.Provisioning;
 import dev.ferry.migration.journal.DiskRecord.Proof;
@@ -12,8 +13,11 @@ import java.nio.channels.FileChannel;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
+import java.util.List;
 import java.util.Objects;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.EnumSource;
 
 /** Comparisons on demand: they find what somebody else wrote to a side, wherever the move is, beside the guest. */
 class ProvingTest extends EngineRig {
@@ -32,12 +36,18 @@ class ProvingTest extends EngineRig {
         }
     }
 
-    @Test
-    void whatIsCopiedByNowIsComparedAndWhatSomebodyWroteToItIsMended() throws Exception {
+    /** However busy the machine is, the guest can be held for what is left. */
+    private static MigrationRequest by(Strategy strategy, long bytesPerSecond, boolean keepSource) {
+        return new MigrationRequest(List.of("vm1"), "fast", null, bytesPerSecond, false, keepSource)
+                .by(StrategySettings.of(strategy, DOWNTIME_NANOS));
+    }
+
+    @ParameterizedTest
+    @EnumSource
+    void whatIsCopiedByNowIsComparedAndWhatSomebodyWroteToItIsMended(Strategy strategy) throws Exception {
         byte[] content = world.disk("vm1", SIZE, Provisioning.THIN, 81);
         world.openDisk("vm1");
-        String id = engine.start(new MigrationRequest(java.util.List.of("vm1"), "fast", null, 2 * SLOW, false, true))
-                .id();
+        String id = engine.start(by(strategy, 2 * SLOW, true)).id();
         await(id, status -> status.doneBytes() > 1_000_000);
         engine.pause(id);
         await(id, status -> status.bytesPerSecond() == 0);
@@ -60,12 +70,40 @@ class ProvingTest extends EngineRig {
         assertThat(Objects.requireNonNull(receipt.verifiedAgain()).equal()).isFalse();
     }
 
-    @Test
-    void whileTheWayBackIsOpenWhatDiffersIsNamedAndNothingIsTouched() throws Exception {
+    /** What the guest changes under a comparison is no difference, whether the target is told of it at once or not. */
+    @ParameterizedTest
+    @EnumSource
+    void besideAGuestNothingDiffersAndTheSwitchWaitsForWhatIsCompared(Strategy strategy) throws Exception {
+        byte[] content = world.disk("vm1", SIZE, Provisioning.THIN, 84);
+        OpenDisk disk = world.openDisk("vm1");
+        Guest guest = new Guest(disk, content, 84).start();
+        String id = engine.start(by(strategy, 4 * SLOW, false)).id();
+        await(id, status -> status.doneBytes() > 1_000_000);
+        Proof early = proof(proved(id));
+        assertThat(early.equal()).as(early.toString()).isTrue();
+        refusedOrBegun(id);
+        MigrationStatus done = assertMoved(id, strategy, guest, disk);
+        Proof late = proof(done);
+        assertThat(late.failure()).isNull();
+        assertThat(late.equal()).as(late.toString()).isTrue();
+    }
+
+    /** It may be over, or at its switch, by now. */
+    private void refusedOrBegun(String id) {
+        try {
+            engine.verify(id);
+        } catch (BlockException e) {
+            assertThat(e.kind()).isIn(ErrorKind.BUSY, ErrorKind.INVALID);
+        }
+    }
+
+    @ParameterizedTest
+    @EnumSource
+    void whileTheWayBackIsOpenWhatDiffersIsNamedAndNothingIsTouched(Strategy strategy) throws Exception {
         byte[] content = world.disk("vm1", SIZE, Provisioning.THIN, 82);
         OpenDisk disk = world.openDisk("vm1");
         Guest guest = new Guest(disk, content, 82).start();
-        String id = engine.start(MigrationRequest.of("vm1", "fast").withGrace(Grace.UNTIL_COMMIT))
+        String id = engine.start(by(strategy, 0, false).withGrace(Grace.UNTIL_COMMIT))
                 .id();
         await(id, status -> status.phase() == Phase.KEEP && status.wayBack() != null);
         guest.goOn(100);

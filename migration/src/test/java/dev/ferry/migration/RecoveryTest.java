@@ -40,7 +40,8 @@ class RecoveryTest {
         "2,true,false,MIRROR",
         "2,true,false,TRACKING",
         "1,false,true,TRACKING",
-        "2,true,false,SNAPSHOT"
+        "2,true,false,SNAPSHOT",
+        "1,true,true,SNAPSHOT"
     })
     void everyRecordMayBeTheLast(int disks, boolean verify, boolean keepSource, Strategy strategy) throws Exception {
         Set<Phase> phases = new HashSet<>();

@@ -28,13 +28,21 @@ import org.junit.jupiter.params.provider.CsvSource;
 class WayBackRecoveryTest {
     private static final int SIZE = 2 * World.MIB;
     private static final int RECORDS_MAX = 40;
+    private static final long SHORT_ROUND_NANOS = 100_000_000L;
     private static final Duration STEP = Duration.ofMillis(2);
 
     @TempDir
     Path directory;
 
     @ParameterizedTest
-    @CsvSource({"1,true,MIRROR", "1,false,MIRROR", "2,true,MIRROR", "1,true,TRACKING", "2,false,TRACKING"})
+    @CsvSource({
+        "1,true,MIRROR",
+        "1,false,MIRROR",
+        "2,true,MIRROR",
+        "1,true,TRACKING",
+        "2,false,TRACKING",
+        "1,true,SNAPSHOT"
+    })
     void everyRecordMayBeTheLast(int disks, boolean rollback, Strategy strategy) throws Exception {
         Set<Phase> phases = new HashSet<>();
         for (int records = 1; records < RECORDS_MAX; records++) {
@@ -62,6 +70,7 @@ class WayBackRecoveryTest {
         Authority[] decided = {Authority.SOURCE};
         world.whenWritten = record -> decided[0] = record.disks().getFirst().authority();
         world.recordsUntilPowerCut.set(records);
+        world.roundNanosMin = SHORT_ROUND_NANOS;
         try {
             world.engine.start(new MigrationRequest(List.of(names), "fast", null, 0, true, false)
                     .by(StrategySettings.of(strategy, 20_000_000_000L))

@@ -125,7 +125,14 @@ class WayBackTest extends EngineRig {
     }
 
     @ParameterizedTest
-    @CsvSource({"false, MIRROR", "true, MIRROR", "false, TRACKING"})
+    @CsvSource({
+        "false, MIRROR",
+        "true, MIRROR",
+        "false, TRACKING",
+        "true, TRACKING",
+        "false, SNAPSHOT",
+        "true, SNAPSHOT"
+    })
     void aRollbackTakesTheGuestBackWithEveryByte(boolean keepSource, Strategy strategy) throws Exception {
         guest.start();
         MigrationRequest request = new MigrationRequest(List.of("vm1"), "fast", null, 0, true, keepSource)
@@ -154,11 +161,13 @@ class WayBackTest extends EngineRig {
         assertIsAt("fast");
     }
 
-    @Test
-    void aSourceThatIsToStayIsWhatTheDiskWasAtTheCommit() throws Exception {
+    @ParameterizedTest
+    @EnumSource
+    void aSourceThatIsToStayIsWhatTheDiskWasAtTheCommit(Strategy strategy) throws Exception {
         Path source = world.path("vm1");
         guest.start();
-        MigrationRequest request = new MigrationRequest(List.of("vm1"), "fast", null, 0, true, true);
+        MigrationRequest request =
+                new MigrationRequest(List.of("vm1"), "fast", null, 0, true, true).by(byStrategy(strategy));
         String id = engine.start(request.withGrace(Grace.UNTIL_COMMIT)).id();
         await(id, status -> status.phase() == Phase.KEEP && inStep(status));
         guest.goOn(100);
@@ -206,7 +215,7 @@ class WayBackTest extends EngineRig {
     }
 
     @ParameterizedTest
-    @EnumSource(names = {"MIRROR", "TRACKING"})
+    @EnumSource
     void aKillWhileItIsOpenLeavesItOpenAndCopiesLittleAgain(Strategy strategy) throws Exception {
         String id = kept(Grace.UNTIL_COMMIT, strategy);
         guest.stop();

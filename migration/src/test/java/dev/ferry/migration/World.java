@@ -125,9 +125,33 @@ final class World implements Catalog, AutoCloseable {
     /** The process dies, and another starts. */
     void reboot() throws IOException {
         die();
+        start();
+    }
+
+    private void start() throws IOException {
         loops = EventLoops.start(threads, EventLoops.Kind.AUTO);
         stacks = stacksOf(loops);
         engine = engineOf(stacks);
+    }
+
+    /** What the journal says from now on is not believed. */
+    void powerFails() {
+        inventoryFails = true;
+    }
+
+    /** The process dies with the host. */
+    void powerOff() {
+        die();
+    }
+
+    /** The host is back, with its file systems, and another process starts. */
+    void powerOn(String newBoot) throws IOException {
+        boot = newBoot;
+        inventoryFails = false;
+        for (String name : List.copyOf(datastores.keySet())) {
+            datastores.put(name, Datastore.open(name, directory.resolve(name)));
+        }
+        start();
     }
 
     private void die() {

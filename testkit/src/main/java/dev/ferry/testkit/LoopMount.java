@@ -9,14 +9,16 @@ import java.util.List;
 
 /** A file system of a wanted kind, for a test alone: in a file, on a loop device, mounted. Needs root. */
 public final class LoopMount implements AutoCloseable {
-    private final String device;
     private final Path image;
     private final Path path;
+    private final int sectorBytes;
+    private String device;
 
-    private LoopMount(String device, Path image, Path path) {
+    private LoopMount(String device, Path image, Path path, int sectorBytes) {
         this.device = device;
         this.image = image;
         this.path = path;
+        this.sectorBytes = sectorBytes;
     }
 
     /** One with sectors of 512 bytes. */
@@ -40,10 +42,7 @@ public final class LoopMount implements AutoCloseable {
         try (var file = new java.io.RandomAccessFile(image.toFile(), "rw")) {
             file.setLength(sizeBytes);
         }
-        List<String> said = new ArrayList<>();
-        boolean made = run(said, "losetup", "--sector-size", "" + sectorBytes, "--find", "--show", image.toString());
-        Requires.that(made && said.size() == 1, "root, for a loop device: " + said);
-        LoopMount mount = new LoopMount(said.getFirst(), image, path);
+        LoopMount mount = new LoopMount(attach(image, sectorBytes), image, path, sectorBytes);
         List<String> words = new ArrayList<>();
         boolean mounted = run(words, "mkfs." + kind, "-q", mount.device)
                 && run(words, "mount", "-t", kind, mount.device, path.toString());
@@ -52,6 +51,47 @@ public final class LoopMount implements AutoCloseable {
         }
         Requires.that(mounted, "root, and a kernel with " + kind + ": " + words);
         return mount;
+    }
+
+    private static String attach(Path image, int sectorBytes) throws IOException {
+        List<String> said = new ArrayList<>();
+        boolean made = run(said, "losetup", "--sector-size", "" + sectorBytes, "--find", "--show", image.toString());
+        Requires.that(made && said.size() == 1, "root, for a loop device: " + said);
+        return said.getFirst();
+    }
+
+    /** Makes durable what is there. */
+    public void sync() throws IOException {
+        if (!run(new ArrayList<>(), "sync", "--file-system", path.toString())) {
+            throw new IOException(path + " cannot be synced");
+        }
+    }
+
+    /**
+     * The power fails: what is in the memory of the file system, and nobody has made durable, is lost. Whatever is open there
+     * gets errors from now on, for good. Of xfs only.
+     */
+    public void cutPower() throws IOException {
+        Requires.program("xfs_io");
+        List<String> said = new ArrayList<>();
+        if (!run(said, "xfs_io", "-x", "-c", "shutdown", path.toString())) {
+            throw new IOException("xfs cannot be shut down: " + said);
+        }
+    }
+
+    /**
+     * The power is back: what was durable is there again, in the same place, whoever still holds what was open before; and on a
+     * device of another number, as may happen after a restart of a host.
+     */
+    public void restorePower() throws IOException {
+        List<String> said = new ArrayList<>();
+        String before = device;
+        boolean parted = run(said, "umount", "-l", path.toString());
+        device = attach(image, sectorBytes);
+        parted &= run(said, "losetup", "-d", before);
+        if (!parted || !run(said, "mount", "-t", "xfs", "-o", "nouuid", device, path.toString())) {
+            throw new IOException("xfs does not come back: " + said);
+        }
     }
 
     private static boolean run(List<String> said, String... command) throws IOException {

@@ -7,12 +7,14 @@ import static org.junit.jupiter.api.Assumptions.assumeTrue;
 import dev.ferry.cli.Screen;
 import dev.ferry.cli.Self;
 import dev.ferry.reactor.Spawn;
+import dev.ferry.testkit.Processes;
 import java.io.ByteArrayOutputStream;
 import java.io.IOException;
 import java.io.PrintStream;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.concurrent.TimeUnit;
@@ -92,7 +94,7 @@ final class DemoTest {
         assertThat(Spawn.signal((int) demo.pid(), signal)).isTrue();
         assertThat(demo.waitFor(60, TimeUnit.SECONDS)).isTrue();
         assertThat(demo.exitValue()).isEqualTo(status);
-        assertThat(children).noneMatch(ProcessHandle::isAlive);
+        Processes.assertEnded(children, Duration.ofSeconds(30));
         assertThat(work).isEmptyDirectory();
         assertThat(Files.readString(log)).doesNotContain("ferry:");
     }
