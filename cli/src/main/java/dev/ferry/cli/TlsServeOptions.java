@@ -1,5 +1,6 @@
 package dev.ferry.cli;
 
+import dev.ferry.nbd.tls.PskFile;
 import dev.ferry.nbd.tls.ServerTls;
 import dev.ferry.nbd.tls.TlsCredentials;
 import dev.ferry.nbd.tls.TlsFiles;
@@ -24,9 +25,16 @@ final class TlsServeOptions {
     private @Nullable Path certificates;
 
     @Option(
+            names = "--tls-psk",
+            paramLabel = "FILE",
+            description =
+                    "Pre-shared keys instead, in lines of NAME:KEY, as for QEMU and nbdkit; read for each client.")
+    private @Nullable Path keys;
+
+    @Option(
             names = "--tls",
             paramLabel = "MODE",
-            description = "off, on (clients may use it) or require (default with --tls-certificates).")
+            description = "off, on (clients may use it) or require (default with --tls-certificates and --tls-psk).")
     private @Nullable String mode;
 
     @Option(names = "--tls-verify-peer", description = "Clients must show a certificate of the authority.")
@@ -35,20 +43,28 @@ final class TlsServeOptions {
     @Option(
             names = "--tls-client",
             paramLabel = "NAME",
-            description = "Only clients whose certificate has this name; may be repeated. Means --tls-verify-peer.")
+            description =
+                    "Only clients whose certificate or key has this name; may be repeated. Means --tls-verify-peer.")
     private List<String> clients = List.of();
 
     /** What all that comes to. */
     ServerTls settings() throws ProblemException, IOException {
-        TlsMode wanted = mode == null ? (certificates == null ? TlsMode.OFF : TlsMode.REQUIRE) : modeOf(mode);
+        TlsMode wanted =
+                mode == null ? (certificates == null && keys == null ? TlsMode.OFF : TlsMode.REQUIRE) : modeOf(mode);
         if (wanted == TlsMode.OFF) {
             if (verify || !clients.isEmpty()) {
                 throw Problems.wrongUsage("clients are verified through TLS; add --tls-certificates DIR");
             }
             return ServerTls.OFF;
         }
+        if (keys != null) {
+            if (certificates != null) {
+                throw Problems.wrongUsage("TLS is by --tls-certificates or by --tls-psk, not both");
+            }
+            return ServerTls.ofKeys(wanted, PskFile.load(keys), Set.copyOf(clients));
+        }
         if (certificates == null) {
-            throw Problems.wrongUsage("--tls " + mode + " needs --tls-certificates DIR");
+            throw Problems.wrongUsage("--tls " + mode + " needs --tls-certificates DIR or --tls-psk FILE");
         }
         TlsCredentials credentials = TlsCredentials.load(TlsFiles.ofServer(certificates));
         return new ServerTls(wanted, credentials, verify || !clients.isEmpty(), Set.copyOf(clients));

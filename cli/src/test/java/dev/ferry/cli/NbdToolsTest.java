@@ -313,6 +313,17 @@ final class NbdToolsTest {
     }
 
     @Test
+    void aServerWithKeysLetsInWhoHasOne() throws Exception {
+        Path keys = Files.writeString(folder.resolve("keys.psk"), "alice:00112233445566778899aabbccddeeff\n");
+        Path other = Files.writeString(folder.resolve("other.psk"), "alice:00112233445566778899aabbccddeefe\n");
+        serve("--tls-psk", keys.toString());
+        String secure = uri("").replace("nbd+", "nbds+") + "&tls-psk-file=";
+        FerryHost.bare("nbd", "info", secure + keys).done();
+        FerryHost.bare("nbd", "info", secure + other).failed(1, "TLS");
+        FerryHost.bare("nbd", "info", uri("")).failed(1, "nbds");
+    }
+
+    @Test
     void aServerWithCertificatesLetsNobodyInWithoutTls() throws Exception {
         Requires.program("openssl");
         Path pki = Files.createDirectory(folder.resolve("pki"));

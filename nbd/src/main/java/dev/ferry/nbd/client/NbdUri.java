@@ -38,11 +38,24 @@ public sealed interface NbdUri {
      * @param verifyPeer false: any certificate will do
      * @param certificates a directory with {@code ca-cert.pem} and, for a client that has to show one, {@code
      *     client-cert.pem} and {@code client-key.pem}
+     * @param psk a pre-shared key instead of all that; null: certificates
      */
     record Tls(
             @Nullable String hostName,
             boolean verifyPeer,
-            @Nullable Path certificates) {
+            @Nullable Path certificates,
+            @Nullable Psk psk) {
+        public Tls(@Nullable String hostName, boolean verifyPeer, @Nullable Path certificates) {
+            this(hostName, verifyPeer, certificates, null);
+        }
+
+        private String user() {
+            String name = psk == null ? null : psk.name();
+            return name == null
+                    ? ""
+                    : encoded(name).replace(":", "%3A").replace("@", "%40").replace("/", "%2F") + "@";
+        }
+
         private String parameters(String before) {
             StringBuilder text = new StringBuilder();
             String separator = before;
@@ -56,10 +69,24 @@ public sealed interface NbdUri {
             }
             if (certificates != null) {
                 text.append(separator).append("tls-certificates=").append(encoded(certificates.toString()));
+                separator = "&";
+            }
+            if (psk != null) {
+                text.append(separator)
+                        .append("tls-psk-file=")
+                        .append(encoded(psk.file().toString()));
             }
             return text.toString();
         }
     }
+
+    /**
+     * A key that both ends have beforehand.
+     *
+     * @param file with lines of {@code NAME:KEY}
+     * @param name whose key, before the {@code @} of a URI; null: the only one of the file
+     */
+    record Psk(Path file, @Nullable String name) {}
 
     /** An export behind a TCP port. */
     record Tcp(
@@ -81,6 +108,7 @@ public sealed interface NbdUri {
             String written = host.indexOf(':') >= 0 ? "[" + host + "]" : host;
             String scheme = tls == null ? "nbd://" : "nbds://";
             return scheme
+                    + (tls == null ? "" : tls.user())
                     + written
                     + (port == DEFAULT_PORT ? "" : ":" + port)
                     + "/"
@@ -102,7 +130,7 @@ public sealed interface NbdUri {
 
         @Override
         public String toString() {
-            String scheme = tls == null ? "nbd+unix:///" : "nbds+unix:///";
+            String scheme = tls == null ? "nbd+unix:///" : "nbds+unix://" + tls.user() + "/";
             return scheme
                     + encoded(exportName)
                     + "?socket="
@@ -141,7 +169,7 @@ public sealed interface NbdUri {
         }
         Map<String, String> parameters = parameters(text, uri.getRawQuery());
         String socket = parameters.remove("socket");
-        Tls tls = secure ? tls(text, parameters) : null;
+        Tls tls = secure ? tls(text, user(text, uri), parameters) : null;
         if (!parameters.isEmpty()) {
             String unknown = parameters.keySet().iterator().next();
             throw refused(ErrorKind.INVALID, text, "unknown parameter " + unknown);
@@ -183,15 +211,32 @@ public sealed interface NbdUri {
         return found;
     }
 
-    private static Tls tls(String text, Map<String, String> parameters) throws BlockException {
-        String kind = parameters.remove("tls-type");
-        if (kind != null && !kind.equals("x509")) {
-            throw refused(ErrorKind.UNSUPPORTED, text, "of the types of TLS there is only x509 here");
+    /** What is before the {@code @}; where there is no host {@link URI} does not tell. */
+    private static @Nullable String user(String text, URI uri) throws BlockException {
+        String authority = uri.getRawAuthority();
+        int at = authority == null ? -1 : authority.indexOf('@');
+        if (authority == null || at <= 0) {
+            return null;
         }
-        for (String psk : List.of("tls-psk-file", "tls-username")) {
-            if (parameters.containsKey(psk)) {
-                throw refused(ErrorKind.UNSUPPORTED, text, "there are no pre-shared keys here (" + psk + ")");
-            }
+        try {
+            return URLDecoder.decode(authority.substring(0, at).replace("+", "%2B"), StandardCharsets.UTF_8);
+        } catch (IllegalArgumentException notEncoded) {
+            throw refused(ErrorKind.INVALID, text, "the name before the @ is not encoded as URIs are");
+        }
+    }
+
+    private static Tls tls(String text, @Nullable String user, Map<String, String> parameters) throws BlockException {
+        String kind = parameters.remove("tls-type");
+        if (kind != null && !kind.equals("x509") && !kind.equals("psk")) {
+            throw refused(ErrorKind.UNSUPPORTED, text, "of the types of TLS there are x509 and psk here");
+        }
+        String keys = parameters.remove("tls-psk-file");
+        if (keys != null && !"x509".equals(kind)) {
+            // What is said of certificates is left among the parameters, and refused there.
+            return new Tls(null, true, null, new Psk(path(text, keys), user));
+        }
+        if (keys != null || "psk".equals(kind)) {
+            throw refused(ErrorKind.INVALID, text, "tls-psk-file=FILE goes with tls-type=psk");
         }
         String verify = parameters.remove("tls-verify-peer");
         if (verify != null && !verify.equals("0") && !verify.equals("1")) {

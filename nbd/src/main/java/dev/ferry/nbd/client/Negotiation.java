@@ -112,6 +112,15 @@ final class Negotiation extends IoOperation {
         if (wanted == null) {
             return null;
         }
+        NbdUri.Psk psk = wanted.psk();
+        if (psk != null) {
+            try {
+                return ClientTls.ofKey(psk.file(), psk.name());
+            } catch (IOException unusable) {
+                throw error(uri, ErrorKind.INVALID, String.valueOf(unusable.getMessage()))
+                        .toException();
+            }
+        }
         Path named = wanted.certificates();
         String host = wanted.hostName();
         if (host == null && uri instanceof NbdUri.Tcp tcp) {

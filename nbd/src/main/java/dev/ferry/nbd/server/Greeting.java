@@ -99,7 +99,7 @@ final class Greeting extends IoOperation {
         doing = Doing.REFRESHING;
         loop.offload(
                 () -> {
-                    java.util.Objects.requireNonNull(tls.credentials()).refresh();
+                    tls.refresh();
                     return 1;
                 },
                 this);

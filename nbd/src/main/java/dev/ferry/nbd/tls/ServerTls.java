@@ -15,30 +15,58 @@ import javax.net.ssl.SSLSession;
 import org.jspecify.annotations.Nullable;
 
 /**
- * What a server does about TLS.
+ * What a server does about TLS: by certificates or by pre-shared keys, not by both.
  *
  * @param mode whether there is any, and whether clients must use it
- * @param credentials the server's own; null for {@link TlsMode#OFF} only
+ * @param credentials the server's own; null for {@link TlsMode#OFF}, and where there are keys
+ * @param keys the keys of clients; null: there are certificates
  * @param verifyClients clients must show a certificate that the authority vouches for
  * @param clients the names of clients that are let in: the common name or an alternative name (DNS, e-mail, URI) of
- *     their certificate. Empty: all whom the authority vouches for
+ *     their certificate, or that of their key. Empty: all whom the authority vouches for, or who have a key
  */
 public record ServerTls(
-        TlsMode mode, @Nullable TlsCredentials credentials, boolean verifyClients, Set<String> clients) {
+        TlsMode mode,
+        @Nullable TlsCredentials credentials,
+        @Nullable PskFile keys,
+        boolean verifyClients,
+        Set<String> clients) {
     public static final ServerTls OFF = new ServerTls(TlsMode.OFF, null, false, Set.of());
 
     public ServerTls {
         clients = Set.copyOf(clients);
-        if (mode != TlsMode.OFF && credentials == null) {
-            throw new IllegalArgumentException("TLS needs credentials");
+        if (mode != TlsMode.OFF && (credentials == null) == (keys == null)) {
+            throw new IllegalArgumentException("TLS needs credentials, or keys");
         }
         if (!clients.isEmpty() && !verifyClients) {
             throw new IllegalArgumentException("clients are known by certificates that are verified");
         }
     }
 
+    /** TLS by certificates. */
+    public ServerTls(TlsMode mode, @Nullable TlsCredentials credentials, boolean verifyClients, Set<String> clients) {
+        this(mode, credentials, null, verifyClients, clients);
+    }
+
+    /** TLS by pre-shared keys: whoever has none is not let in. */
+    public static ServerTls ofKeys(TlsMode mode, PskFile keys, Set<String> clients) {
+        return new ServerTls(mode, null, keys, true, clients);
+    }
+
+    /** Reads again what is in files. Blocks. */
+    public void refresh() {
+        if (credentials != null) {
+            credentials.refresh();
+        }
+        if (keys != null) {
+            keys.refresh();
+        }
+    }
+
     /** An engine for one more connection; not for {@link TlsMode#OFF}. */
     public SSLEngine engine() {
+        if (keys != null) {
+            return PskEngine.ofServer(keys.keys());
+        }
         SSLEngine engine =
                 java.util.Objects.requireNonNull(credentials).context().createSSLEngine();
         engine.setUseClientMode(false);
@@ -50,6 +78,9 @@ public record ServerTls(
     public boolean admits(SSLSession session) {
         if (clients.isEmpty()) {
             return true;
+        }
+        if (session instanceof PskSession known) {
+            return clients.contains(known.name());
         }
         try {
             X509Certificate shown = (X509Certificate) session.getPeerCertificates()[0];

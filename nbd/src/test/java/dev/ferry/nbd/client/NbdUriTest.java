@@ -34,6 +34,17 @@ class NbdUriTest {
         assertThat(NbdUri.parse("nbd://h/x").tls()).isNull();
     }
 
+    @Test
+    void whatIsSaidOfKeysIsUnderstood() throws Exception {
+        NbdUri.Tls alice = new NbdUri.Tls(null, true, null, new NbdUri.Psk(Path.of("/keys"), "al:ice"));
+        NbdUri.Tls anybody = new NbdUri.Tls(null, true, null, new NbdUri.Psk(Path.of("/keys"), null));
+        assertThat(NbdUri.parse("nbds://al%3Aice@h/x?tls-psk-file=/keys"))
+                .isEqualTo(new NbdUri.Tcp("h", 10809, "x", alice));
+        assertThat(NbdUri.parse("nbds+unix://al:ice@/x?socket=/a&tls-type=psk&tls-psk-file=/keys"))
+                .isEqualTo(new NbdUri.Unix(Path.of("/a"), "x", alice));
+        assertThat(NbdUri.parse("nbds://h/x?tls-psk-file=/keys").tls()).isEqualTo(anybody);
+    }
+
     @ParameterizedTest
     @ValueSource(
             strings = {
@@ -43,7 +54,10 @@ class NbdUriTest {
                 "nbd://h/",
                 "nbds://h:99/x",
                 "nbds://h/x?tls-hostname=b%26c&tls-verify-peer=0",
-                "nbds+unix:///x?socket=/a&tls-hostname=c&tls-certificates=/b%20c"
+                "nbds+unix:///x?socket=/a&tls-hostname=c&tls-certificates=/b%20c",
+                "nbds://h/x?tls-psk-file=/keys",
+                "nbds://al%3Aice%40home@h/x?tls-psk-file=/keys",
+                "nbds+unix://alice@/x?socket=/a&tls-psk-file=/keys"
             })
     void whatIsWrittenIsReadBackAsItWas(String text) throws Exception {
         NbdUri uri = NbdUri.parse(text);
@@ -64,7 +78,10 @@ class NbdUriTest {
                 "nbd+unix:///x?socket=%00/abstract",
                 "nbd://h/a%00b",
                 "nbds://host/disk?tls-type=psk",
-                "nbds://host/disk?tls-psk-file=/a",
+                "nbds://host/disk?tls-type=x509&tls-psk-file=/a",
+                "nbds://host/disk?tls-type=anon",
+                "nbds://host/disk?tls-psk-file=/a&tls-certificates=/b",
+                "nbds://%zz@host/disk?tls-psk-file=/a",
                 "nbds://host/disk?tls-verify-peer=yes",
                 "nbds://host/disk?tls-hostname=a&tls-hostname=b",
                 "nbds://host/disk?socket=/a",
