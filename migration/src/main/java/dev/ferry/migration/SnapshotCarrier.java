@@ -21,6 +21,7 @@ import java.nio.file.FileStore;
 import java.nio.file.Files;
 import java.util.Objects;
 import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.RejectedExecutionException;
 import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
@@ -167,7 +168,15 @@ final class SnapshotCarrier extends TrackingCarrier {
         } catch (BlockException | RuntimeException e) {
             LOG.warn("disk {}: the next round cannot be frozen: {}", disk.name(), e.getMessage());
         } finally {
-            loop.execute(() -> freezing = false);
+            onLoop(() -> freezing = false);
+        }
+    }
+
+    private void onLoop(Runnable command) {
+        try {
+            loop.execute(command);
+        } catch (RejectedExecutionException ended) {
+            LOG.debug("disk {}: its loop has ended with the process", disk.name());
         }
     }
 
@@ -231,7 +240,7 @@ final class SnapshotCarrier extends TrackingCarrier {
                 LOG.info("disk {}: its overlays are merged, since its file stays", disk.name());
                 flatten();
             }
-            loop.execute(this::merged);
+            onLoop(this::merged);
         } catch (BlockException | RuntimeException e) {
             LOG.warn("disk {}: its overlays cannot be merged: {}", disk.name(), e.getMessage());
             if (!ending) {
@@ -242,7 +251,7 @@ final class SnapshotCarrier extends TrackingCarrier {
                         "its overlays cannot be merged: " + e.getMessage()));
             }
         } finally {
-            loop.execute(() -> freezing = false);
+            onLoop(() -> freezing = false);
         }
     }
 
