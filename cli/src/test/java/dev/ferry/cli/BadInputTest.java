@@ -78,7 +78,6 @@ final class BadInputTest {
                 "2 | serve --loop kqueue                                         | kqueue",
                 "2 | serve --direct --cached                                     | exclude each other",
                 // not there, or not possible
-                "1 | migrate disk --to slow --mode snapshot --grace 1h           | kept for moves by snapshot",
                 "1 | migration rollback m7                                       | none of that id",
                 "1 | disk show none                                              | there is no disk none",
                 "1 | disk attach none                                            | there is no disk none",
