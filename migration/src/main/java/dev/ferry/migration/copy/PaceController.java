@@ -82,6 +82,8 @@ public final class PaceController {
         stop();
         work = paced;
         if (settings.maxAddedNanos() > 0) {
+            // What the guest can bear is found from below.
+            apply(0, settings.floorBytesPerSecond());
             listen();
         } else {
             apply(GENTLE, 0);
