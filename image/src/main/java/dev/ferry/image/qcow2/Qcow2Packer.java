@@ -4,6 +4,7 @@ import static dev.ferry.image.qcow2.Qcow2Layout.*;
 
 import dev.ferry.block.BlockException;
 import dev.ferry.block.Invariant;
+import dev.ferry.image.Appender;
 import dev.ferry.image.ClusterPacker;
 import dev.ferry.image.FileBytes;
 import dev.ferry.image.ImageWriter;
@@ -15,8 +16,6 @@ import dev.ferry.image.ImageWriter;
  * <p>Compressed clusters follow each other byte by byte. Blocking code of the control plane; used once.
  */
 public final class Qcow2Packer implements ImageWriter {
-    private static final int PIECE_BYTES = 1 << 20;
-
     private final FileBytes file;
     private final Qcow2Options options;
     private final long sizeBytes;
@@ -25,9 +24,7 @@ public final class Qcow2Packer implements ImageWriter {
     private final FreshClusters counts;
     private final byte[] l1;
     private final byte[] table;
-    private final byte[] piece = new byte[PIECE_BYTES];
-    private int inPiece;
-    private long pieceOffset;
+    private final Appender end;
     private long next;
     private boolean tableUsed;
 
@@ -49,11 +46,7 @@ public final class Qcow2Packer implements ImageWriter {
         this.clusters = counts.clustersOf(sizeBytes);
         file.resize(0);
         counts.refer(0, 1);
-        pieceOffset = clusterBytes;
-    }
-
-    private long end() {
-        return pieceOffset + inPiece;
+        this.end = new Appender(file, clusterBytes);
     }
 
     @Override
@@ -82,16 +75,16 @@ public final class Qcow2Packer implements ImageWriter {
     public void cluster(byte[] bytes, int at, int length) throws BlockException {
         Invariant.that(length > 0 && length <= clusterBytes && next < clusters, "a cluster that fits");
         if (length == clusterBytes) {
-            align();
-            long host = end();
+            end.align(clusterBytes);
+            long host = end.offset();
             counts.refer(host, clusterBytes);
-            append(bytes, at, length);
+            end.append(bytes, at, length);
             advance(host | COPIED);
             return;
         }
-        long entry = packedEntry(end(), length, options.clusterBits());
+        long entry = packedEntry(end.offset(), length, options.clusterBits());
         counts.refer(entry);
-        append(bytes, at, length);
+        end.append(bytes, at, length);
         advance(entry);
     }
 
@@ -107,48 +100,21 @@ public final class Qcow2Packer implements ImageWriter {
 
     private void tableDone() throws BlockException {
         if (tableUsed) {
-            align();
-            long host = end();
+            end.align(clusterBytes);
+            long host = end.offset();
             counts.refer(host, clusterBytes);
-            append(table, 0, clusterBytes);
+            end.append(table, 0, clusterBytes);
             u64(l1, (int) ((next - 1) / (clusterBytes / 8)) * 8, host | COPIED);
         }
         java.util.Arrays.fill(table, (byte) 0);
         tableUsed = false;
     }
 
-    private void align() throws BlockException {
-        int over = (int) (end() & (clusterBytes - 1));
-        if (over != 0) {
-            append(new byte[clusterBytes - over], 0, clusterBytes - over);
-        }
-    }
-
-    private void append(byte[] bytes, int at, int length) throws BlockException {
-        for (int done = 0; done < length; ) {
-            int run = Math.min(length - done, PIECE_BYTES - inPiece);
-            System.arraycopy(bytes, at + done, piece, inPiece, run);
-            inPiece += run;
-            done += run;
-            if (inPiece == PIECE_BYTES) {
-                writePiece();
-            }
-        }
-    }
-
-    private void writePiece() throws BlockException {
-        file.write(pieceOffset, piece, 0, inPiece);
-        pieceOffset += inPiece;
-        inPiece = 0;
-    }
-
     @Override
     public void finish() throws BlockException {
         Invariant.that(next == clusters, "all clusters");
-        align();
-        if (inPiece > 0) {
-            writePiece();
-        }
+        end.align(clusterBytes);
+        end.writeOut();
         long l1Offset = counts.write(l1);
         FreshClusters.Counted counted = counts.writeCounts();
         file.flush();

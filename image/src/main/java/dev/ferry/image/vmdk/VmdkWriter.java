@@ -6,6 +6,7 @@ import dev.ferry.block.BlockError;
 import dev.ferry.block.BlockException;
 import dev.ferry.block.ErrorKind;
 import dev.ferry.block.Invariant;
+import dev.ferry.image.Appender;
 import dev.ferry.image.ClusterPacker;
 import dev.ferry.image.FileBytes;
 import dev.ferry.image.ImageWriter;
@@ -35,7 +36,6 @@ public final class VmdkWriter implements ImageWriter {
     private static final int DESCRIPTOR_SECTORS = 20;
     private static final int FIRST_GRAIN_OF_STREAM = 128;
     private static final long SECTORS_MAX = 1L << 32;
-    private static final int PIECE_BYTES = 1 << 20;
     private static final int GROWTH_BYTES = 1024;
     private static final int MARKER_TABLE = 1;
     private static final int MARKER_DIRECTORY = 2;
@@ -53,9 +53,7 @@ public final class VmdkWriter implements ImageWriter {
     private final int[] table = new int[TABLE_ENTRIES];
     private final long tablesAt;
     private final long secondAt;
-    private final byte[] piece = new byte[PIECE_BYTES];
-    private long pieceOffset;
-    private int inPiece;
+    private final Appender end;
     private long next;
     private boolean tableUsed;
 
@@ -82,7 +80,7 @@ public final class VmdkWriter implements ImageWriter {
                 ? FIRST_GRAIN_OF_STREAM
                 : (tablesAt + tables + GRAIN_SECTORS - 1) / GRAIN_SECTORS * GRAIN_SECTORS;
         file.resize(0);
-        this.pieceOffset = first * SECTOR_BYTES;
+        this.end = new Appender(file, first * SECTOR_BYTES);
     }
 
     private BlockException refused(String why) {
@@ -149,10 +147,10 @@ public final class VmdkWriter implements ImageWriter {
     public void cluster(byte[] bytes, int at, int length) throws BlockException {
         long sector = sector();
         if (stream) {
-            append(marker(next * GRAIN_SECTORS, length, 0, 12), 0, 12);
+            end.append(marker(next * GRAIN_SECTORS, length, 0, 12), 0, 12);
         }
-        append(bytes, at, length);
-        pad();
+        end.append(bytes, at, length);
+        end.align(SECTOR_BYTES);
         advance(sector);
     }
 
@@ -168,7 +166,7 @@ public final class VmdkWriter implements ImageWriter {
 
     /** Where what comes next begins. */
     private long sector() throws BlockException {
-        long sector = (pieceOffset + inPiece) / SECTOR_BYTES;
+        long sector = end.offset() / SECTOR_BYTES;
         if (sector >= SECTORS_MAX) {
             throw refused("what it holds does not fit into one sparse file of 2 TiB");
         }
@@ -193,9 +191,9 @@ public final class VmdkWriter implements ImageWriter {
 
     private void tableDone(int index) throws BlockException {
         if (stream && tableUsed) {
-            append(marker(TABLE_SECTORS, 0, MARKER_TABLE, SECTOR_BYTES), 0, SECTOR_BYTES);
+            end.append(marker(TABLE_SECTORS, 0, MARKER_TABLE, SECTOR_BYTES), 0, SECTOR_BYTES);
             directory[index] = (int) sector();
-            append(bytes(table), 0, TABLE_ENTRIES * 4);
+            end.append(bytes(table), 0, TABLE_ENTRIES * 4);
         } else if (!stream) {
             long within = sectorsOf(directory.length * 4L) + (long) index * TABLE_SECTORS;
             directory[index] = (int) (tablesAt + within);
@@ -208,54 +206,27 @@ public final class VmdkWriter implements ImageWriter {
         tableUsed = false;
     }
 
-    private void pad() throws BlockException {
-        int over = inPiece % SECTOR_BYTES;
-        if (over != 0) {
-            append(new byte[SECTOR_BYTES - over], 0, SECTOR_BYTES - over);
-        }
-    }
-
-    private void append(byte[] bytes, int at, int length) throws BlockException {
-        for (int done = 0; done < length; ) {
-            int run = Math.min(length - done, PIECE_BYTES - inPiece);
-            System.arraycopy(bytes, at + done, piece, inPiece, run);
-            inPiece += run;
-            done += run;
-            if (inPiece == PIECE_BYTES) {
-                writePiece();
-            }
-        }
-    }
-
-    private void writePiece() throws BlockException {
-        file.write(pieceOffset, piece, 0, inPiece);
-        pieceOffset += inPiece;
-        inPiece = 0;
-    }
-
     @Override
     public void finish() throws BlockException {
         Invariant.that(next == grains, "all grains");
         if (stream) {
             byte[] whole = bytes(directory);
-            append(marker(whole.length / SECTOR_BYTES, 0, MARKER_DIRECTORY, SECTOR_BYTES), 0, SECTOR_BYTES);
+            end.append(marker(whole.length / SECTOR_BYTES, 0, MARKER_DIRECTORY, SECTOR_BYTES), 0, SECTOR_BYTES);
             long directoryAt = sector();
-            append(whole, 0, whole.length);
-            append(marker(1, 0, MARKER_FOOTER, SECTOR_BYTES), 0, SECTOR_BYTES);
-            append(header(directoryAt), 0, SECTOR_BYTES);
-            append(new byte[SECTOR_BYTES], 0, SECTOR_BYTES);
+            end.append(whole, 0, whole.length);
+            end.append(marker(1, 0, MARKER_FOOTER, SECTOR_BYTES), 0, SECTOR_BYTES);
+            end.append(header(directoryAt), 0, SECTOR_BYTES);
+            end.append(new byte[SECTOR_BYTES], 0, SECTOR_BYTES);
         }
-        if (inPiece > 0) {
-            writePiece();
-        }
+        end.writeOut();
         if (!stream) {
             file.write(tablesAt * SECTOR_BYTES, bytes(directory));
             int shift = (int) (tablesAt - secondAt);
             file.write(
                     secondAt * SECTOR_BYTES,
                     bytes(Arrays.stream(directory).map(at -> at - shift).toArray()));
-            if (file.lengthBytes() < pieceOffset) {
-                file.resize(pieceOffset);
+            if (file.lengthBytes() < end.offset()) {
+                file.resize(end.offset());
             }
         }
         byte[] words = text.write().getBytes(StandardCharsets.UTF_8);
