@@ -5,6 +5,7 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import java.time.Duration;
 import java.util.List;
+import java.util.Objects;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 import org.opentest4j.AssertionFailedError;
@@ -15,9 +16,11 @@ final class ProcessesTest {
     @Test
     void oneThatNobodyHasAskedHowItEndedHasEnded() throws Exception {
         // The second sleep has the first for a child, and does not know.
-        Process parent = new ProcessBuilder("sh", "-c", "sleep 0.1 & exec sleep 1000").start();
+        Process parent = new ProcessBuilder("sh", "-c", "sleep 0.1 & echo $!; exec sleep 1000").start();
         try {
-            ProcessHandle child = awaitChild(parent);
+            long pid =
+                    Long.parseLong(Objects.requireNonNull(parent.inputReader().readLine()));
+            ProcessHandle child = ProcessHandle.of(pid).orElseThrow();
             Processes.assertEnded(List.of(child), Duration.ofSeconds(30));
             assertThat(child.isAlive()).as("as Java sees it").isTrue();
         } finally {
@@ -36,15 +39,5 @@ final class ProcessesTest {
             process.destroyForcibly().waitFor();
         }
         Processes.assertEnded(List.of(process.toHandle()), Duration.ofSeconds(30));
-    }
-
-    private static ProcessHandle awaitChild(Process parent) throws InterruptedException {
-        while (true) {
-            List<ProcessHandle> children = parent.children().toList();
-            if (!children.isEmpty()) {
-                return children.getFirst();
-            }
-            Thread.sleep(1);
-        }
     }
 }
