@@ -36,6 +36,7 @@ final class ImageCommands {
                 .addSubcommand(new ImageCompareCommand(screen))
                 .addSubcommand(new ImageChangingCommands.Resize(screen))
                 .addSubcommand(new ImageChangingCommands.Snapshot(screen))
+                .addSubcommand(new ImageCommitCommand(screen))
                 .addSubcommand(new ImageLookingCommands.Map(screen));
     }
 

@@ -2,6 +2,7 @@ package dev.ferry.cli;
 
 import com.fasterxml.jackson.annotation.JsonInclude;
 import com.fasterxml.jackson.annotation.JsonProperty;
+import com.fasterxml.jackson.annotation.JsonUnwrapped;
 import dev.ferry.block.BlockDevice;
 import dev.ferry.block.BlockException;
 import dev.ferry.block.ExtentSink;
@@ -11,6 +12,7 @@ import dev.ferry.image.qcow2.Qcow2Checker.Repair;
 import dev.ferry.image.qcow2.Qcow2Description;
 import dev.ferry.server.DataPlane;
 import dev.ferry.server.Problems;
+import dev.ferry.stack.Chain;
 import dev.ferry.stack.DiskLoop;
 import dev.ferry.stack.DiskSpec;
 import dev.ferry.stack.Images;
@@ -46,6 +48,11 @@ final class ImageLookingCommands {
             @Nullable List<SnapshotView> snapshots,
             @JsonProperty("format-specific") @Nullable Specific specific) {}
 
+    /** A layer of a chain. */
+    private record LayerView(
+            @JsonUnwrapped InfoView image,
+            @JsonProperty("shared-by") List<String> sharedBy) {}
+
     private record SnapshotView(
             String id,
             String name,
@@ -72,7 +79,8 @@ final class ImageLookingCommands {
             name = "info",
             description = {
                 "Tells what an image says of itself. Opens that file and no other, whatever the image names.",
-                "Without --format it says what the content looks like."
+                "Without --format it says what the content looks like.",
+                "With --chain it tells of the backing files too, those in its directory, and who shares them."
             })
     static final class Info implements Callable<Integer> {
         private final Screen screen;
@@ -82,6 +90,9 @@ final class ImageLookingCommands {
 
         @Option(names = "--format", paramLabel = "F", description = "raw, qcow2, vmdk, vhd or vhdx.")
         private @Nullable String format;
+
+        @Option(names = "--chain", description = "Of its backing files too; as JSON an array, from the top.")
+        private boolean chain;
 
         @Option(names = "--json", description = "As JSON: an object.")
         private boolean json;
@@ -97,7 +108,11 @@ final class ImageLookingCommands {
                 ImageFormat has = format == null
                         ? Images.probe(loop, ImageCommands.spec(file, ImageFormat.RAW, true), DataPlane.FILES)
                         : ImageCommands.format(format);
-                InfoView view = view(loop, ImageCommands.spec(file, has, true));
+                if (chain) {
+                    chain(loop, Chain.of(loop, ImageCommands.spec(file, has, true), DataPlane.FILES));
+                    return Ferry.DONE;
+                }
+                InfoView view = view(loop, ImageCommands.spec(file, has, true), file.toString());
                 if (json) {
                     screen.json(view);
                 } else {
@@ -107,23 +122,28 @@ final class ImageLookingCommands {
             return Ferry.DONE;
         }
 
-        private InfoView view(DiskLoop loop, DiskSpec spec) throws BlockException {
+        private void chain(DiskLoop loop, Chain layers) throws BlockException {
+            if (!json) {
+                ChainTable.print(screen, layers.layers());
+                return;
+            }
+            List<LayerView> views = new ArrayList<>();
+            for (Chain.Layer layer : layers.layers()) {
+                List<String> others =
+                        layer.sharedBy().stream().map(Path::toString).toList();
+                views.add(new LayerView(view(loop, layer.spec(), layer.path().toString()), others));
+            }
+            screen.json(views);
+        }
+
+        private static InfoView view(DiskLoop loop, DiskSpec spec, String called) throws BlockException {
             long allocated = Stacks.allocatedBytes(spec.path());
             if (spec.format() != ImageFormat.QCOW2) {
                 long size = Images.sizeBytes(loop, spec, DataPlane.FILES);
                 String has = spec.format().text();
                 String parent = Images.parentName(loop, spec, DataPlane.FILES);
                 return new InfoView(
-                        file.toString(),
-                        has,
-                        size,
-                        allocated,
-                        null,
-                        parent,
-                        parent == null ? null : has,
-                        false,
-                        null,
-                        null);
+                        called, has, size, allocated, null, parent, parent == null ? null : has, false, null, null);
             }
             Qcow2Description told = Images.describe(loop, spec, DataPlane.FILES);
             List<SnapshotView> snapshots = told.snapshots().stream()
@@ -139,7 +159,7 @@ final class ImageLookingCommands {
                     told.dataFileName(),
                     told.bitmaps().stream().map(Info::view).toList());
             return new InfoView(
-                    file.toString(),
+                    called,
                     "qcow2",
                     told.sizeBytes(),
                     allocated,

@@ -31,6 +31,7 @@ public final class Transfer {
     private final BlockDevice source;
     private final BlockDevice target;
     private final boolean targetIsZero;
+    private final boolean layer;
     private final long sizeBytes;
     private final int pieceBytes;
     private final CompletableFuture<Boolean> done = new CompletableFuture<>();
@@ -64,6 +65,16 @@ public final class Transfer {
      * @param targetIsZero the target reads as zeroes everywhere
      */
     public Transfer(Loop loop, BlockDevice source, BlockDevice target, boolean targetIsZero) {
+        this(loop, source, target, targetIsZero, false);
+    }
+
+    /** Of layers of a chain to the one below them: what they do not hold stays there as it is. */
+    public static Transfer ofLayers(Loop loop, BlockDevice layers, BlockDevice base) {
+        return new Transfer(loop, layers, base, false, true);
+    }
+
+    private Transfer(Loop loop, BlockDevice source, BlockDevice target, boolean targetIsZero, boolean layer) {
+        this.layer = layer;
         this.loop = loop;
         this.source = source;
         this.target = target;
@@ -150,7 +161,11 @@ public final class Transfer {
             return;
         }
         ExtentSink sink = (at, bytes, flags) -> {
-            extents.add(new Extent(at, bytes, (flags & ExtentSink.ZERO) != 0));
+            if (layer && flags == ExtentSink.HOLE) {
+                count(bytes);
+            } else {
+                extents.add(new Extent(at, bytes, (flags & ExtentSink.ZERO) != 0));
+            }
             mappedTo = at + bytes;
         };
         source.extents(offset, length, sink, error -> mapped(error, offset, length));
@@ -158,8 +173,10 @@ public final class Transfer {
 
     private void mapped(@Nullable BlockError error, long offset, long length) {
         inFlight--;
-        // Not being able to tell holes from data is no reason not to copy.
-        if (error != null || mappedTo == offset) {
+        // Not being able to tell holes from data is no reason not to copy, but where it is to be told whose they are.
+        if (layer && error != null) {
+            failure = error;
+        } else if (error != null || mappedTo == offset) {
             extents.clear();
             extents.add(new Extent(offset, length, false));
             mappedTo = offset + length;

@@ -42,7 +42,7 @@ import org.jspecify.annotations.Nullable;
  * Thread: the control plane; calls block.
  */
 public final class Images {
-    private static final int CHAIN_MAX = 32;
+    static final int CHAIN_MAX = 32;
 
     /** Where compressed clusters are unpacked. */
     private static final Executor WORKERS = Executors.newVirtualThreadPerTaskExecutor();
@@ -152,7 +152,8 @@ public final class Images {
     static BlockDevice overlay(DiskLoop loop, DiskSpec spec, BlockDevice file, BlockDevice below)
             throws BlockException {
         BlockDevice any = anyBytes(loop, file);
-        Qcow2Image image = Qcow2Image.openForWriting(new DeviceBytes(loop.loop(), any, spec.shownAs()));
+        DeviceBytes bytes = new DeviceBytes(loop.loop(), any, spec.shownAs());
+        Qcow2Image image = spec.readOnly() ? Qcow2Image.openReadOnly(bytes) : Qcow2Image.openForWriting(bytes);
         Qcow2Settings settings = new Qcow2Settings(
                 Qcow2Settings.DEFAULT.mapBytes(), false, file.geometry().blockSizeBytes());
         return OnLoop.get(
@@ -187,7 +188,7 @@ public final class Images {
         };
     }
 
-    private static BlockDevice anyBytes(DiskLoop loop, BlockDevice file) {
+    static BlockDevice anyBytes(DiskLoop loop, BlockDevice file) {
         return file.geometry().blockSizeBytes() == 1
                 ? file
                 : CheckedDevice.of(new Aligner(file, loop.buffers()), "aligner");
@@ -212,6 +213,18 @@ public final class Images {
         if (depth == CHAIN_MAX) {
             throw refused(spec, "its chain of backing files is longer than " + CHAIN_MAX + ", or a circle");
         }
+        DiskSpec below = below(spec, named, itsFormat);
+        BlockDevice file = CheckedDevice.of(opener.open(loop, below), below.shownAs());
+        try {
+            return CheckedDevice.of(on(loop, below, file, opener, depth + 1), below.shownAs());
+        } catch (BlockException | RuntimeException failed) {
+            OnLoop.await(loop.loop(), file::close);
+            throw failed;
+        }
+    }
+
+    /** The backing file that an image names, as it may be opened. */
+    static DiskSpec below(DiskSpec spec, String named, @Nullable String itsFormat) throws BlockException {
         String format = String.valueOf(itsFormat);
         ImageFormat known = ImageFormat.of(format)
                 .filter(ImageFormat::writable)
@@ -220,19 +233,11 @@ public final class Images {
                         itsFormat == null
                                 ? "it does not say the format of its backing file, and Ferry does not guess"
                                 : "its backing file has a format that is not known: " + printable(format)));
-        Path path = beside(spec, named);
-        DiskSpec below = new DiskSpec(named, path, Provisioning.THIN, true, false, known);
-        BlockDevice file = CheckedDevice.of(opener.open(loop, below), path.toString());
-        try {
-            return CheckedDevice.of(on(loop, below, file, opener, depth + 1), path.toString());
-        } catch (BlockException | RuntimeException failed) {
-            OnLoop.await(loop.loop(), file::close);
-            throw failed;
-        }
+        return new DiskSpec(named, beside(spec, named), Provisioning.THIN, true, false, known);
     }
 
     /** Where a backing file is, if it is where it may be. */
-    private static Path beside(DiskSpec spec, String named) throws BlockException {
+    static Path beside(DiskSpec spec, String named) throws BlockException {
         Path directory;
         Path path;
         try {
@@ -248,11 +253,11 @@ public final class Images {
         return path;
     }
 
-    private static String printable(String text) {
+    static String printable(String text) {
         return "'" + text.replaceAll("[^ -~]", "?") + "'";
     }
 
-    private static BlockException refused(DiskSpec spec, String why) {
+    static BlockException refused(DiskSpec spec, String why) {
         return BlockError.of(ErrorKind.INVALID, spec.shownAs(), "open", why).toException();
     }
 

@@ -3,13 +3,9 @@ package dev.ferry.stack;
 import dev.ferry.block.BlockDevice;
 import dev.ferry.block.BlockError;
 import dev.ferry.block.BlockException;
-import dev.ferry.block.Capabilities;
 import dev.ferry.block.CheckedDevice;
-import dev.ferry.block.Completion;
 import dev.ferry.block.ErrorKind;
 import dev.ferry.block.ExtentSink;
-import dev.ferry.block.Geometry;
-import dev.ferry.block.IoBuffer;
 import dev.ferry.block.Loop;
 import dev.ferry.filter.Aligner;
 import dev.ferry.filter.Gate;
@@ -230,53 +226,5 @@ public final class Overlays {
         }
         open.clear();
         delete(base.path());
-    }
-
-    /** Stands below an overlay that is looked at by itself: what it has not got comes from elsewhere. */
-    private record Below(Geometry geometry) implements BlockDevice {
-        @Override
-        public Capabilities capabilities() {
-            return Capabilities.ALL;
-        }
-
-        private static void nothing(Completion completion) {
-            completion.complete(BlockError.of(ErrorKind.UNSUPPORTED, "overlay", "use", "it is looked at by itself"));
-        }
-
-        @Override
-        public void read(long offset, IoBuffer buffer, int at, int length, Completion completion) {
-            nothing(completion);
-        }
-
-        @Override
-        public void write(long offset, IoBuffer buffer, int at, int length, int flags, Completion completion) {
-            nothing(completion);
-        }
-
-        @Override
-        public void writeZeroes(long offset, long length, int flags, Completion completion) {
-            nothing(completion);
-        }
-
-        @Override
-        public void discard(long offset, long length, int flags, Completion completion) {
-            nothing(completion);
-        }
-
-        @Override
-        public void flush(Completion completion) {
-            nothing(completion);
-        }
-
-        @Override
-        public void extents(long offset, long length, ExtentSink sink, Completion completion) {
-            sink.extent(offset, length, ExtentSink.HOLE);
-            completion.complete(null);
-        }
-
-        @Override
-        public void close(Completion completion) {
-            completion.complete(null);
-        }
     }
 }

@@ -3,7 +3,7 @@
  *
  * <p>{@link dev.ferry.image.qcow2.Qcow2Creator} makes an image, {@link dev.ferry.image.qcow2.Qcow2Image} opens one, {@link
  * dev.ferry.image.qcow2.Qcow2Checker} checks and mends one, {@link dev.ferry.image.qcow2.Qcow2Snapshots} and {@link
- * dev.ferry.image.qcow2.Qcow2Resizer} change one by a {@code Changeover}, {@link
+ * dev.ferry.image.qcow2.Qcow2Resizer} and {@link dev.ferry.image.qcow2.Qcow2Emptier} change one by a {@code Changeover}, {@link
  * dev.ferry.image.qcow2.Qcow2Packer} writes a compressed one: blocking code on {@link dev.ferry.image.FileBytes}. {@link
  * dev.ferry.image.qcow2.Qcow2Device} is the disk; its class comment says what keeps an image sound through a crash. A
  * request finds its way in {@code Request} and its two kinds, by the map in {@code MapCache}, which {@code MapWriter} writes back; clusters

@@ -318,7 +318,7 @@ class ChangeoverTest {
     }
 
     @ParameterizedTest
-    @ValueSource(strings = {"create", "apply", "delete", "grow", "shrink"})
+    @ValueSource(strings = {"create", "apply", "delete", "grow", "shrink", "empty"})
     void aCrashBetweenAnyTwoWritesLeavesTheOldOrTheNew(String what) {
         Seeds.run(seed -> {
             SplittableRandom random = new SplittableRandom(seed);
@@ -336,10 +336,12 @@ class ChangeoverTest {
                 case "apply" -> bytes -> Qcow2Snapshots.apply(bytes, "there");
                 case "delete" -> bytes -> Qcow2Snapshots.delete(bytes, "there");
                 case "grow" -> bytes -> Qcow2Resizer.resize(bytes, null, size + 5 * 512);
+                case "empty" -> Qcow2Emptier::empty;
                 default -> bytes -> Qcow2Resizer.resize(bytes, null, size / 2 + 512);
             };
             byte[] after = switch (what) {
                 case "apply" -> first;
+                case "empty" -> new byte[size];
                 case "grow" -> Arrays.copyOf(second, size + 5 * 512);
                 case "shrink" -> Arrays.copyOf(second, size / 2 + 512);
                 default -> second;
