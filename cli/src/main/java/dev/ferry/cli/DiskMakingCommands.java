@@ -1,5 +1,6 @@
 package dev.ferry.cli;
 
+import dev.ferry.image.ImageFormat;
 import dev.ferry.server.Problems;
 import dev.ferry.server.api.DiskCreate;
 import dev.ferry.server.api.DiskImport;
@@ -15,11 +16,11 @@ import picocli.CommandLine.Parameters;
 final class DiskMakingCommands {
     private DiskMakingCommands() {}
 
-    /** Refuses formats that this version has not. */
+    /** Refuses formats that disks are not made in. */
     static String checkedFormat(String format) throws ProblemException {
-        if (!format.matches("raw|qcow2")) {
-            throw Problems.wrongUsage(
-                    "format '" + format + "' is not in this version of Ferry; use --format raw or qcow2");
+        if (ImageFormat.of(format).filter(ImageFormat::writable).isEmpty()) {
+            throw Problems.wrongUsage("format '" + format + "' is not in this version of Ferry; use --format "
+                    + ImageFormat.list(true).replaceFirst(", ([^,]*)$", " or $1"));
         }
         return format;
     }
@@ -91,7 +92,11 @@ final class DiskMakingCommands {
                 description = "Its size, such as 10G or 512M.")
         private long sizeBytes;
 
-        @Option(names = "--format", paramLabel = "F", defaultValue = "raw", description = "raw (default) or qcow2.")
+        @Option(
+                names = "--format",
+                paramLabel = "F",
+                defaultValue = "raw",
+                description = "raw (default), qcow2, vmdk or vhd.")
         private String format = "";
 
         Create(Screen screen) {

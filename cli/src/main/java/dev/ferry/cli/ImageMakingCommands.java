@@ -5,42 +5,20 @@ import dev.ferry.image.qcow2.Qcow2Options;
 import dev.ferry.server.DataPlane;
 import dev.ferry.server.Problems;
 import dev.ferry.stack.DiskLoop;
-import dev.ferry.stack.DiskSpec;
 import dev.ferry.stack.Images;
-import java.io.RandomAccessFile;
 import java.nio.file.Path;
 import java.util.concurrent.Callable;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Command;
+import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Option;
 import picocli.CommandLine.Parameters;
 
-/** {@code ferry image create}, and what makes an empty image. */
+/** {@code ferry image create}. */
 final class ImageMakingCommands {
     private static final int SECTOR_BYTES = 512;
 
     private ImageMakingCommands() {}
-
-    static void make(DiskLoop loop, DiskSpec spec, long sizeBytes, Qcow2Options options) throws Exception {
-        if (spec.format() == ImageFormat.RAW) {
-            try (RandomAccessFile file = new RandomAccessFile(spec.path().toFile(), "rw")) {
-                file.setLength(sizeBytes);
-            }
-        } else {
-            Images.format(loop, spec, DataPlane.FILES, sizeBytes, options);
-        }
-    }
-
-    static Qcow2Options options(@Nullable Long clusterBytes, @Nullable Integer version) throws Exception {
-        Qcow2Options options = Qcow2Options.DEFAULT;
-        if (clusterBytes != null) {
-            if (Long.bitCount(clusterBytes) != 1) {
-                throw Problems.wrongUsage("a cluster size is a power of two from 512 to 2M");
-            }
-            options = options.withClusterBits(Long.numberOfTrailingZeros(clusterBytes));
-        }
-        return version == null ? options : options.withVersion(version);
-    }
 
     @Command(
             name = "create",
@@ -49,6 +27,7 @@ final class ImageMakingCommands {
                 "",
                 "Examples:",
                 "  ferry image create vm1.qcow2 --format qcow2 --size 20G",
+                "  ferry image create vm1.vmdk --format vmdk --subformat twoGbMaxExtentSparse --size 20G",
                 "  ferry image create today.qcow2 --format qcow2 --backing vm1.qcow2 --backing-format qcow2"
             })
     static final class Create implements Callable<Integer> {
@@ -57,8 +36,8 @@ final class ImageMakingCommands {
         @Parameters(paramLabel = "FILE", description = "What to make; it must not be there.")
         private Path file = Path.of("");
 
-        @Option(names = "--format", paramLabel = "F", required = true, description = "raw or qcow2.")
-        private String format = "";
+        @Mixin
+        private final NewImageOptions wanted = new NewImageOptions();
 
         @Option(
                 names = "--size",
@@ -66,16 +45,6 @@ final class ImageMakingCommands {
                 converter = Quantities.Size.class,
                 description = "Of the disk (default: that of the backing file).")
         private @Nullable Long wantedBytes;
-
-        @Option(
-                names = "--cluster-size",
-                paramLabel = "S",
-                converter = Quantities.Size.class,
-                description = "qcow2: 512 to 2M (default: 64K).")
-        private @Nullable Long clusterBytes;
-
-        @Option(names = "--qcow2-version", paramLabel = "N", description = "2 or 3 (default).")
-        private @Nullable Integer version;
 
         @Option(
                 names = "--backing",
@@ -92,13 +61,13 @@ final class ImageMakingCommands {
 
         @Override
         public Integer call() throws Exception {
-            ImageFormat wanted = ImageCommands.writable(format);
-            Qcow2Options options = options(clusterBytes, version);
+            ImageFormat format = wanted.checked();
+            Qcow2Options options = wanted.qcow2();
             if ((backing == null) != (backingFormat == null)) {
                 throw Problems.wrongUsage("--backing and --backing-format come together");
             }
-            if (wanted == ImageFormat.RAW && (backing != null || clusterBytes != null || version != null)) {
-                throw Problems.wrongUsage("a raw file has no options but its size");
+            if (format != ImageFormat.QCOW2 && backing != null) {
+                throw Problems.wrongUsage("--backing is for qcow2 images");
             }
             if (wantedBytes == null && backing == null) {
                 throw Problems.wrongUsage("--size is missing");
@@ -119,10 +88,10 @@ final class ImageMakingCommands {
                             : sizeBytes;
                 }
                 try (NewImage made = new NewImage(file)) {
-                    make(loop, ImageCommands.spec(made.partial(), wanted, false), sizeBytes, options);
+                    wanted.make(loop, made, sizeBytes, options, null);
                     made.publish();
                 }
-                screen.print(file + ": " + wanted.text() + ", " + Quantities.size(sizeBytes));
+                screen.print(file + ": " + format.text() + ", " + Quantities.size(sizeBytes));
             }
             return Ferry.DONE;
         }

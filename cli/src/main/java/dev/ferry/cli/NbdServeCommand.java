@@ -58,7 +58,7 @@ final class NbdServeCommand implements Callable<Integer> {
             names = "--format",
             paramLabel = "F",
             defaultValue = "raw",
-            description = "raw (default), qcow2; vmdk, vhd, vhdx: with --read-only or --snapshot. It is never guessed.")
+            description = "raw (default), qcow2, vmdk, vhd; vhdx: with --read-only or --snapshot. It is never guessed.")
     private String format = "";
 
     @Mixin

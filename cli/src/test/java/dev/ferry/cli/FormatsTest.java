@@ -11,6 +11,7 @@ import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Random;
+import java.util.concurrent.TimeUnit;
 import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.TestInstance;
@@ -116,17 +117,28 @@ final class FormatsTest {
 
     @Test
     void whatWasAcknowledgedOutlivesADaemonThatIsKilled() {
-        host.run("disk", "create", "killed", "--datastore", "fast", "--size", "64M", "--format", "qcow2")
-                .done();
-        String uri = host.run("disk", "attach", "killed").done().out().strip();
-        stranger("qemu-io", "-f", "raw", "-t", "unsafe", "-c", "write -P 23 1M 9M", uri);
+        List<String> formats = List.of("qcow2", "vmdk", "vhd");
+        List<String> uris = new ArrayList<>();
+        for (String format : formats) {
+            String name = "killed" + format;
+            host.run("disk", "create", name, "--datastore", "fast", "--size", "64M", "--format", format)
+                    .done();
+            String uri = host.run("disk", "attach", name).done().out().strip();
+            stranger("qemu-io", "-f", "raw", "-t", "unsafe", "-c", "write -P 23 1M 9M", uri);
+            uris.add(uri);
+        }
         host.killDaemon();
         FerryHost.until(() -> host.run("disk", "ls").status() == 0);
-        stranger("qemu-io", "-f", "raw", "-c", "read -P 23 1M 9M", "-c", "read -P 0 10M 54M", uri);
-        host.run("disk", "detach", "killed").done();
-        FerryHost.bare("image", "check", file("fast", "killed.qcow2").toString(), "--repair", "leaks")
+        for (String uri : uris) {
+            stranger("qemu-io", "-f", "raw", "-c", "read -P 23 1M 9M", "-c", "read -P 0 10M 54M", uri);
+        }
+        for (String format : formats) {
+            host.run("disk", "detach", "killed" + format).done();
+        }
+        FerryHost.bare("image", "check", file("fast", "killedqcow2.qcow2").toString(), "--repair", "leaks")
                 .done();
-        sound(file("fast", "killed.qcow2"));
+        sound(file("fast", "killedqcow2.qcow2"));
+        stranger("qemu-img", "check", "-f", "vmdk", file("fast", "killedvmdk.vmdk"));
     }
 
     @Test
@@ -181,17 +193,17 @@ final class FormatsTest {
                     .done();
             assertThat(file("slow", name + ".raw")).hasSameBinaryContentAs(raw);
         }
-        host.run("disk", "create", "no", "--datastore", "slow", "--size", "1M", "--format", "vmdk")
-                .failed(2, "vmdk");
+        host.run("disk", "create", "no", "--datastore", "slow", "--size", "1M", "--format", "vhdx")
+                .failed(2, "vhdx");
         FerryHost.bare(
                         "image",
                         "create",
-                        host.directory.resolve("no.vhd").toString(),
+                        host.directory.resolve("no.vhdx").toString(),
                         "--format",
-                        "vhd",
+                        "vhdx",
                         "--size",
                         "1M")
-                .failed(2, "vhd", "raw, qcow2");
+                .failed(2, "vhdx", "raw, qcow2");
     }
 
     @Test
@@ -247,26 +259,168 @@ final class FormatsTest {
     }
 
     @Test
-    void disksAreWrittenAsVmdk() throws IOException {
+    void disksAreWrittenAsVmdkAndVhd() throws IOException {
         Path raw = raw("out.raw");
-        for (String kind : List.of("monolithicSparse", "monolithicFlat", "streamOptimized")) {
-            String image = host.directory.resolve(kind + ".vmdk").toString();
-            FerryHost.bare("image", "convert", raw.toString(), image, "--format", "vmdk", "--subformat", kind)
+        for (String kind : List.of(
+                "vmdk:monolithicSparse",
+                "vmdk:monolithicFlat",
+                "vmdk:streamOptimized",
+                "vmdk:twoGbMaxExtentSparse",
+                "vmdk:twoGbMaxExtentFlat",
+                "vmdk:vmfs",
+                "vhd:dynamic",
+                "vhd:fixed")) {
+            String ours = kind.substring(0, kind.indexOf(':'));
+            String subformat = kind.substring(kind.indexOf(':') + 1);
+            String theirs = ours.equals("vhd") ? "vpc" : ours;
+            String image = host.directory.resolve(subformat + "." + ours).toString();
+            FerryHost.bare("image", "convert", raw.toString(), image, "--format", ours, "--subformat", subformat)
                     .done();
-            stranger("qemu-img", "check", "-f", "vmdk", image);
-            stranger("qemu-img", "compare", "-f", "raw", "-F", "vmdk", raw, image);
-            FerryHost.bare("image", "compare", raw.toString(), image, "--format-b", "vmdk")
+            if (theirs.equals("vmdk")) {
+                stranger("qemu-img", "check", "-f", "vmdk", image);
+            }
+            stranger("qemu-img", "compare", "-f", "raw", "-F", theirs, raw, image);
+            FerryHost.bare("image", "compare", raw.toString(), image, "--format-b", ours)
                     .done();
-            FerryHost.bare("image", "convert", raw.toString(), image, "--format", "vmdk")
+            FerryHost.bare("image", "convert", raw.toString(), image, "--format", ours)
                     .failed(1, "exists already");
         }
         assertThat(host.directory.resolve("monolithicFlat-flat.vmdk")).hasSameBinaryContentAs(raw);
+        assertThat(host.directory.resolve("twoGbMaxExtentFlat-f001.vmdk")).hasSameBinaryContentAs(raw);
         String no = host.directory.resolve("no.vmdk").toString();
-        FerryHost.bare("image", "convert", raw.toString(), no, "--format", "vmdk", "--subformat", "vmfs")
+        FerryHost.bare("image", "convert", raw.toString(), no, "--format", "vmdk", "--subformat", "thick")
                 .failed(2, "streamOptimized");
         FerryHost.bare("image", "convert", raw.toString(), no, "--format", "raw", "--subformat", "vmfs")
                 .failed(2, "vmdk");
+        FerryHost.bare("image", "create", no, "--format", "vmdk", "--subformat", "streamOptimized", "--size", "1M")
+                .failed(2, "convert");
         assertThat(Path.of(no)).doesNotExist();
+    }
+
+    /** A server of one file that ends with its client. */
+    private Process served(Path image, String format, Path socket) throws IOException {
+        Path out = host.directory.resolve("served");
+        List<String> command = Self.command(
+                Self.Part.DAEMON,
+                List.of(
+                        "nbd",
+                        "serve",
+                        image.toString(),
+                        "--format",
+                        format,
+                        "--socket",
+                        socket.toString(),
+                        "--no-persistent"));
+        Process process = new ProcessBuilder(command)
+                .redirectErrorStream(true)
+                .redirectOutput(out.toFile())
+                .start();
+        FerryHost.until(() -> {
+            try {
+                return !process.isAlive() || Files.readString(out).contains("nbd");
+            } catch (IOException failed) {
+                throw new AssertionError(failed);
+            }
+        });
+        assertThat(process.isAlive()).as(Files.readString(out)).isTrue();
+        return process;
+    }
+
+    @Test
+    void disksOfOtherHypervisorsAreMadeAndServedAndWrittenTo() throws Exception {
+        for (String kind : List.of("vmdk:twoGbMaxExtentSparse", "vhd:dynamic")) {
+            String ours = kind.substring(0, kind.indexOf(':'));
+            String theirs = ours.equals("vhd") ? "vpc" : ours;
+            String subformat = kind.substring(kind.indexOf(':') + 1);
+            Path image = host.directory.resolve("made-" + subformat + "." + ours);
+            FerryHost.bare(
+                            "image",
+                            "create",
+                            image.toString(),
+                            "--format",
+                            ours,
+                            "--subformat",
+                            subformat,
+                            "--size",
+                            "3000M")
+                    .done();
+            Path socket = host.directory.resolve("made.sock");
+            Process server = served(image, ours, socket);
+            try {
+                stranger(
+                        "qemu-io",
+                        "-f",
+                        "raw",
+                        "-c",
+                        "write -P 31 1M 3M",
+                        "-c",
+                        "write -P 32 2046M 3M",
+                        "-c",
+                        "discard 2M 64k",
+                        "-c",
+                        "flush",
+                        "nbd+unix:///?socket=" + socket);
+                assertThat(server.waitFor(120, TimeUnit.SECONDS)).isTrue();
+            } finally {
+                server.destroyForcibly();
+            }
+            stranger(
+                    "qemu-io",
+                    "-f",
+                    theirs,
+                    "-c",
+                    "read -P 31 1M 1M",
+                    "-c",
+                    "read -P 0 2M 64k",
+                    "-c",
+                    "read -P 32 2046M 3M",
+                    "-c",
+                    "read -P 0 2999M 1M",
+                    image);
+            if (theirs.equals("vmdk")) {
+                stranger("qemu-img", "check", "-f", "vmdk", image);
+            }
+        }
+    }
+
+    /** Every way between them that is not within one format, the guest's data in place after each. */
+    @Test
+    void aDiskMovesThroughEveryFormatWhileItIsAttached() throws IOException {
+        host.run("disk", "create", "tour", "--datastore", "fast", "--size", "64M", "--format", "vmdk")
+                .done();
+        String uri = host.run("disk", "attach", "tour").done().out().strip();
+        String store = "fast";
+        int pattern = 40;
+        stranger("qemu-io", "-f", "raw", "-c", "write -P 40 1M 3M", "-c", "write -P 41 60M 64k", uri);
+        for (String format : List.of("vhd", "vmdk", "raw", "vhd", "raw", "vmdk", "qcow2", "vhd", "qcow2", "vmdk")) {
+            store = store.equals("fast") ? "slow" : "fast";
+            host.run("migrate", "tour", "--to", store, "--format", format).done();
+            JsonNode shown = host.run("disk", "show", "tour", "--json").done().json();
+            assertThat(shown.path("format").asString()).isEqualTo(format);
+            assertThat(shown.path("allocatedBytes").asLong()).isLessThan(12 << 20);
+            pattern++;
+            stranger(
+                    "qemu-io",
+                    "-f",
+                    "raw",
+                    "-c",
+                    "read -P " + (pattern - 1) + " 1M 64k",
+                    "-c",
+                    "read -P 40 2M 2M",
+                    "-c",
+                    "read -P 0 20M 20M",
+                    "-c",
+                    "read -P 41 60M 64k",
+                    "-c",
+                    "write -P " + pattern + " 1M 64k",
+                    "-c",
+                    "write -P 42 62M 4k",
+                    uri);
+        }
+        host.run("disk", "detach", "tour").done();
+        Path file = file(store, "tour.vmdk");
+        stranger("qemu-img", "check", "-f", "vmdk", file);
+        stranger("qemu-io", "-f", "vmdk", "-c", "read -P " + pattern + " 1M 64k", "-c", "read -P 42 62M 4k", file);
     }
 
     @Test

@@ -6,20 +6,22 @@ import java.util.Optional;
 /** The formats of disks. */
 public enum ImageFormat {
     /** Bytes as they are. */
-    RAW(true),
+    RAW(true, false),
     /** QEMU's, versions 2 and 3. */
-    QCOW2(true),
-    /** VMware's; read only. */
-    VMDK(false),
-    /** That of Virtual PC, Hyper-V and Xen; read only. */
-    VHD(false),
+    QCOW2(true, true),
+    /** VMware's. */
+    VMDK(true, true),
+    /** That of Virtual PC, Hyper-V and Xen. */
+    VHD(true, true),
     /** That of Hyper-V since 2012; read only. */
-    VHDX(false);
+    VHDX(false, false);
 
     private final boolean writable;
+    private final boolean grows;
 
-    ImageFormat(boolean writable) {
+    ImageFormat(boolean writable, boolean grows) {
         this.writable = writable;
+        this.grows = grows;
     }
 
     /** As people write it, and as the name of a disk's file ends: {@code raw}, {@code qcow2}. */
@@ -34,7 +36,12 @@ public enum ImageFormat {
 
     /** The file is longer or shorter than the disk, and grows while it is written. */
     public boolean grows() {
-        return this == QCOW2;
+        return grows;
+    }
+
+    /** What it keeps lies in whole blocks of the file, so that it can go past the page cache. */
+    public boolean inWholeBlocks() {
+        return this == RAW || this == QCOW2;
     }
 
     /** The formats in words, such as {@code raw, qcow2}. */

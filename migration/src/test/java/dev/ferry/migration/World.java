@@ -193,7 +193,7 @@ final class World implements Catalog, AutoCloseable {
                     spec.path(),
                     spec.shownAs(),
                     new FileOptions(
-                            spec.readOnly(), spec.direct(), spec.format().grows()));
+                            spec.readOnly(), spec.pastTheCache(), spec.format().grows()));
             boolean late = targetDelayNanos > 0
                     && !spec.format().grows()
                     && spec.path().getFileName().toString().endsWith(".partial");

@@ -21,7 +21,7 @@ public final class DataPlane implements AutoCloseable {
             loop.events(),
             spec.path(),
             spec.shownAs(),
-            new FileOptions(spec.readOnly(), spec.direct(), spec.format().grows()));
+            new FileOptions(spec.readOnly(), spec.pastTheCache(), spec.format().grows()));
 
     /** Memory that the kernel is told of, and keeps mapped; what most requests use. */
     private static final long SLAB_BYTES = 16L << 20;

@@ -169,8 +169,7 @@ final class Disks {
                 if (sizeBytes == 0) {
                     throw Problems.wrongUsage(request.from() + " is empty; a disk has at least one byte");
                 }
-                // What is not written here becomes raw.
-                ImageFormat kept = format.writable() ? format : ImageFormat.RAW;
+                ImageFormat kept = format == ImageFormat.QCOW2 ? format : ImageFormat.RAW;
                 refuseOdd(kept, sizeBytes);
                 return make(request.name(), datastore, kept, provisioning, sizeBytes, source);
             } finally {

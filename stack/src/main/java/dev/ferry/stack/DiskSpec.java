@@ -32,6 +32,11 @@ public record DiskSpec(
         return DiskFiles.shownOf(path).toString();
     }
 
+    /** Its file is to be opened with O_DIRECT: that is wanted, and its format can be written so. */
+    public boolean pastTheCache() {
+        return direct && (readOnly || format.inWholeBlocks());
+    }
+
     /** The same through the page cache. */
     public DiskSpec cached() {
         return new DiskSpec(name, path, provisioning, readOnly, false, format);

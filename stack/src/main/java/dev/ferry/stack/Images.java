@@ -23,9 +23,11 @@ import dev.ferry.image.sparse.DeltaChain;
 import dev.ferry.image.sparse.Neighbours;
 import dev.ferry.image.sparse.OpenFile;
 import dev.ferry.image.vhd.VhdImage;
+import dev.ferry.image.vhd.VhdKind;
 import dev.ferry.image.vhdx.VhdxImage;
 import dev.ferry.image.vmdk.VmdkDescriptor;
 import dev.ferry.image.vmdk.VmdkImage;
+import dev.ferry.image.vmdk.WritableVmdk;
 import java.io.IOException;
 import java.nio.file.Path;
 import java.util.List;
@@ -83,12 +85,33 @@ public final class Images {
             case RAW -> new RawImage(file, spec.provisioning());
             case QCOW2 -> qcow2(loop, spec, file, opener, depth);
             case VMDK -> {
-                OpenFile first = readable(loop, spec, file);
-                yield VmdkImage.open(first, loop.loop(), WORKERS, neighbours(loop, spec, opener));
+                Neighbours neighbours = neighbours(loop, spec, opener);
+                yield spec.readOnly()
+                        ? VmdkImage.open(readable(loop, spec, file), loop.loop(), WORKERS, neighbours)
+                        : provisioned(
+                                spec,
+                                WritableVmdk.open(
+                                        bytes(loop, spec, file),
+                                        loop.loop(),
+                                        neighbours,
+                                        NewImages.number(loop, spec)));
             }
-            case VHD -> chain(loop, spec, file, opener, VhdImage::open);
+            case VHD -> {
+                if (spec.readOnly()) {
+                    yield chain(loop, spec, file, opener, VhdImage::open);
+                }
+                OpenFile first = bytes(loop, spec, file);
+                yield provisioned(spec, VhdImage.open(first.bytes()).writable(loop.loop(), first.device()));
+            }
             case VHDX -> chain(loop, spec, file, opener, VhdxImage::open);
         };
+    }
+
+    /** Room that a disk has is kept, where it is to be kept. */
+    private static BlockDevice provisioned(DiskSpec spec, BlockDevice device) {
+        return spec.provisioning() == Provisioning.THIN
+                ? device
+                : new RawImage(CheckedDevice.of(device, spec.shownAs()), spec.provisioning());
     }
 
     private static BlockDevice qcow2(DiskLoop loop, DiskSpec spec, BlockDevice file, FileOpener opener, int depth)
@@ -170,6 +193,10 @@ public final class Images {
                             "format " + spec.format().text() + " is read and not written; convert or import it")
                     .toException();
         }
+        return bytes(loop, spec, file);
+    }
+
+    static OpenFile bytes(DiskLoop loop, DiskSpec spec, BlockDevice file) {
         BlockDevice any = anyBytes(loop, file);
         return new OpenFile(new DeviceBytes(loop.loop(), any, spec.shownAs()), any);
     }
@@ -181,10 +208,31 @@ public final class Images {
     }
 
     private static Neighbours neighbours(DiskLoop loop, DiskSpec spec, FileOpener opener) {
-        return name -> {
-            DiskSpec part = new DiskSpec(name, beside(spec, name), Provisioning.THIN, true, spec.direct());
-            BlockDevice opened = CheckedDevice.of(opener.open(loop, part), part.shownAs());
-            return readable(loop, part, opened);
+        return neighbours(loop, spec, opener, name -> beside(spec, name));
+    }
+
+    /** Where a file lies that another one names, if it may be opened. */
+    @FunctionalInterface
+    interface Place {
+        Path of(String name) throws BlockException;
+    }
+
+    static Neighbours neighbours(DiskLoop loop, DiskSpec spec, FileOpener opener, Place place) {
+        return new Neighbours() {
+            @Override
+            public OpenFile open(String name) throws BlockException {
+                return open(name, ImageFormat.RAW, true);
+            }
+
+            @Override
+            public OpenFile openForWriting(String name, boolean grows) throws BlockException {
+                return open(name, grows ? spec.format() : ImageFormat.RAW, false);
+            }
+
+            private OpenFile open(String name, ImageFormat format, boolean readOnly) throws BlockException {
+                DiskSpec part = new DiskSpec(name, place.of(name), Provisioning.THIN, readOnly, spec.direct(), format);
+                return bytes(loop, part, CheckedDevice.of(opener.open(loop, part), part.shownAs()));
+            }
         };
     }
 
@@ -279,11 +327,13 @@ public final class Images {
     /** Makes an image in a file that is there and holds nothing of worth. A raw one is made by its length alone. */
     public static void format(DiskLoop loop, DiskSpec spec, FileOpener opener, long sizeBytes, Qcow2Options options)
             throws BlockException {
-        if (spec.format() == ImageFormat.QCOW2) {
-            boolean _ = with(loop, spec.cached(), opener, bytes -> {
-                Qcow2Creator.create(bytes, sizeBytes, options);
-                return true;
-            });
+        switch (spec.format()) {
+            case RAW -> {}
+            case QCOW2 ->
+                ImageChanges.change(loop, spec, opener, bytes -> Qcow2Creator.create(bytes, sizeBytes, options));
+            case VMDK -> NewImages.vmdk(loop, spec, opener, sizeBytes);
+            case VHD -> NewImages.vhd(loop, spec, opener, sizeBytes, VhdKind.DYNAMIC);
+            case VHDX -> throw refused(spec, "format vhdx is read and not written");
         }
     }
 

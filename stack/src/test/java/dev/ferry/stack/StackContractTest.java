@@ -44,7 +44,8 @@ class StackContractTest {
         return FileDevice.open(
                 on.events(),
                 spec.path(),
-                new FileOptions(spec.readOnly(), spec.direct(), spec.format().grows()));
+                new FileOptions(
+                        spec.readOnly(), spec.pastTheCache(), spec.format().grows()));
     }
 
     abstract static class Stack extends BlockDeviceContract {

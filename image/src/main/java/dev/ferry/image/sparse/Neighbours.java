@@ -1,12 +1,24 @@
 package dev.ferry.image.sparse;
 
+import dev.ferry.block.BlockError;
 import dev.ferry.block.BlockException;
+import dev.ferry.block.ErrorKind;
 
 /** Opens the files that a file names: extents, parents. Whoever does so decides what may be opened. */
 @FunctionalInterface
 public interface Neighbours {
     /** @param fileName a name in the directory of the first file, and never a path */
     OpenFile open(String fileName) throws BlockException;
+
+    /**
+     * Opens one that is to be written.
+     *
+     * @param grows it gets longer
+     */
+    default OpenFile openForWriting(String fileName, boolean grows) throws BlockException {
+        throw BlockError.of(ErrorKind.READ_ONLY, fileName, "open", "further files of a disk are read only here")
+                .toException();
+    }
 
     /** True for what can be the name of a file in a directory: it leads nowhere else. */
     static boolean isName(String name) {

@@ -6,6 +6,7 @@ import dev.ferry.block.Completion;
 import dev.ferry.block.ErrorKind;
 import dev.ferry.block.IoBuffer;
 import java.util.ArrayDeque;
+import java.util.HashMap;
 import java.util.LinkedHashMap;
 import java.util.Map;
 import java.util.Queue;
@@ -25,6 +26,7 @@ public final class TableCache {
     private final IoBuffer buffer;
     private final Queue<Load> waiting = new ArrayDeque<>();
     private final Map<Long, byte[]> kept = new LinkedHashMap<>(16, 0.75f, true);
+    private final Map<Long, Integer> held = new HashMap<>();
     private final int keptMax;
     private byte[] last = {};
     private long lastPosition = -1;
@@ -50,6 +52,24 @@ public final class TableCache {
             last = table;
         }
         return table;
+    }
+
+    /** A table that is in memory stays there until it has been {@link #release released} as often as it was held. */
+    public void hold(long position) {
+        held.merge(position, 1, Integer::sum);
+    }
+
+    public void release(long position) {
+        held.computeIfPresent(position, (at, times) -> times == 1 ? null : times - 1);
+    }
+
+    private void forgetEldest() {
+        for (Long position : kept.keySet()) {
+            if (!held.containsKey(position)) {
+                kept.remove(position);
+                return;
+            }
+        }
     }
 
     /** Reads the table at a place of the file; one that is not in the file is damage. */
@@ -96,8 +116,8 @@ public final class TableCache {
             if (error == null) {
                 byte[] table = new byte[tableBytes];
                 buffer.copyTo(0, table, 0, tableBytes);
-                if (kept.size() == keptMax) {
-                    kept.remove(kept.keySet().iterator().next());
+                if (kept.size() >= keptMax) {
+                    forgetEldest();
                 }
                 kept.put(position, table);
                 lastPosition = position;

@@ -6,16 +6,19 @@ import dev.ferry.block.BlockDevice;
 import dev.ferry.block.BlockError;
 import dev.ferry.block.BlockException;
 import dev.ferry.block.ErrorKind;
+import dev.ferry.block.Loop;
 import dev.ferry.image.FileBytes;
 import dev.ferry.image.sparse.Below;
 import dev.ferry.image.sparse.DeltaFile;
 import dev.ferry.image.sparse.FlatExtent;
 import dev.ferry.image.sparse.GrainMap;
+import dev.ferry.image.sparse.GrowingExtent;
 import dev.ferry.image.sparse.KnownMap;
 import dev.ferry.image.sparse.SparseExtent;
 import dev.ferry.image.sparse.TableCache;
 import java.nio.ByteBuffer;
 import java.nio.charset.StandardCharsets;
+import java.util.Arrays;
 import java.util.List;
 import java.util.UUID;
 import org.jspecify.annotations.Nullable;
@@ -28,15 +31,24 @@ import org.jspecify.annotations.Nullable;
  */
 public final class VhdImage implements DeltaFile {
     private final FileBytes file;
+    private final byte[] footer;
     private final UUID identity;
     private final long sizeBytes;
     private final int @Nullable [] table;
     private final int blockBytes;
+    private final long tableAt;
     private final @Nullable VhdParent parent;
 
     private VhdImage(
-            FileBytes file, byte[] footer, int @Nullable [] table, int blockBytes, @Nullable VhdParent parent) {
+            FileBytes file,
+            byte[] footer,
+            int @Nullable [] table,
+            int blockBytes,
+            long tableAt,
+            @Nullable VhdParent parent) {
         this.file = file;
+        this.footer = footer;
+        this.tableAt = tableAt;
         this.identity = identity(footer, IDENTITY);
         this.sizeBytes = size(footer);
         this.table = table;
@@ -65,7 +77,7 @@ public final class VhdImage implements DeltaFile {
         return switch (type) {
             case FIXED -> {
                 require(file, sizeBytes <= file.lengthBytes() - FOOTER_BYTES, "the file is shorter than its disk");
-                yield new VhdImage(file, footer, null, 0, null);
+                yield new VhdImage(file, footer, null, 0, 0, null);
             }
             case DYNAMIC, DIFFERENCING -> dynamic(file, footer, sizeBytes, type == DIFFERENCING);
             default -> throw flaw(file, ErrorKind.CORRUPT, "there is no disk type " + type);
@@ -128,7 +140,7 @@ public final class VhdImage implements DeltaFile {
                 "its table goes past the end of the file");
         int[] table = new int[(int) needed];
         ByteBuffer.wrap(file.read(tableAt, (int) needed * 4)).asIntBuffer().get(table);
-        return new VhdImage(file, footer, table, blockBytes, differencing ? VhdParent.of(file, header) : null);
+        return new VhdImage(file, footer, table, blockBytes, tableAt, differencing ? VhdParent.of(file, header) : null);
     }
 
     public long sizeBytes() {
@@ -164,7 +176,7 @@ public final class VhdImage implements DeltaFile {
         if (blocks == null) {
             return new FlatExtent(file.name(), below, 0, sizeBytes);
         }
-        int bitmapBytes = (blockBytes / SECTOR_BYTES + 8 * SECTOR_BYTES - 1) / (8 * SECTOR_BYTES) * SECTOR_BYTES;
+        int bitmapBytes = bitmapBytes(blockBytes);
         if (over != null) {
             TableCache bitmaps = new TableCache(file.name(), below, bitmapBytes);
             GrainMap map = new SectorMap(blocks, blockBytes, bitmapBytes, bitmaps);
@@ -175,6 +187,47 @@ public final class VhdImage implements DeltaFile {
             return sector == -1 ? GrainMap.NOTHING : (sector & 0xffff_ffffL) * SECTOR_BYTES + bitmapBytes;
         };
         return new SparseExtent(file.name(), below, sizeBytes, blockBytes, map, null);
+    }
+
+    /**
+     * The disk, to be read and written.
+     *
+     * @param below the file that this was read from, which grows
+     * @throws BlockException of kind {@link ErrorKind#UNSUPPORTED} for a differencing disk
+     */
+    public BlockDevice writable(Loop loop, BlockDevice below) throws BlockException {
+        int[] blocks = table;
+        if (parent != null) {
+            throw flaw(
+                    file,
+                    ErrorKind.UNSUPPORTED,
+                    "it is a differencing disk, which is read and not written; convert or import it");
+        }
+        if (blocks == null) {
+            return FlatExtent.writable(file.name(), below, 0, sizeBytes);
+        }
+        checkApart(blocks);
+        long last = below.lengthBytes() - FOOTER_BYTES;
+        boolean footerIsLast = sound(file.read(last, FOOTER_BYTES));
+        long end = footerIsLast ? last : below.lengthBytes();
+        BlockTable map = new BlockTable(file.name(), below, blocks, blockBytes, tableAt, footer, end);
+        return new GrowingExtent(loop, file.name(), below, sizeBytes, blockBytes, map);
+    }
+
+    /** A guest that writes to a block must change nothing but that block. */
+    private void checkApart(int[] blocks) throws BlockException {
+        long[] starts = Arrays.stream(blocks)
+                .filter(sector -> sector != -1)
+                .mapToLong(sector -> (sector & 0xffff_ffffL) * SECTOR_BYTES)
+                .sorted()
+                .toArray();
+        long headerAt = u64(footer, DATA_OFFSET);
+        long free = Math.max(headerAt + HEADER_BYTES, tableAt + (long) blocks.length * Integer.BYTES);
+        for (long start : starts) {
+            require(file, start >= free, "a block of it lies over another one, or over its tables");
+            free = start + bitmapBytes(blockBytes) + blockBytes;
+        }
+        require(file, free <= file.lengthBytes(), "a block of it lies past the end of the file");
     }
 
     static long u64(byte[] bytes, int at) {

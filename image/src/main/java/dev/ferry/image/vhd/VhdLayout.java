@@ -1,5 +1,7 @@
 package dev.ferry.image.vhd;
 
+import java.nio.ByteBuffer;
+
 /**
  * Where everything lies in a VHD file. All numbers are big-endian.
  *
@@ -69,6 +71,15 @@ final class VhdLayout {
     static final long SIZE_BYTES_MAX = 2040L << 30;
 
     private VhdLayout() {}
+
+    /** Of a block's bitmap, in whole sectors. */
+    static int bitmapBytes(int blockBytes) {
+        return (blockBytes / SECTOR_BYTES + 8 * SECTOR_BYTES - 1) / (8 * SECTOR_BYTES) * SECTOR_BYTES;
+    }
+
+    static byte[] bytes(int number) {
+        return ByteBuffer.allocate(Integer.BYTES).putInt(number).array();
+    }
 
     static int checksum(byte[] bytes, int length, int ownAt) {
         int sum = 0;

@@ -43,6 +43,9 @@ public record VmdkDescriptor(
             "(RW|RDONLY|NOACCESS)\\s+([0-9]{1,15})\\s+([A-Z]+)(?:\\s+\"([^\"]*)\"(?:\\s+([0-9]{1,15}))?.*)?");
     private static final Pattern FIELD = Pattern.compile("([A-Za-z.]+)\\s*=\\s*\"?([^\"]*?)\"?");
 
+    private static final Pattern ID_LINE =
+            Pattern.compile("(?m)^[ \\t]*CID[ \\t]*=[ \\t]*([0-9A-Fa-f]{8})[ \\t]*\\r?$");
+
     /** How an extent lies in its file. */
     public enum Kind {
         FLAT,
@@ -157,6 +160,18 @@ public record VmdkDescriptor(
             throw flaw(file, ErrorKind.INVALID, "an extent's file is not beside the descriptor");
         }
         return new Extent(kind, sectors, name, line.group(5) == null ? 0 : Long.parseLong(line.group(5)));
+    }
+
+    /**
+     * Finds the content ID in a text.
+     *
+     * @return where its eight digits begin; -1 if it has not so many, or there is none
+     */
+    static int contentIdAt(byte[] text) {
+        String words = new String(text, StandardCharsets.ISO_8859_1);
+        int end = words.indexOf('\0');
+        Matcher line = ID_LINE.matcher(end < 0 ? words : words.substring(0, end));
+        return line.find() ? line.start(1) : -1;
     }
 
     static BlockException flaw(FileBytes file, ErrorKind kind, String detail) {

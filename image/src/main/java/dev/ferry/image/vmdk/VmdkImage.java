@@ -168,21 +168,28 @@ public final class VmdkImage {
             case FLAT, ZERO -> null;
         };
         if (grains == null) {
-            return flat(file, extent.fromSector() * SECTOR_BYTES, bytes);
+            return flat(file, extent.fromSector() * SECTOR_BYTES, bytes, false);
         }
-        if (grains.sizeBytes() != bytes) {
-            throw flaw(
-                    first.bytes(),
-                    ErrorKind.CORRUPT,
-                    "it says that an extent has " + bytes + " bytes, which itself says " + grains.sizeBytes());
-        }
+        checkSize(first.bytes(), bytes, grains.sizeBytes());
         return grains.device(loop, workers, file.device(), parent);
     }
 
-    private static BlockDevice flat(OpenFile file, long from, long bytes) throws BlockException {
+    static void checkSize(FileBytes descriptor, long bytes, long itself) throws BlockException {
+        if (itself != bytes) {
+            throw flaw(
+                    descriptor,
+                    ErrorKind.CORRUPT,
+                    "it says that an extent has " + bytes + " bytes, which itself says " + itself);
+        }
+    }
+
+    static BlockDevice flat(OpenFile file, long from, long bytes, boolean writable) throws BlockException {
         if (from > file.bytes().lengthBytes() || bytes > file.bytes().lengthBytes() - from) {
             throw flaw(file.bytes(), ErrorKind.CORRUPT, "it is shorter than its descriptor says");
         }
-        return new FlatExtent(file.bytes().name(), file.device(), from, bytes);
+        String name = file.bytes().name();
+        return writable
+                ? FlatExtent.writable(name, file.device(), from, bytes)
+                : new FlatExtent(name, file.device(), from, bytes);
     }
 }

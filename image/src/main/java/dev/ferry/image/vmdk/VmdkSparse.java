@@ -10,6 +10,7 @@ import dev.ferry.block.Loop;
 import dev.ferry.image.FileBytes;
 import dev.ferry.image.sparse.Below;
 import dev.ferry.image.sparse.GrainMap;
+import dev.ferry.image.sparse.GrowingExtent;
 import dev.ferry.image.sparse.PackedExtent;
 import dev.ferry.image.sparse.SparseExtent;
 import dev.ferry.image.sparse.TableCache;
@@ -39,9 +40,12 @@ public final class VmdkSparse implements GrainFile {
     private static final int DESCRIPTOR = 28;
     private static final int DESCRIPTOR_SECTORS = 36;
     private static final int TABLE_ENTRIES = 44;
+    private static final int SECOND_DIRECTORY = 48;
     private static final int DIRECTORY = 56;
+    private static final int UNCLEAN = 72;
     private static final int COMPRESSION = 77;
     private static final int FLAG_NEWLINES = 1;
+    private static final int FLAG_SECOND_DIRECTORY = 1 << 1;
     private static final int FLAG_ZERO_GRAINS = 1 << 2;
     private static final int FLAG_COMPRESSED = 1 << 16;
     private static final long AT_THE_END = -1;
@@ -58,6 +62,8 @@ public final class VmdkSparse implements GrainFile {
     private final long descriptorSectors;
     private final int tableEntries;
     private final boolean zeroGrains;
+    private final long directorySector;
+    private final long secondSector;
     private final long[] directory;
 
     private VmdkSparse(FileBytes file, byte[] header, long[] directory) {
@@ -69,6 +75,8 @@ public final class VmdkSparse implements GrainFile {
         this.tableEntries = (int) u32(header, TABLE_ENTRIES);
         this.compressed = (u32(header, FLAGS) & FLAG_COMPRESSED) != 0;
         this.zeroGrains = (u32(header, FLAGS) & FLAG_ZERO_GRAINS) != 0;
+        this.directorySector = u64(header, DIRECTORY);
+        this.secondSector = (u32(header, FLAGS) & FLAG_SECOND_DIRECTORY) == 0 ? 0 : u64(header, SECOND_DIRECTORY);
         this.directory = directory;
     }
 
@@ -143,6 +151,52 @@ public final class VmdkSparse implements GrainFile {
                         && descriptorSector <= file.lengthBytes() / SECTOR_BYTES - descriptorSectors,
                 "its descriptor is past the end of the file");
         return VmdkDescriptor.read(file, descriptorSector * SECTOR_BYTES, descriptorSectors * SECTOR_BYTES);
+    }
+
+    /** Where the descriptor that is within the file begins, in bytes. */
+    long descriptorAt() {
+        return descriptorSector * SECTOR_BYTES;
+    }
+
+    long descriptorBytes() {
+        return descriptorSectors * SECTOR_BYTES;
+    }
+
+    /**
+     * The extent, to be read and written.
+     *
+     * @param below the file that this was read from, which grows
+     */
+    BlockDevice writable(Loop loop, BlockDevice below) throws BlockException {
+        if (compressed) {
+            throw flaw(
+                    file,
+                    ErrorKind.UNSUPPORTED,
+                    "its grains are compressed, which are read and not written; convert or import it");
+        }
+        long[] second = {};
+        if (secondSector > 0) {
+            second = directory(file, secondSector, directory.length, Integer.BYTES);
+            for (int i = 0; i < second.length; i++) {
+                second[i] *= SECTOR_BYTES;
+            }
+        }
+        GrainTablesAt where = GrainTablesAt.of(
+                file,
+                directory,
+                directorySector * SECTOR_BYTES,
+                second,
+                secondSector * SECTOR_BYTES,
+                tableEntries,
+                descriptorSector * SECTOR_BYTES,
+                descriptorSectors * SECTOR_BYTES);
+        GrainTables tables = new GrainTables(file.name(), below, where, grainBytes, zeroGrains);
+        return new GrowingExtent(loop, file.name(), below, sizeBytes, grainBytes, tables);
+    }
+
+    /** That the extent is open, and that it was closed properly. */
+    static FirstChange.Mark openMark(BlockDevice file) {
+        return FirstChange.Mark.of(file, UNCLEAN, new byte[] {1}, new byte[] {0});
     }
 
     @Override

@@ -2,23 +2,45 @@ package dev.ferry.image.vmdk;
 
 import dev.ferry.block.Invariant;
 import dev.ferry.image.sparse.Neighbours;
+import java.util.List;
 import java.util.Locale;
+import java.util.stream.Collectors;
 
 /**
- * The descriptor of a new disk that lies in one extent.
+ * The descriptor of a new disk.
  *
- * @param extentName name of the file of the extent, beside the descriptor or the same
- * @param sizeBytes of the disk, a multiple of 512
+ * @param parts the extents, in their order
  * @param contentId any number; it tells this content from others
  */
-public record VmdkText(VmdkKind kind, String extentName, long sizeBytes, int contentId) {
+public record VmdkText(VmdkKind kind, List<Part> parts, int contentId) {
     private static final int SECTOR_BYTES = 512;
     private static final int HEADS = 255;
     private static final int SECTORS_OF_TRACK = 63;
 
+    /**
+     * An extent.
+     *
+     * @param name of its file, beside the descriptor or the same
+     * @param sizeBytes a multiple of 512
+     */
+    public record Part(String name, long sizeBytes) {
+        public Part {
+            Invariant.that(sizeBytes % SECTOR_BYTES == 0, "whole sectors");
+            Invariant.that(isName(name), "a name that a descriptor can have");
+        }
+    }
+
     public VmdkText {
-        Invariant.that(sizeBytes % SECTOR_BYTES == 0, "whole sectors");
-        Invariant.that(isName(extentName), "a name that a descriptor can have");
+        parts = List.copyOf(parts);
+    }
+
+    /** Of a disk in one extent. */
+    public VmdkText(VmdkKind kind, String extentName, long sizeBytes, int contentId) {
+        this(kind, List.of(new Part(extentName, sizeBytes)), contentId);
+    }
+
+    public long sizeBytes() {
+        return parts.stream().mapToLong(Part::sizeBytes).sum();
     }
 
     /** True for a file name that can stand in a descriptor. */
@@ -26,9 +48,13 @@ public record VmdkText(VmdkKind kind, String extentName, long sizeBytes, int con
         return Neighbours.isName(name) && name.indexOf('"') < 0 && name.length() < 256;
     }
 
+    private String line(Part part) {
+        String offset = kind.extent().equals("FLAT") ? " 0" : "";
+        return "RW " + part.sizeBytes() / SECTOR_BYTES + " " + kind.extent() + " \"" + part.name() + "\"" + offset;
+    }
+
     public String write() {
-        long sectors = sizeBytes / SECTOR_BYTES;
-        String offset = kind == VmdkKind.MONOLITHIC_FLAT ? " 0" : "";
+        long sectors = sizeBytes() / SECTOR_BYTES;
         return String.format(
                 Locale.ROOT,
                 """
@@ -40,7 +66,7 @@ public record VmdkText(VmdkKind kind, String extentName, long sizeBytes, int con
                 createType="%s"
 
                 # Extent description
-                RW %d %s "%s"%s
+                %s
 
                 # The Disk Data Base
                 #DDB
@@ -53,10 +79,7 @@ public record VmdkText(VmdkKind kind, String extentName, long sizeBytes, int con
                 """,
                 contentId,
                 kind.text(),
-                sectors,
-                kind.extent(),
-                extentName,
-                offset,
+                parts.stream().map(this::line).collect(Collectors.joining("\n")),
                 Math.max(1, sectors / (HEADS * SECTORS_OF_TRACK)),
                 HEADS,
                 SECTORS_OF_TRACK);

@@ -15,6 +15,7 @@ import java.nio.ByteOrder;
 import java.nio.charset.StandardCharsets;
 import java.util.Arrays;
 import java.util.zip.Deflater;
+import org.jspecify.annotations.Nullable;
 
 /**
  * Writes a disk in one sparse file with its descriptor within: {@code monolithicSparse}, with tables in front of the grains,
@@ -45,7 +46,7 @@ public final class VmdkWriter implements ImageWriter {
     private static final int FLAGS_OF_STREAM = 1 << 16 | 1 << 17;
 
     private final FileBytes file;
-    private final VmdkText text;
+    private final @Nullable VmdkText text;
     private final boolean stream;
     private final long sectors;
     private final long grains;
@@ -63,10 +64,19 @@ public final class VmdkWriter implements ImageWriter {
      * @param text what its descriptor says
      */
     public VmdkWriter(FileBytes file, VmdkText text) throws BlockException {
+        this(file, text, text.sizeBytes(), text.kind() == VmdkKind.STREAM_OPTIMIZED);
+    }
+
+    /** Begins a sparse extent of a disk that another file describes. */
+    public static VmdkWriter ofExtent(FileBytes file, long sizeBytes) throws BlockException {
+        return new VmdkWriter(file, null, sizeBytes, false);
+    }
+
+    private VmdkWriter(FileBytes file, @Nullable VmdkText text, long sizeBytes, boolean stream) throws BlockException {
         this.file = file;
         this.text = text;
-        this.stream = text.kind() == VmdkKind.STREAM_OPTIMIZED;
-        this.sectors = text.sizeBytes() / SECTOR_BYTES;
+        this.stream = stream;
+        this.sectors = sizeBytes / SECTOR_BYTES;
         this.grains = (sectors + GRAIN_SECTORS - 1) / GRAIN_SECTORS;
         if (sectors == 0 || sectors >= SECTORS_MAX) {
             throw refused("a disk in one sparse file has less than 2 TiB, and not none");
@@ -89,6 +99,12 @@ public final class VmdkWriter implements ImageWriter {
 
     private static long sectorsOf(long bytes) {
         return (bytes + SECTOR_BYTES - 1) / SECTOR_BYTES;
+    }
+
+    /** Ends a disk that holds nothing yet. */
+    public void finishEmpty() throws BlockException {
+        zeroes(grains);
+        finish();
     }
 
     @Override
@@ -229,9 +245,11 @@ public final class VmdkWriter implements ImageWriter {
                 file.resize(end.offset());
             }
         }
-        byte[] words = text.write().getBytes(StandardCharsets.UTF_8);
-        Invariant.that(words.length <= DESCRIPTOR_SECTORS * SECTOR_BYTES, "the descriptor has room");
-        file.write(DESCRIPTOR_SECTOR * SECTOR_BYTES, words);
+        if (text != null) {
+            byte[] words = text.write().getBytes(StandardCharsets.UTF_8);
+            Invariant.that(words.length <= DESCRIPTOR_SECTORS * SECTOR_BYTES, "the descriptor has room");
+            file.write(DESCRIPTOR_SECTOR * SECTOR_BYTES, words);
+        }
         file.flush();
         file.write(0, header(stream ? -1 : tablesAt));
         file.flush();
@@ -245,8 +263,8 @@ public final class VmdkWriter implements ImageWriter {
         fields.putInt(8, FLAG_NEWLINES | (stream ? FLAGS_OF_STREAM : FLAG_SECOND_DIRECTORY));
         fields.putLong(12, sectors);
         fields.putLong(20, GRAIN_SECTORS);
-        fields.putLong(28, DESCRIPTOR_SECTOR);
-        fields.putLong(36, DESCRIPTOR_SECTORS);
+        fields.putLong(28, text == null ? 0 : DESCRIPTOR_SECTOR);
+        fields.putLong(36, text == null ? 0 : DESCRIPTOR_SECTORS);
         fields.putInt(44, TABLE_ENTRIES);
         fields.putLong(48, stream ? 0 : secondAt);
         fields.putLong(56, directoryAt);

@@ -3,7 +3,7 @@ package dev.ferry.server.api;
 /**
  * Make a disk, all zeroes.
  *
- * @param format {@code raw} or {@code qcow2}
+ * @param format {@code raw}, {@code qcow2}, {@code vmdk} or {@code vhd}
  * @param provisioning {@code thin}, {@code lazy} or {@code eager}
  */
 public record DiskCreate(String name, String datastore, long sizeBytes, String format, String provisioning) {}

@@ -3,7 +3,7 @@ package dev.ferry.server.inventory;
 /**
  * A disk as the inventory has it.
  *
- * @param format {@code raw} or {@code qcow2}
+ * @param format {@code raw}, {@code qcow2}, {@code vmdk} or {@code vhd}
  * @param provisioning {@code thin}, {@code lazy} or {@code eager}
  * @param path absolute path of its file
  */

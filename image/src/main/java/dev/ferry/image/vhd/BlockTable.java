@@ -1,0 +1,158 @@
+package dev.ferry.image.vhd;
+
+import static dev.ferry.image.vhd.VhdLayout.*;
+
+import dev.ferry.block.BlockDevice;
+import dev.ferry.block.BlockError;
+import dev.ferry.block.Completion;
+import dev.ferry.block.ErrorKind;
+import dev.ferry.block.IoBuffer;
+import dev.ferry.image.sparse.GrowingMap;
+import java.util.Arrays;
+
+/**
+ * The block allocation table of a dynamic disk that takes changes. Room is made for several blocks at once: the file grows
+ * and its footer is written at the new end; when both are durable the bitmaps of the blocks follow, all ones, the first one
+ * over the former footer. After that a new block costs its entry, and nothing more. Closing brings the footer back to
+ * where the last block ends. At each instant the footer is at the end of the file, or its copy at the beginning counts.
+ *
+ * <p>Data begins at multiples of 4096 bytes, whatever other blocks of the file do.
+ */
+final class BlockTable implements GrowingMap {
+    private static final int GROWTH_BLOCKS = 8;
+    private static final int ALIGNMENT_BYTES = 4096;
+    private static final long SECTOR_MAX = 0xffff_fffeL;
+
+    private final String name;
+    private final BlockDevice file;
+    private final int[] blocks;
+    private final int bitmapBytes;
+    private final long tableAt;
+    private final long strideBytes;
+    private final IoBuffer footer;
+    private final IoBuffer bitmap;
+    private long next;
+    private int ready;
+    private boolean grown;
+
+    /**
+     * @param blocks the table, which this changes
+     * @param footerBytes as it is in the file
+     * @param end where the footer is, or the file ends if it is not at the end
+     */
+    BlockTable(
+            String name, BlockDevice file, int[] blocks, int blockBytes, long tableAt, byte[] footerBytes, long end) {
+        this.name = name;
+        this.file = file;
+        this.blocks = blocks;
+        this.bitmapBytes = bitmapBytes(blockBytes);
+        this.tableAt = tableAt;
+        this.strideBytes = aligned((long) bitmapBytes + blockBytes);
+        this.footer = IoBuffer.allocate(FOOTER_BYTES);
+        footer.copyFrom(footerBytes, 0, 0, FOOTER_BYTES);
+        byte[] ones = new byte[bitmapBytes];
+        Arrays.fill(ones, (byte) -1);
+        this.bitmap = IoBuffer.allocate(bitmapBytes);
+        bitmap.copyFrom(ones, 0, 0, bitmapBytes);
+        this.next = aligned(end + bitmapBytes) - bitmapBytes;
+    }
+
+    private static long aligned(long bytes) {
+        return (bytes + ALIGNMENT_BYTES - 1) / ALIGNMENT_BYTES * ALIGNMENT_BYTES;
+    }
+
+    @Override
+    public boolean knows(long block) {
+        return true;
+    }
+
+    @Override
+    public void learn(long block, Completion whenKnown) {
+        whenKnown.complete(null);
+    }
+
+    @Override
+    public long positionOf(long block) {
+        int sector = blocks[(int) block];
+        return sector == -1 ? NOTHING : (sector & 0xffff_ffffL) * SECTOR_BYTES + bitmapBytes;
+    }
+
+    @Override
+    public int room(long block) {
+        return Math.min(ready, 1);
+    }
+
+    @Override
+    public long take(long block, int count) {
+        long position = next + bitmapBytes;
+        next += strideBytes;
+        ready--;
+        return position;
+    }
+
+    @Override
+    public void drop(long block) {}
+
+    @Override
+    public void enter(long block, int count, long position, Completion whenWritten) {
+        int sector = (int) ((position - bitmapBytes) / SECTOR_BYTES);
+        IoBuffer entry = IoBuffer.allocate(Integer.BYTES);
+        entry.copyFrom(VhdLayout.bytes(sector), 0, 0, Integer.BYTES);
+        file.write(tableAt + block * Integer.BYTES, entry, 0, Integer.BYTES, 0, error -> {
+            if (error == null) {
+                blocks[(int) block] = sector;
+            }
+            // The kernel reads from it until here.
+            entry.release();
+            whenWritten.complete(error);
+        });
+    }
+
+    @Override
+    public void grow(Completion whenReady) {
+        long end = next + GROWTH_BLOCKS * strideBytes;
+        if (end / SECTOR_BYTES > SECTOR_MAX) {
+            whenReady.complete(
+                    BlockError.of(ErrorKind.NO_SPACE, name, "write", "the format ends at 2 TiB, and so does the file"));
+            return;
+        }
+        grown = true;
+        Completion durable = GrowingMap.then(whenReady, () -> writeBitmaps(whenReady));
+        Completion ended = GrowingMap.then(whenReady, () -> file.flush(durable));
+        Completion longer = GrowingMap.then(whenReady, () -> file.write(end, footer, 0, FOOTER_BYTES, 0, ended));
+        file.resize(end + FOOTER_BYTES, longer);
+    }
+
+    private void writeBitmaps(Completion whenReady) {
+        int[] left = {GROWTH_BLOCKS};
+        BlockError[] failed = new BlockError[1];
+        Completion durable = GrowingMap.then(whenReady, () -> {
+            ready = GROWTH_BLOCKS;
+            whenReady.complete(null);
+        });
+        for (int i = 0; i < GROWTH_BLOCKS; i++) {
+            file.write(next + i * strideBytes, bitmap, 0, bitmapBytes, 0, error -> {
+                failed[0] = error == null ? failed[0] : error;
+                if (--left[0] > 0) {
+                    return;
+                }
+                if (failed[0] == null) {
+                    file.flush(durable);
+                } else {
+                    whenReady.complete(failed[0]);
+                }
+            });
+        }
+    }
+
+    @Override
+    public void settle(Completion whenSettled) {
+        if (!grown) {
+            whenSettled.complete(null);
+            return;
+        }
+        Completion durable = GrowingMap.then(whenSettled, () -> file.resize(next + FOOTER_BYTES, whenSettled));
+        Completion ended = GrowingMap.then(whenSettled, () -> file.flush(durable));
+        file.write(next, footer, 0, FOOTER_BYTES, 0, ended);
+    }
+}
