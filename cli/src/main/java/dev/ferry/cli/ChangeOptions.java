@@ -8,6 +8,7 @@ import dev.ferry.nbd.server.MetadataContext;
 import dev.ferry.nbd.wire.Nbd;
 import dev.ferry.server.Problems;
 import dev.ferry.server.api.ProblemException;
+import dev.ferry.stack.DirtyBitmapContext;
 import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
 import java.util.HashSet;
@@ -74,7 +75,7 @@ final class ChangeOptions {
         for (String bitmapName : bitmaps) {
             DirtyBitmap bitmap = new DirtyBitmap(sizeBytes, DirtyBitmap.GRANULARITY_BYTES);
             tracker.add(bitmapName, bitmap);
-            contexts.add(new DirtyBitmapContext(bitmapName, bitmap));
+            contexts.add(new DirtyBitmapContext(bitmapName, bitmap, tracker));
         }
         return CheckedDevice.of(tracker, name);
     }

@@ -10,7 +10,7 @@ import picocli.CommandLine.Parameters;
 /** {@code ferry disk}: virtual disks; those of its commands that look and remove. */
 @Command(
         name = "disk",
-        description = "Virtual disks: makes, lists, attaches and removes them.",
+        description = "Virtual disks: makes, lists, attaches and removes them; what has changed on them.",
         synopsisSubcommandLabel = "COMMAND")
 final class DiskCommands {
 
@@ -24,7 +24,8 @@ final class DiskCommands {
                 .addSubcommand(new Show(screen))
                 .addSubcommand(new Rm(screen))
                 .addSubcommand(new AttachCommands.Attach(screen))
-                .addSubcommand(new AttachCommands.Detach(screen));
+                .addSubcommand(new AttachCommands.Detach(screen))
+                .addSubcommand(BitmapCommands.of(screen));
     }
 
     static String path(String name) {

@@ -75,6 +75,12 @@ final class BadInputTest {
                 "2 | migration rollback                                          | ID",
                 "2 | disk attach disk --tcp nowhere                              | HOST:PORT",
                 "2 | disk attach disk --tcp 127.0.0.1:99999                      | HOST:PORT",
+                "2 | disk bitmap add disk x --granularity 1000                   | power of two",
+                "2 | disk bitmap add disk x --granularity 2G                     | power of two",
+                "2 | disk bitmap add di/sk x                                     | no name for a disk",
+                "1 | disk bitmap add none x                                      | there is no disk none",
+                "1 | disk bitmap ls none                                         | there is no disk none",
+                "1 | disk bitmap remove disk x                                   | has no bitmap x",
                 "2 | serve --loop kqueue                                         | kqueue",
                 "2 | serve --direct --cached                                     | exclude each other",
                 // not there, or not possible

@@ -5,6 +5,7 @@ import dev.ferry.migration.MigrationStatus;
 import dev.ferry.server.api.DaemonView;
 import dev.ferry.server.api.ProblemException;
 import dev.ferry.server.api.ProblemKind;
+import dev.ferry.server.bitmaps.Bitmaps;
 import dev.ferry.server.inventory.Inventory;
 import dev.ferry.server.rest.RestServer;
 import dev.ferry.server.supervise.Keeper;
@@ -44,6 +45,7 @@ public final class Daemon implements Routes.Self {
     private final DataDirectory.Hold hold;
     private final Inventory inventory;
     private final Exports exports;
+    private final Bitmaps bitmaps;
     private final Disks disks;
     private final MigrationEngine engine;
     private final RestServer rest;
@@ -93,7 +95,8 @@ public final class Daemon implements Routes.Self {
                     status.id(),
                     status.state().over() ? "it is " + status.state().text() + " now" : "it goes on");
         }
-        disks = new Disks(inventory, datastores, catalog, plane, stacks, exports, engine);
+        bitmaps = new Bitmaps(data.bitmaps());
+        disks = new Disks(inventory, datastores, catalog, plane, stacks, exports, engine, bitmaps);
         Moves moves = new Moves(engine);
         disks.attachAgain(keeper.standby());
         exports.listen();
@@ -101,7 +104,9 @@ public final class Daemon implements Routes.Self {
         // A store that does not answer must not hold the daemon up.
         Thread.ofPlatform().daemon().name("ferry-sweep").start(datastores::sweep);
         outageMillis = Handover.outageMillis(data.handover());
-        rest = new RestServer(data.restSocket(), Routes.of(this, datastores, disks, moves, engine));
+        rest = new RestServer(
+                data.restSocket(),
+                Routes.of(this, datastores, disks, new BitmapCommands(disks, bitmaps), moves, engine));
         rest.start();
         keeper.ready();
         LOG.info(
@@ -186,6 +191,7 @@ public final class Daemon implements Routes.Self {
         try {
             Handover.leave(settings.data().handover());
             exports.shutdown();
+            bitmaps.endAll(false);
             engine.suspend(SUSPEND_LIMIT);
             if (engine.isIdle()) {
                 disks.letGoAll();
@@ -204,6 +210,7 @@ public final class Daemon implements Routes.Self {
             Files.deleteIfExists(settings.data().restSocket());
             rest.close();
             exports.shutdown();
+            bitmaps.endAll(true);
             engine.suspend(SUSPEND_LIMIT);
             if (engine.isIdle()) {
                 disks.closeAll();

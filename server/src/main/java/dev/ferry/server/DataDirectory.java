@@ -68,6 +68,11 @@ public record DataDirectory(Path path) {
         return path.resolve("journal");
     }
 
+    /** Dirty bitmaps of disks. */
+    public Path bitmaps() {
+        return path.resolve("bitmaps");
+    }
+
     /** What a daemon leaves for the one that takes over from it. */
     public Path handover() {
         return path.resolve("handover");

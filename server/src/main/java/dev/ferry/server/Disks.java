@@ -17,6 +17,7 @@ import dev.ferry.server.api.DiskCreate;
 import dev.ferry.server.api.DiskImport;
 import dev.ferry.server.api.DiskView;
 import dev.ferry.server.api.ProblemException;
+import dev.ferry.server.bitmaps.Bitmaps;
 import dev.ferry.server.inventory.AttachmentRow;
 import dev.ferry.server.inventory.DiskRow;
 import dev.ferry.server.inventory.Inventory;
@@ -59,6 +60,7 @@ final class Disks {
     private final Stacks stacks;
     private final Exports exports;
     private final MigrationEngine engine;
+    private final Bitmaps bitmaps;
     private final Set<String> busy = ConcurrentHashMap.newKeySet();
     private final Map<String, Attached> attached = new ConcurrentHashMap<>();
     private final Map<String, String> unavailable = new ConcurrentHashMap<>();
@@ -73,7 +75,8 @@ final class Disks {
             DataPlane plane,
             Stacks stacks,
             Exports exports,
-            MigrationEngine engine) {
+            MigrationEngine engine,
+            Bitmaps bitmaps) {
         this.inventory = inventory;
         this.datastores = datastores;
         this.catalog = catalog;
@@ -81,6 +84,7 @@ final class Disks {
         this.stacks = stacks;
         this.exports = exports;
         this.engine = engine;
+        this.bitmaps = bitmaps;
     }
 
     // ---- looking
@@ -251,6 +255,7 @@ final class Disks {
                 throw Problems.conflict("disk " + name + " is attached; 'ferry disk detach " + name + "' first");
             }
             datastores.open(row.datastore()).delete(name, row.format());
+            bitmaps.forget(name);
             inventory.removeDisk(name);
             return true;
         });
@@ -289,11 +294,13 @@ final class Disks {
         engine.beforeOpen(row.name());
         OpenDisk disk = stacks.acquire(catalog.disk(row.name()).spec());
         try {
-            Attached now = new Attached(disk, exports.add(disk, tcp));
+            bitmaps.begin(disk);
+            Attached now = new Attached(disk, exports.add(disk, () -> bitmaps.contexts(row.name()), tcp));
             attached.put(row.name(), now);
             unavailable.remove(row.name());
             return now;
         } catch (BlockException | ProblemException | RuntimeException failed) {
+            bitmaps.end(row.name());
             stacks.release(disk);
             throw failed;
         }
@@ -344,6 +351,7 @@ final class Disks {
             Attached open = attached.get(name);
             if (open != null) {
                 exports.remove(name);
+                bitmaps.end(name);
                 attached.remove(name);
             }
             unavailable.remove(name);
@@ -384,11 +392,12 @@ final class Disks {
 
     // ---- one at a time
 
-    private interface Work<T> {
+    interface Work<T> {
         T run() throws ProblemException, BlockException;
     }
 
-    private <T> T exclusively(String name, Work<T> work) throws ProblemException, BlockException {
+    /** Does something to a disk that nothing else is to be done to meanwhile. */
+    <T> T exclusively(String name, Work<T> work) throws ProblemException, BlockException {
         if (!busy.add(name)) {
             throw Problems.conflict(
                     "disk " + name + " is being worked on by another command; try again when it is done");

@@ -3,6 +3,7 @@ package dev.ferry.server;
 import dev.ferry.block.BlockException;
 import dev.ferry.nbd.client.NbdUri;
 import dev.ferry.nbd.server.Export;
+import dev.ferry.nbd.server.MetadataContext;
 import dev.ferry.nbd.server.NbdServer;
 import dev.ferry.nbd.server.ServerSettings;
 import dev.ferry.reactor.EventLoop;
@@ -18,9 +19,11 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.attribute.PosixFilePermissions;
 import java.util.HashMap;
+import java.util.List;
 import java.util.Map;
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.TimeUnit;
+import java.util.function.Supplier;
 import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
@@ -77,11 +80,17 @@ final class Exports {
     /**
      * Lets clients have a disk.
      *
+     * @param contexts what else can be told of its ranges, now
      * @param tcp {@code HOST:PORT}, or null for the shared socket
      */
-    synchronized NbdUri add(OpenDisk disk, @Nullable String tcp) throws BlockException, ProblemException {
+    synchronized NbdUri add(OpenDisk disk, Supplier<List<MetadataContext>> contexts, @Nullable String tcp)
+            throws BlockException, ProblemException {
         Export export = Export.of(
-                disk.name(), disk.front(), disk.loop().events(), disk.loop().buffers());
+                        disk.name(),
+                        disk.front(),
+                        disk.loop().events(),
+                        disk.loop().buffers())
+                .withContexts(contexts);
         if (tcp == null) {
             shared.add(export);
             return new NbdUri.Unix(socket, disk.name());

@@ -2,6 +2,7 @@ package dev.ferry.server;
 
 import dev.ferry.migration.MigrationEngine;
 import dev.ferry.server.api.AttachRequest;
+import dev.ferry.server.api.BitmapAdd;
 import dev.ferry.server.api.DaemonView;
 import dev.ferry.server.api.DatastoreAdd;
 import dev.ferry.server.api.DiskCreate;
@@ -24,7 +25,13 @@ final class Routes {
         void restart() throws ProblemException;
     }
 
-    static Router of(Self daemon, Datastores datastores, Disks disks, Moves moves, MigrationEngine engine) {
+    static Router of(
+            Self daemon,
+            Datastores datastores,
+            Disks disks,
+            BitmapCommands bitmaps,
+            Moves moves,
+            MigrationEngine engine) {
         Router r = new Router();
         r.add("GET", "/v1/daemon", "the daemon itself", _ -> daemon.view());
         r.add("POST", "/v1/daemon/restart", "hand over to a new daemon", _ -> {
@@ -56,6 +63,16 @@ final class Routes {
         r.add("POST", "/v1/disks/{name}/detach", "close it", q -> {
             disks.detach(q.name());
             return null;
+        });
+
+        r.add("GET", "/v1/disks/{name}/bitmaps", "its dirty bitmaps", q -> bitmaps.list(q.name()));
+        r.add("POST", "/v1/disks/{name}/bitmaps", "add one", q -> bitmaps.add(q.name(), q.body(BitmapAdd.class)));
+        r.add("DELETE", "/v1/disks/{name}/bitmaps/{bitmap}", "remove one", q -> {
+            bitmaps.remove(q.name(), q.secondName());
+            return null;
+        });
+        r.add("POST", "/v1/disks/{name}/bitmaps/{bitmap}/clear", "nothing is dirty in it", q -> {
+            return bitmaps.clear(q.name(), q.secondName());
         });
 
         r.add("GET", "/v1/migrations", "all migrations", _ -> engine.list());

@@ -7,6 +7,7 @@ import dev.ferry.filter.Gate;
 import dev.ferry.filter.LatencyWatch;
 import dev.ferry.filter.Stats;
 import dev.ferry.filter.StatsSnapshot;
+import dev.ferry.filter.tracking.Tracker;
 import java.nio.file.Path;
 import org.jspecify.annotations.Nullable;
 
@@ -20,6 +21,7 @@ public final class OpenDisk {
     private final String name;
     private final DiskLoop loop;
     private final Gate gate;
+    private final Tracker tracker;
     private final Stats stats;
     private final BlockDevice front;
     private final FileOpener opener;
@@ -34,7 +36,8 @@ public final class OpenDisk {
         this.loop = side.loop();
         this.side = side;
         this.gate = new Gate(loop.loop(), side.device());
-        this.stats = new Stats(loop.loop(), gate);
+        this.tracker = new Tracker(gate);
+        this.stats = new Stats(loop.loop(), tracker);
         this.front = CheckedDevice.of(stats, name);
     }
 
@@ -68,6 +71,11 @@ public final class OpenDisk {
     /** Where the disk is now. */
     public Path path() {
         return side.spec().path();
+    }
+
+    /** What marks every change that a guest makes, wherever the disk is or goes meanwhile; on the loop. */
+    public Tracker tracker() {
+        return tracker;
     }
 
     /** What guests have asked of this disk since it was opened, and how long it took. */

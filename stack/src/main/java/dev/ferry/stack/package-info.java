@@ -5,8 +5,8 @@
  * of its {@link dev.ferry.stack.DiskLoop}s. The layers, from the guest's side:
  *
  * <pre>
- *   boundary - stats - gate - [mirror] - aligner where needed - boundary - format - boundary - file
- *                             `--------- a DiskSide: one for the source, one for the target --------'
+ *   boundary - stats - tracker - gate - [mirror] - aligner where needed - boundary - format - boundary - file
+ *                                       `--------- a DiskSide: one for the source, one for the target --------'
  * </pre>
  *
  * <p>What happens on a disk's loop is asked for by a command; {@link dev.ferry.stack.OnLoop} is the bridge on which the

@@ -1,6 +1,8 @@
 package dev.ferry.filter.tracking;
 
 import dev.ferry.block.Invariant;
+import java.nio.ByteBuffer;
+import java.nio.ByteOrder;
 import java.util.Arrays;
 
 /**
@@ -117,6 +119,54 @@ public final class DirtyBitmap {
         System.arraycopy(counts, 0, other.counts, 0, counts.length);
         other.count = count;
         clearAll();
+    }
+
+    // ---- pieces, for whoever keeps the bits somewhere else
+
+    /** Bytes of the bits of a piece. */
+    public static final int PIECE_BYTES = CHUNK_BLOCKS / Byte.SIZE;
+
+    /** The bits lie in so many pieces; the last may be a short one. */
+    public int pieces() {
+        return chunks.length;
+    }
+
+    /** Blocks of a piece. */
+    public int blocksIn(int piece) {
+        return blocksOf(piece);
+    }
+
+    /** Dirty blocks of a piece. */
+    public int dirtyIn(int piece) {
+        return counts[piece];
+    }
+
+    /** Gives the bits of a piece, {@link #PIECE_BYTES} of them, the lowest bit of the first byte first. */
+    public void copyPiece(int piece, byte[] into, int at) {
+        long[] chunk = chunks[piece];
+        int there = blocksOf(piece);
+        ByteBuffer bytes = ByteBuffer.wrap(into, at, PIECE_BYTES).order(ByteOrder.LITTLE_ENDIAN);
+        for (int word = 0; word < CHUNK_WORDS; word++) {
+            int left = there - word * Long.SIZE;
+            long mask = left >= Long.SIZE ? -1L : left <= 0 ? 0 : (1L << left) - 1;
+            bytes.putLong(chunk == NONE ? 0 : (chunk == ALL ? -1L : chunk[word]) & mask);
+        }
+    }
+
+    /** Puts bits in the place of those of a piece; what lies behind the end of the disk does not count. */
+    public void putPiece(int piece, byte[] from, int at) {
+        int there = blocksOf(piece);
+        long[] words = new long[CHUNK_WORDS];
+        ByteBuffer bytes = ByteBuffer.wrap(from, at, PIECE_BYTES).order(ByteOrder.LITTLE_ENDIAN);
+        int dirty = 0;
+        for (int word = 0; word * Long.SIZE < there; word++) {
+            int left = there - word * Long.SIZE;
+            words[word] = bytes.getLong() & (left >= Long.SIZE ? -1L : (1L << left) - 1);
+            dirty += Long.bitCount(words[word]);
+        }
+        count += dirty - counts[piece];
+        counts[piece] = dirty;
+        chunks[piece] = dirty == 0 ? NONE : dirty == there ? ALL : words;
     }
 
     /** Memory that the bits take, in bytes. */

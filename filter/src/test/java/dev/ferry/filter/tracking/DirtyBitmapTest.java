@@ -4,6 +4,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import dev.ferry.testkit.Seeds;
+import java.util.Arrays;
 import java.util.BitSet;
 import java.util.SplittableRandom;
 import org.junit.jupiter.api.Test;
@@ -12,6 +13,43 @@ import org.junit.jupiter.api.Test;
 class DirtyBitmapTest {
     private static final int BLOCK = 512;
     private static final long TIB = 1L << 40;
+
+    /** Taken out piece by piece and put into another that held something else. */
+    @Test
+    void piecesCarryAllOfIt() {
+        Seeds.run(30, seed -> {
+            SplittableRandom random = new SplittableRandom(seed);
+            long size = BLOCK * (1L + random.nextInt(100_000)) + random.nextInt(BLOCK);
+            DirtyBitmap bitmap = new DirtyBitmap(size, BLOCK);
+            DirtyBitmap other = new DirtyBitmap(size, BLOCK);
+            other.set(random.nextLong(size), 1);
+            if (random.nextInt(4) == 0) {
+                bitmap.setAll();
+            }
+            for (int i = 0; i < 20; i++) {
+                long offset = random.nextLong(size);
+                bitmap.set(offset, 1 + random.nextLong(Math.min(size - offset, 1 << 20)));
+            }
+            byte[] piece = new byte[DirtyBitmap.PIECE_BYTES + 3];
+            for (int i = 0; i < bitmap.pieces(); i++) {
+                bitmap.copyPiece(i, piece, 3);
+                int set = BitSet.valueOf(Arrays.copyOfRange(piece, 3, piece.length))
+                        .cardinality();
+                assertThat(set).isEqualTo(bitmap.dirtyIn(i)).isLessThanOrEqualTo(bitmap.blocksIn(i));
+                // Bits behind the end of the disk are nobody's.
+                if (bitmap.blocksIn(i) < DirtyBitmap.PIECE_BYTES * Byte.SIZE) {
+                    piece[piece.length - 1] |= (byte) 0x80;
+                }
+                other.putPiece(i, piece, 3);
+            }
+            assertThat(other.dirtyBytes()).isEqualTo(bitmap.dirtyBytes());
+            for (long at = 0; at < size; ) {
+                assertThat(other.nextDirty(at)).isEqualTo(bitmap.nextDirty(at));
+                assertThat(other.nextClean(at)).isEqualTo(bitmap.nextClean(at));
+                at = Math.max(bitmap.nextDirty(at), bitmap.nextClean(at));
+            }
+        });
+    }
 
     @Test
     void agreesWithASetOfBits() {

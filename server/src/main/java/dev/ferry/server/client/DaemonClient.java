@@ -55,7 +55,7 @@ public final class DaemonClient implements AutoCloseable {
         return Json.read(exchange("GET", path, null), type);
     }
 
-    public <T> T post(String path, Object body, Class<T> type) throws ProblemException {
+    public <T> T post(String path, @Nullable Object body, Class<T> type) throws ProblemException {
         return Json.read(exchange("POST", path, body), type);
     }
 

@@ -23,6 +23,11 @@ public final class RestRequest {
         return variables.getFirst();
     }
 
+    /** The second one. */
+    public String secondName() {
+        return variables.get(1);
+    }
+
     public <T> T body(Class<T> type) throws ProblemException {
         return Json.read(content, type);
     }
