@@ -1,5 +1,6 @@
 package dev.ferry.nbd;
 
+import java.io.ByteArrayOutputStream;
 import java.io.IOException;
 import java.net.StandardProtocolFamily;
 import java.net.UnixDomainSocketAddress;
@@ -10,14 +11,19 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.concurrent.atomic.AtomicLong;
 
-/** Stands between a client and a server, and ends their conversation after so many bytes of one of them. */
+/**
+ * Stands between a client and a server, and ends their conversation after so many bytes of one of them; or lets nothing pass
+ * from then on, so that each takes the other for one that hangs. Remembers what has passed.
+ */
 final class CuttingProxy implements AutoCloseable {
     private final ServerSocketChannel listener;
     private final Path socket;
     private final Path server;
     private final boolean ofServer;
     private final long cut;
+    private final boolean holds;
     private final AtomicLong passed = new AtomicLong();
+    private final ByteArrayOutputStream heard = new ByteArrayOutputStream();
 
     /**
      * @param server its unix socket
@@ -25,6 +31,12 @@ final class CuttingProxy implements AutoCloseable {
      * @param cut so many of them pass
      */
     CuttingProxy(Path folder, Path server, boolean ofServer, long cut) throws IOException {
+        this(folder, server, ofServer, cut, false);
+    }
+
+    /** @param holds after the cut nothing of that side passes, and its connection stays until it or its peer leaves */
+    CuttingProxy(Path folder, Path server, boolean ofServer, long cut, boolean holds) throws IOException {
+        this.holds = holds;
         this.socket = folder.resolve("cut");
         this.server = server;
         this.ofServer = ofServer;
@@ -41,6 +53,13 @@ final class CuttingProxy implements AutoCloseable {
     /** Bytes of the one that is counted, so far. */
     long passed() {
         return passed.get();
+    }
+
+    /** The bytes of the one that is counted, of all conversations. */
+    byte[] heard() {
+        synchronized (heard) {
+            return heard.toByteArray();
+        }
     }
 
     private void serve() {
@@ -64,6 +83,9 @@ final class CuttingProxy implements AutoCloseable {
                 if (counted) {
                     buffer.limit((int) Math.min(buffer.capacity(), cut - passed.get()));
                     if (!buffer.hasRemaining()) {
+                        if (holds) {
+                            swallow(from);
+                        }
                         return;
                     }
                 }
@@ -77,11 +99,22 @@ final class CuttingProxy implements AutoCloseable {
                 }
                 if (counted) {
                     passed.addAndGet(came);
+                    synchronized (heard) {
+                        heard.write(buffer.array(), 0, came);
+                    }
                 }
                 buffer.clear();
             }
         } catch (IOException ended) {
             // One of the two has gone; so does the other.
+        }
+    }
+
+    /** Until it has gone. */
+    private static void swallow(SocketChannel from) throws IOException {
+        ByteBuffer buffer = ByteBuffer.allocate(16 << 10);
+        while (from.read(buffer.clear()) >= 0) {
+            // Nobody is told.
         }
     }
 

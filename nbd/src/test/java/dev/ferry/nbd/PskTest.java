@@ -3,8 +3,6 @@ package dev.ferry.nbd;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.catchThrowableOfType;
 
-import dev.ferry.block.BlockDevice;
-import dev.ferry.block.BlockException;
 import dev.ferry.block.ErrorKind;
 import dev.ferry.block.IoBuffer;
 import dev.ferry.nbd.client.ClientSettings;
@@ -16,7 +14,6 @@ import dev.ferry.nbd.tls.PskKeys;
 import dev.ferry.nbd.tls.ServerTls;
 import dev.ferry.nbd.wire.TlsMode;
 import dev.ferry.reactor.EventLoops;
-import dev.ferry.testkit.MemoryDisk;
 import dev.ferry.testkit.OnLoop;
 import java.io.IOException;
 import java.nio.file.Files;
@@ -27,18 +24,14 @@ import java.util.List;
 import java.util.Random;
 import java.util.Set;
 import org.jspecify.annotations.Nullable;
-import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
-import org.junit.jupiter.api.Timeout;
-import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.EnumSource;
 import org.junit.jupiter.params.provider.ValueSource;
 
 /** TLS by keys that both ends have: whoever has a key is let in, by its name, and nobody else. */
-@Timeout(120)
-class PskTest {
+class PskTest extends TlsRig {
     private static final int DISK_BYTES = 8 << 20;
     private static final String ALICE = "alice:00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff";
     private static final String BOB = "bob:ffeeddccbbaa99887766554433221100";
@@ -47,13 +40,7 @@ class PskTest {
     /** Where a version is asked for, GnuTLS has to be told of all its key exchanges as well. */
     private static final String ONLY_TLS_12 = "NORMAL:-VERS-ALL:+VERS-TLS1.2:+ECDHE-PSK:+DHE-PSK";
 
-    @TempDir
-    Path folder;
-
     private Path keys;
-
-    @SuppressWarnings("NullAway.Init") // by serve, which most tests begin with
-    private Served served;
 
     @BeforeEach
     void writeKeys() throws IOException {
@@ -61,17 +48,9 @@ class PskTest {
         keys = Files.write(folder.resolve("keys.psk"), List.of("# two of them", ALICE, "", BOB));
     }
 
-    @AfterEach
-    void stop() throws IOException {
-        if (served != null) {
-            served.close();
-        }
-    }
-
     private void serve(EventLoops.Kind kind, String... clients) throws Exception {
         ServerTls tls = ServerTls.ofKeys(TlsMode.REQUIRE, PskFile.load(keys), Set.of(clients));
-        served = new Served(kind, ServerSettings.DEFAULT, tls);
-        served.serve("disk", new MemoryDisk(DISK_BYTES));
+        serve(kind, ServerSettings.DEFAULT, tls, DISK_BYTES);
     }
 
     private static NbdUri.Tls by(Path file, @Nullable String name) {
@@ -89,20 +68,6 @@ class PskTest {
 
     private Path file(String... lines) throws IOException {
         return Files.write(Files.createTempFile(folder, "keys", ".psk"), List.of(lines));
-    }
-
-    private void expectOpens(NbdUri uri) throws BlockException {
-        BlockDevice device = NbdClientDevice.open(served.clientLoop, uri, ClientSettings.DEFAULT);
-        assertThat(OnLoop.await(served.clients(), device::flush)).isNull();
-        assertThat(OnLoop.await(served.clients(), device::close)).isNull();
-    }
-
-    private BlockException refusal(NbdUri uri) {
-        BlockException refused = catchThrowableOfType(
-                BlockException.class, () -> NbdClientDevice.open(served.clientLoop, uri, ClientSettings.DEFAULT));
-        assertThat(refused).as("the connection is refused").isNotNull();
-        assertThat(refused.error().message()).doesNotContain("\n").doesNotContain("aabbccdd");
-        return refused;
     }
 
     @ParameterizedTest

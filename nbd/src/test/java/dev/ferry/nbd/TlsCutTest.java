@@ -18,18 +18,15 @@ import dev.ferry.nbd.tls.TlsCredentials;
 import dev.ferry.nbd.tls.TlsFiles;
 import dev.ferry.nbd.wire.TlsMode;
 import dev.ferry.reactor.EventLoops;
-import dev.ferry.testkit.MemoryDisk;
 import dev.ferry.testkit.OnLoop;
 import dev.ferry.testkit.Seeds;
 import java.io.IOException;
 import java.nio.file.Path;
 import java.util.Set;
 import java.util.SplittableRandom;
-import java.util.concurrent.TimeUnit;
 import java.util.function.Consumer;
 import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.BeforeAll;
-import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
@@ -38,8 +35,7 @@ import org.junit.jupiter.params.provider.ValueSource;
  * A conversation through TLS that is cut: in the clear words before it, in its handshake, in a record of a request, its
  * data, or its answer. The cuts are drawn by chance; {@code -Dferry.cuts.every=1} makes one at every byte, some minutes.
  */
-@Timeout(120)
-class TlsCutTest {
+class TlsCutTest extends TlsRig {
     /** Bytes between two cuts, on average. */
     private static final int EVERY_BYTES = Integer.getInteger("ferry.cuts.every", 400);
 
@@ -49,14 +45,8 @@ class TlsCutTest {
     @TempDir
     static Path shared;
 
-    @TempDir
-    Path folder;
-
     @SuppressWarnings("NullAway.Init") // before all tests
     private static Certificates certificates;
-
-    @SuppressWarnings("NullAway.Init") // by the test
-    private Served served;
 
     @BeforeAll
     static void makeCertificates() throws Exception {
@@ -107,34 +97,23 @@ class TlsCutTest {
         }
     }
 
-    private void awaitNobody() throws InterruptedException {
-        long deadline = System.nanoTime() + TimeUnit.SECONDS.toNanos(30);
-        while (served.server.connections() > 0) {
-            assertThat(System.nanoTime() - deadline).as("connections stay").isNegative();
-            TimeUnit.MILLISECONDS.sleep(1);
-        }
-    }
-
     @ParameterizedTest
     @ValueSource(booleans = {true, false})
     void aConversationThatIsCutEndsAndTheNextIsServed(boolean ofServer) throws Exception {
         ServerTls tls = new ServerTls(
                 TlsMode.REQUIRE, TlsCredentials.load(TlsFiles.ofServer(certificates.folder())), true, Set.of());
-        try (Served server = new Served(EventLoops.Kind.AUTO, ServerSettings.DEFAULT, tls)) {
-            served = server;
-            served.serve("disk", new MemoryDisk(1 << 20));
-            long all = cutAfter(Long.MAX_VALUE, ofServer);
-            assertThat(all).isGreaterThan(DATA_BYTES);
-            Seeds.run(seed -> {
-                SplittableRandom random = new SplittableRandom(seed);
-                for (long cut = 0; cut < all; ) {
-                    cutAfter(cut, ofServer);
-                    int every = cut < CLEAR_BYTES ? Math.min(4, EVERY_BYTES) : EVERY_BYTES;
-                    cut += 1 + random.nextInt(2 * every - 1);
-                }
-            });
-            awaitNobody();
-            assertThat(converse(((NbdUri.Unix) served.unix("disk")).socket())).isNull();
-        }
+        serve(EventLoops.Kind.AUTO, ServerSettings.DEFAULT, tls, 1 << 20);
+        long all = cutAfter(Long.MAX_VALUE, ofServer);
+        assertThat(all).isGreaterThan(DATA_BYTES);
+        Seeds.run(seed -> {
+            SplittableRandom random = new SplittableRandom(seed);
+            for (long cut = 0; cut < all; ) {
+                cutAfter(cut, ofServer);
+                int every = cut < CLEAR_BYTES ? Math.min(4, EVERY_BYTES) : EVERY_BYTES;
+                cut += 1 + random.nextInt(2 * every - 1);
+            }
+        });
+        awaitNobody();
+        assertThat(converse(((NbdUri.Unix) served.unix("disk")).socket())).isNull();
     }
 }

@@ -4,7 +4,6 @@ import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.catchThrowableOfType;
 
 import dev.ferry.block.BlockDevice;
-import dev.ferry.block.BlockException;
 import dev.ferry.block.ErrorKind;
 import dev.ferry.nbd.client.ClientSettings;
 import dev.ferry.nbd.client.NbdClientDevice;
@@ -19,7 +18,6 @@ import dev.ferry.nbd.wire.Nbd;
 import dev.ferry.nbd.wire.RawClient;
 import dev.ferry.nbd.wire.TlsMode;
 import dev.ferry.reactor.EventLoops;
-import dev.ferry.testkit.MemoryDisk;
 import dev.ferry.testkit.OnLoop;
 import java.io.IOException;
 import java.nio.charset.StandardCharsets;
@@ -31,40 +29,24 @@ import java.security.cert.X509Certificate;
 import java.util.List;
 import java.util.Set;
 import org.jspecify.annotations.Nullable;
-import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Test;
-import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.EnumSource;
 import org.junit.jupiter.params.provider.ValueSource;
 
 /** Who is let in, who is not, and what nobody in between can bring about. */
-@Timeout(120)
-class TlsTest {
+class TlsTest extends TlsRig {
     @TempDir
     static Path shared;
-
-    @TempDir
-    Path folder;
 
     @SuppressWarnings("NullAway.Init") // before all tests
     private static Certificates certificates;
 
-    @SuppressWarnings("NullAway.Init") // by serve, which most tests begin with
-    private Served served;
-
     @BeforeAll
     static void makeCertificates() throws Exception {
         certificates = Certificates.make(shared.resolve("good"));
-    }
-
-    @AfterEach
-    void stop() throws IOException {
-        if (served != null) {
-            served.close();
-        }
     }
 
     private void serve(TlsMode mode, boolean verify, String... clients) throws Exception {
@@ -75,22 +57,7 @@ class TlsTest {
         ServerTls tls = mode == TlsMode.OFF
                 ? ServerTls.OFF
                 : new ServerTls(mode, TlsCredentials.load(TlsFiles.ofServer(of)), verify, Set.of(clients));
-        served = new Served(EventLoops.Kind.AUTO, ServerSettings.DEFAULT, tls);
-        served.serve("disk", new MemoryDisk(1 << 20));
-    }
-
-    private void expectOpens(NbdUri uri) throws BlockException {
-        BlockDevice device = NbdClientDevice.open(served.clientLoop, uri, ClientSettings.DEFAULT);
-        assertThat(OnLoop.await(served.clients(), device::flush)).isNull();
-        assertThat(OnLoop.await(served.clients(), device::close)).isNull();
-    }
-
-    private BlockException refusal(NbdUri uri) {
-        BlockException refused = catchThrowableOfType(
-                BlockException.class, () -> NbdClientDevice.open(served.clientLoop, uri, ClientSettings.DEFAULT));
-        assertThat(refused).as("the connection is refused").isNotNull();
-        assertThat(refused.error().message()).doesNotContain("\n");
-        return refused;
+        serve(EventLoops.Kind.AUTO, ServerSettings.DEFAULT, tls, 1 << 20);
     }
 
     private NbdUri.Tcp tcp(@Nullable String hostName, boolean verify, Path pki) {

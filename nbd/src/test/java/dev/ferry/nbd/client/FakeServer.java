@@ -20,7 +20,7 @@ import java.util.concurrent.TimeUnit;
  * A server that says what a test wants it to say: a script for each client, one after the other. Its ends of the connections
  * stay open until it is closed, or a script closes one.
  */
-final class FakeServer implements AutoCloseable {
+public final class FakeServer implements AutoCloseable {
     static final long SIZE_BYTES = 1 << 20;
     static final int FLAGS = Nbd.FLAG_HAS_FLAGS
             | Nbd.FLAG_SEND_FLUSH
@@ -30,15 +30,15 @@ final class FakeServer implements AutoCloseable {
 
     /** What the server does with its client. */
     @FunctionalInterface
-    interface Script {
+    public interface Script {
         void run(Peer client) throws IOException;
     }
 
     record Request(int magic, int type, long cookie, long offset, int length) {}
 
     /** The client, as the server sees it. */
-    record Peer(SocketChannel channel) {
-        byte[] receive(int length) throws IOException {
+    public record Peer(SocketChannel channel) {
+        public byte[] receive(int length) throws IOException {
             ByteBuffer buffer = ByteBuffer.allocate(length);
             while (buffer.hasRemaining()) {
                 if (channel.read(buffer) < 0) {
@@ -48,14 +48,14 @@ final class FakeServer implements AutoCloseable {
             return buffer.array();
         }
 
-        void send(byte... message) throws IOException {
+        public void send(byte... message) throws IOException {
             ByteBuffer buffer = ByteBuffer.wrap(message);
             while (buffer.hasRemaining()) {
                 channel.write(buffer);
             }
         }
 
-        void send(Bytes message) throws IOException {
+        public void send(Bytes message) throws IOException {
             send(message.done());
         }
 
@@ -137,7 +137,7 @@ final class FakeServer implements AutoCloseable {
     private final CompletableFuture<Void> scriptEnd = new CompletableFuture<>();
     private final CompletableFuture<Void> closing = new CompletableFuture<>();
 
-    FakeServer(Script... scripts) throws IOException {
+    public FakeServer(Script... scripts) throws IOException {
         listener.bind(UnixDomainSocketAddress.of(socket));
         Thread.startVirtualThread(() -> {
             List<SocketChannel> clients = new ArrayList<>();
@@ -165,12 +165,12 @@ final class FakeServer implements AutoCloseable {
         }
     }
 
-    NbdUri uri() {
+    public NbdUri.Unix uri() {
         return new NbdUri.Unix(socket, "disk");
     }
 
     /** Waits until the script has been played; throws what it threw. */
-    void awaitScript() {
+    public void awaitScript() {
         scriptEnd.orTimeout(90, TimeUnit.SECONDS).join();
     }
 
