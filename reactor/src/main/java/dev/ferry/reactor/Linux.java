@@ -321,6 +321,21 @@ public final class Linux {
         }
     }
 
+    /** ioctl(2) with a number or an address as its argument. */
+    public static int ioctl(int file, long request, long argument) {
+        return (int) call(NR_IOCTL, file, request, argument);
+    }
+
+    /** read(2); waits if the descriptor does. */
+    public static int read(int file, long address, int length) {
+        return (int) call(NR_READ, file, address, length);
+    }
+
+    /** write(2); waits if the descriptor does. */
+    public static int write(int file, long address, int length) {
+        return (int) call(NR_WRITE, file, address, length);
+    }
+
     /** fcntl(2) with a number or an address as its argument. */
     public static int fcntl(int file, int command, long argument) {
         return (int) call(NR_FCNTL, file, command, argument);

@@ -46,6 +46,7 @@ public final class Copier implements Paced {
     private @Nullable CopySlot freeSlots;
     private int active;
     private int depth;
+    private final FarDepth farDepth;
     private int chunkBytes;
     private boolean mapping;
     private boolean turnDue;
@@ -78,6 +79,8 @@ public final class Copier implements Paced {
         this.paceBucket = new TokenBucket(0, PACE_BURST_SECONDS, loop.nanoTime());
         this.depth = settings.depth();
         this.chunkBytes = settings.chunkBytes();
+        this.farDepth = new FarDepth(
+                loop, settings.depth(), settings.farDepth(), Math.min(settings.chunkBytes(), mirror.regionBytes()));
         this.window = new DataMap(mirror.source(), WINDOW_RUNS);
         this.survey = new Survey(loop, mirror);
     }
@@ -98,7 +101,7 @@ public final class Copier implements Paced {
         offloadUnitBytes = mirror.offloadUnitBytes();
         window.forget();
         survey.start();
-        makeSlots();
+        makeSlots(settings.depth());
         if (slots.isEmpty()) {
             failure = BlockError.of(ErrorKind.NO_MEMORY, "copier", "copy", "no buffer is free");
         }
@@ -292,7 +295,10 @@ public final class Copier implements Paced {
 
     private void begin() {
         int skips = 0;
-        while (!paused && !mapping && freeSlots != null && active < depth && timer == null) {
+        // Whoever has asked for less has a reason, also where the target is far.
+        int depthNow = depth == settings.depth() ? farDepth.depth() : depth;
+        makeSlots(depthNow);
+        while (!paused && !mapping && freeSlots != null && active < depthNow && timer == null) {
             long region = nextRegion();
             if (region < 0) {
                 if (active == 0 && !agenda.done()) {
@@ -382,14 +388,15 @@ public final class Copier implements Paced {
         }
     }
 
-    private void makeSlots() {
+    /** Until there are so many, or no memory for more. */
+    private void makeSlots(int wanted) {
         int chunk = Math.min(settings.chunkBytes(), mirror.regionBytes());
-        for (int i = 0; i < settings.depth(); i++) {
+        while (slots.size() < wanted) {
             IoBuffer buffer = buffers.take(chunk);
             if (buffer == null) {
                 return;
             }
-            CopySlot slot = new CopySlot(this, mirror, buffer);
+            CopySlot slot = new CopySlot(this, mirror, buffer, farDepth);
             slot.nextFree = freeSlots;
             freeSlots = slot;
             slots.add(slot);

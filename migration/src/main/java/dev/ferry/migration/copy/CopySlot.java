@@ -31,6 +31,7 @@ final class CopySlot extends RegionHold implements Completion {
     private final Copier copier;
     private final Mirror mirror;
     private final IoBuffer buffer;
+    private final FarDepth farDepth;
     private int chunkBytes;
     private final DataMap map;
 
@@ -43,12 +44,17 @@ final class CopySlot extends RegionHold implements Completion {
     private long regionEnd;
     private long chunkFrom;
     private long chunkEnd;
+    /** Of the write in flight; 0: there is none. */
+    private int writtenBytes;
+
+    private long sentNanos;
     private @Nullable BlockError error;
     private boolean advancing;
     private boolean again;
     private boolean ended;
 
-    CopySlot(Copier copier, Mirror mirror, IoBuffer buffer) {
+    CopySlot(Copier copier, Mirror mirror, IoBuffer buffer, FarDepth farDepth) {
+        this.farDepth = farDepth;
         this.copier = copier;
         this.mirror = mirror;
         this.buffer = buffer;
@@ -86,6 +92,10 @@ final class CopySlot extends RegionHold implements Completion {
     @Override
     public void complete(@Nullable BlockError requestError) {
         error = requestError;
+        if (writtenBytes > 0) {
+            farDepth.answered(writtenBytes, sentNanos);
+            writtenBytes = 0;
+        }
         if (requestError != null && step == Step.OFFLOAD && requestError.kind() == ErrorKind.UNSUPPORTED) {
             // All of it once more, by reading and writing.
             error = null;
@@ -222,6 +232,8 @@ final class CopySlot extends RegionHold implements Completion {
         position = end;
         int length = (int) (end - from);
         copier.written(length);
+        writtenBytes = length;
+        sentNanos = farDepth.nanoTime();
         mirror.copyWrite(from, buffer, (int) (from - chunkFrom), length, this);
     }
 
