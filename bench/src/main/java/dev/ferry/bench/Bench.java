@@ -44,6 +44,12 @@ public final class Bench {
                 options -> new ServerBench(options, ServerSuite.extended(options)));
         add(
                 commands,
+                "tls",
+                "NBD server through TLS by certificates and by keys, unix socket; beside nbdkit.",
+                options -> new ServerBench(options, ServerSuite.secure(options, Security.CERTIFICATES)),
+                options -> new ServerBench(options, ServerSuite.secure(options, Security.KEYS)));
+        add(
+                commands,
                 "disks",
                 "64 clients of 64 disks of a daemon, beside one client of one of them.",
                 DisksBench::new);

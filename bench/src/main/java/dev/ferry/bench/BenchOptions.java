@@ -25,7 +25,10 @@ final class BenchOptions {
             description = "seconds for each measurement of a round (default: 5)")
     private int seconds;
 
-    @Option(names = "--size", paramLabel = "MIB", description = "size of the file or disk in MiB")
+    @Option(
+            names = "--size",
+            paramLabel = "MIB",
+            description = "size of the file or disk in MiB (bench/README.md has the default of each)")
     private int sizeMib;
 
     @Option(names = "--only", paramLabel = "TEXT", description = "only the workloads whose name contains TEXT")

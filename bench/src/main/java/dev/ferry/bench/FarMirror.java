@@ -26,6 +26,7 @@ import dev.ferry.stack.OnLoop;
  */
 final class FarMirror implements AutoCloseable {
     private static final long POOL_BYTES = 256 << 20;
+    private static final CopierSettings SETTINGS = CopierSettings.DEFAULT.upTo(32);
     private static final int DEPTH = 8;
     private static final int WRITES_A_SECOND = 500;
 
@@ -59,7 +60,7 @@ final class FarMirror implements AutoCloseable {
         OnLoop.run(loop, guest::start);
         OnLoop.run(loop, guest::mark);
         BufferPool buffers = BufferPool.ofBytes(POOL_BYTES);
-        Copier copier = OnLoop.get(loop, () -> new Copier(loop, mirror, buffers, CopierSettings.DEFAULT));
+        Copier copier = OnLoop.get(loop, () -> new Copier(loop, mirror, buffers, SETTINGS));
         OnLoop.await(loop, copier::start);
         return OnLoop.get(loop, guest::felt);
     }

@@ -13,7 +13,7 @@ import java.util.Map;
 import java.util.concurrent.Callable;
 
 /**
- * How much of a long and narrow link is filled ({@link SlowLink}): by copies to a server at its other end and from it, beside
+ * How much of a long and narrow link is filled ({@link TunLink}, or {@link SlowLink} where this process may not make one): by copies to a server at its other end and from it, beside
  * nbdcopy and qemu-img, and by a live mirror of a disk in use. All talk to Ferry's server. Only the time in which data is on
  * the link counts.
  */
@@ -24,6 +24,7 @@ final class LinkBench implements Callable<Report> {
     private static final long BYTES_PER_SECOND = 125_000_000;
 
     private static final long ROUND_TRIP_NANOS = 10_000_000;
+    private static final boolean REAL = TunLink.possible();
     private static final Goal FULL = new Goal.AtLeast(0.9);
 
     private final BenchOptions options;
@@ -58,6 +59,12 @@ final class LinkBench implements Callable<Report> {
 
     /** Runs something over a link to a server of {@code served}. */
     private <T> T over(Workspace workspace, Path served, OverLink<T> what) throws IOException, BlockException {
+        if (REAL) {
+            try (TunLink link = new TunLink(workspace.directory(), BYTES_PER_SECOND, ROUND_TRIP_NANOS);
+                    ServerProcess server = link.serve(served, options)) {
+                return what.run(link, server.uri());
+            }
+        }
         ServerSuite tcp = ServerSuite.cachedTcp(options);
         try (ServerProcess server = Peer.FERRY.serve(served, workspace.directory(), options, tcp);
                 SlowLink link = new SlowLink(server.port(), BYTES_PER_SECOND, ROUND_TRIP_NANOS)) {
@@ -66,7 +73,7 @@ final class LinkBench implements Callable<Report> {
     }
 
     private interface OverLink<T> {
-        T run(SlowLink link, String uri) throws IOException, BlockException;
+        T run(Link link, String uri) throws IOException, BlockException;
     }
 
     private void copies(Workspace workspace, String what, BenchFile file, Path served, boolean there)
@@ -107,7 +114,7 @@ final class LinkBench implements Callable<Report> {
     }
 
     private Map<String, List<Double>> inTurns(
-            Workspace workspace, String what, Map<String, List<String>> tools, SlowLink.Direction direction) {
+            Workspace workspace, String what, Map<String, List<String>> tools, LinkDirection direction) {
         Map<String, List<Double>> shares = new LinkedHashMap<>();
         List<String> order = List.copyOf(tools.keySet());
         order.forEach(tool -> shares.put(tool, new ArrayList<>()));
@@ -118,7 +125,8 @@ final class LinkBench implements Callable<Report> {
                 direction.mark();
                 Program.run(workspace.directory(), tools.getOrDefault(tool, List.of()));
                 shares.getOrDefault(tool, new ArrayList<>()).add(direction.share());
-                line.append(String.format(Locale.ROOT, "  %s %.3f", tool, direction.share()));
+                line.append(String.format(
+                        Locale.ROOT, "  %s %.3f (lost %d)", tool, direction.share(), direction.droppedPackets()));
             }
             options.progress(line.toString());
         }
@@ -135,9 +143,10 @@ final class LinkBench implements Callable<Report> {
                     double filled = link.toServer().share();
                     options.progress(String.format(
                             Locale.ROOT,
-                            "%s, live mirror: %.3f of the link, guest %,.0f writes a second, median %.1f ms, p99 %.1f ms",
+                            "%s, live mirror: %.3f of the link (lost %d), guest %,.0f writes a second, median %.1f ms, p99 %.1f ms",
                             where(workspace),
                             filled,
+                            link.toServer().droppedPackets(),
                             felt.perSecond(),
                             felt.medianMillis(),
                             felt.p99Millis()));
@@ -154,6 +163,6 @@ final class LinkBench implements Callable<Report> {
     }
 
     private static String where(Workspace workspace) {
-        return workspace.fileSystem() + ", 10 ms, 1 Gbit/s";
+        return workspace.fileSystem() + ", 10 ms, 1 Gbit/s, " + (REAL ? "TUN" : "proxy");
     }
 }

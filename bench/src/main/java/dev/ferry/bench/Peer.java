@@ -31,8 +31,12 @@ enum Peer {
         forget(socket);
         boolean tcp = suite.tcp();
         int port = tcp ? freePort() : 0;
-        List<String> command = command(file.toString(), socket.toString(), port, options, suite);
-        return tcp ? ServerProcess.onPort(command, port, log) : ServerProcess.onSocket(command, socket, log);
+        suite.security().prepare(scratch);
+        List<String> secrets = suite.security().options(this, scratch);
+        List<String> command = command(file.toString(), socket.toString(), port, options, suite, secrets);
+        return tcp
+                ? ServerProcess.onPort(command, port, log)
+                : ServerProcess.onSocket(command, socket, suite.security().uri(socket, scratch), log);
     }
 
     /** Not every server takes its socket with it when it goes. */
@@ -44,7 +48,8 @@ enum Peer {
         }
     }
 
-    private List<String> command(String file, String socket, int port, BenchOptions options, ServerSuite suite) {
+    private List<String> command(
+            String file, String socket, int port, BenchOptions options, ServerSuite suite, List<String> secrets) {
         boolean direct = suite.direct();
         String format = suite.qcow2() ? "qcow2" : "raw";
         List<String> command = new ArrayList<>();
@@ -52,12 +57,14 @@ enum Peer {
             case FERRY -> {
                 command.addAll(List.of(options.ferry(), "nbd", "serve", file, "--format", format));
                 command.addAll(port == 0 ? List.of("--socket", socket) : List.of("--port", Integer.toString(port)));
+                command.addAll(secrets);
                 if (direct) {
                     command.add("--direct");
                 }
             }
             case NBDKIT -> {
                 command.addAll(List.of("nbdkit", "--foreground"));
+                command.addAll(secrets);
                 command.addAll(
                         port == 0
                                 ? List.of("--unix", socket)

@@ -34,14 +34,24 @@ final class ServerProcess implements AutoCloseable {
 
     /** Starts a server that listens on a unix socket, and waits until it does. */
     static ServerProcess onSocket(List<String> command, Path socket, Path log) {
+        return onSocket(command, socket, "nbd+unix:///?socket=" + socket, log);
+    }
+
+    /** @param uri how clients are told of it */
+    static ServerProcess onSocket(List<String> command, Path socket, String uri, Path log) {
         SocketAddress address = UnixDomainSocketAddress.of(socket);
-        return start(command, () -> answers(address), "nbd+unix:///?socket=" + socket, 0, log);
+        return start(command, () -> answers(address), uri, 0, log);
     }
 
     /** Starts a server that listens on a port of the loopback address, and waits until it does. */
     static ServerProcess onPort(List<String> command, int port, Path log) {
-        SocketAddress address = new InetSocketAddress(InetAddress.getLoopbackAddress(), port);
-        return start(command, () -> answers(address), "nbd://127.0.0.1:" + port, port, log);
+        return onAddress(command, InetAddress.getLoopbackAddress().getHostAddress(), port, log);
+    }
+
+    /** The same, on an address that may be far away. */
+    static ServerProcess onAddress(List<String> command, String host, int port, Path log) {
+        SocketAddress address = new InetSocketAddress(host, port);
+        return start(command, () -> answers(address), "nbd://" + host + ":" + port, port, log);
     }
 
     private static ServerProcess start(List<String> command, BooleanSupplier ready, String uri, int port, Path log) {
@@ -89,7 +99,7 @@ final class ServerProcess implements AutoCloseable {
         return uri;
     }
 
-    /** Where it listens on the loopback address; 0 if it does not. */
+    /** The port where it listens; 0 if it listens at none. */
     int port() {
         return port;
     }

@@ -10,6 +10,7 @@ import java.util.List;
  * @param direct whether servers bypass the page cache
  * @param tcp through TCP on loopback, not a unix socket
  * @param qcow2 each serves an image of its own in that format, and not all the one raw file
+ * @param security how what is said is kept secret
  * @param load whose requests they answer
  * @param peers the others
  * @param targets what is measured and what is to be reached
@@ -19,6 +20,7 @@ record ServerSuite(
         boolean direct,
         boolean tcp,
         boolean qcow2,
+        Security security,
         Load load,
         List<Peer> peers,
         List<Target> targets) {
@@ -35,6 +37,17 @@ record ServerSuite(
         FIO,
         /** Ferry's own client, which asks for extended headers first, and then for structured replies. */
         OWN_CLIENT
+    }
+
+    ServerSuite(
+            List<Path> directories,
+            boolean direct,
+            boolean tcp,
+            boolean qcow2,
+            Load load,
+            List<Peer> peers,
+            List<Target> targets) {
+        this(directories, direct, tcp, qcow2, Security.NONE, load, peers, targets);
     }
 
     /** One server in one round. */
@@ -129,6 +142,17 @@ record ServerSuite(
         return new ServerSuite(options.directories(), false, false, true, Load.FIO, List.of(Peer.QEMU_NBD), targets);
     }
 
+    /** Through TLS, by our own client, which is the same for both. */
+    static ServerSuite secure(BenchOptions options, Security security) {
+        List<Target> targets = List.of(
+                atLeast(STREAM_READ, Peer.NBDKIT, 1),
+                shown(STREAM_READ, Figure.CPU, Peer.NBDKIT),
+                atLeast(STREAM_WRITE, Peer.NBDKIT, 1),
+                shown(STREAM_WRITE, Figure.CPU, Peer.NBDKIT));
+        return new ServerSuite(
+                options.directories(), false, false, false, security, Load.OWN_CLIENT, List.of(Peer.NBDKIT), targets);
+    }
+
     static ServerSuite cachedTcp(BenchOptions options) {
         List<Target> targets = List.of(
                 atLeast(READ, Peer.NBDKIT, 1.3),
@@ -157,6 +181,7 @@ record ServerSuite(
         return (qcow2 ? "qcow2 " : "")
                 + (tcp ? "tcp" : "unix")
                 + (direct ? " O_DIRECT" : " cached")
+                + (security == Security.NONE ? "" : " " + security.label())
                 + (load == Load.OWN_CLIENT ? " own client" : "");
     }
 

@@ -11,8 +11,6 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.concurrent.ArrayBlockingQueue;
 import java.util.concurrent.BlockingQueue;
-import java.util.concurrent.TimeUnit;
-import java.util.concurrent.locks.LockSupport;
 
 /**
  * A link that is long and narrow, in front of a TCP server: whatever is sent through it arrives late by half of the round
@@ -22,21 +20,17 @@ import java.util.concurrent.locks.LockSupport;
  *   client ── reader ─▶ line: when is it free? ─▶ on its way, half of the round trip ─▶ writer ── server
  * </pre>
  *
- * <p>What waits for the line is bounded by {@link #QUEUE_NANOS} of it, as in a router; a sender who is faster is held. There is
- * a TCP connection on each side of it, whose windows do not see the delay: how the kernels would have opened theirs over a
- * real link is not measured. Threads: two for each direction of a connection.
+ * <p>A sender who is faster than the line is held. There is a TCP connection on each side of it, whose windows do not see the
+ * delay: how the kernels would have opened theirs over a real link is not measured; {@link TunLink} does, where it is possible.
+ * Threads: two for each direction of a connection.
  */
-final class SlowLink implements AutoCloseable {
+final class SlowLink implements Link {
     private static final int CHUNK_BYTES = 32 << 10;
-    private static final long QUEUE_NANOS = TimeUnit.MILLISECONDS.toNanos(20);
-
-    /** Messages of a handshake are shorter. */
-    private static final int DATA_BYTES_MIN = 1024;
 
     private final InetSocketAddress server;
     private final ServerSocketChannel listener;
-    private final Direction toServer;
-    private final Direction toClient;
+    private final LinkDirection toServer;
+    private final LinkDirection toClient;
     private final List<SocketChannel> channels = new ArrayList<>();
 
     /**
@@ -45,8 +39,8 @@ final class SlowLink implements AutoCloseable {
      */
     SlowLink(int port, long bytesPerSecond, long roundTripNanos) {
         server = new InetSocketAddress(InetAddress.getLoopbackAddress(), port);
-        toServer = new Direction(bytesPerSecond, roundTripNanos / 2);
-        toClient = new Direction(bytesPerSecond, roundTripNanos / 2);
+        toServer = new LinkDirection(bytesPerSecond, roundTripNanos / 2);
+        toClient = new LinkDirection(bytesPerSecond, roundTripNanos / 2);
         try {
             listener = ServerSocketChannel.open().bind(new InetSocketAddress(InetAddress.getLoopbackAddress(), 0));
         } catch (IOException failed) {
@@ -60,11 +54,13 @@ final class SlowLink implements AutoCloseable {
         return listener.socket().getLocalPort();
     }
 
-    Direction toServer() {
+    @Override
+    public LinkDirection toServer() {
         return toServer;
     }
 
-    Direction toClient() {
+    @Override
+    public LinkDirection toClient() {
         return toClient;
     }
 
@@ -87,7 +83,7 @@ final class SlowLink implements AutoCloseable {
         return channel;
     }
 
-    private static void carry(SocketChannel from, SocketChannel to, Direction direction) {
+    private static void carry(SocketChannel from, SocketChannel to, LinkDirection direction) {
         // What is on its way and what waits for the line, in the shortest pieces that matter.
         BlockingQueue<Piece> way = new ArrayBlockingQueue<>(1 << 16);
         Thread.ofPlatform().name("link-reader").daemon().start(() -> read(from, way, direction));
@@ -97,7 +93,7 @@ final class SlowLink implements AutoCloseable {
     /** Bytes on their way; none of them: the end. */
     private record Piece(ByteBuffer bytes, long arrivalNanos) {}
 
-    private static void read(SocketChannel from, BlockingQueue<Piece> way, Direction direction) {
+    private static void read(SocketChannel from, BlockingQueue<Piece> way, LinkDirection direction) {
         ByteBuffer received = ByteBuffer.allocateDirect(CHUNK_BYTES);
         try {
             while (true) {
@@ -120,7 +116,7 @@ final class SlowLink implements AutoCloseable {
         try {
             while (true) {
                 Piece piece = way.take();
-                waitUntil(piece.arrivalNanos());
+                LinkDirection.waitUntil(piece.arrivalNanos());
                 if (!piece.bytes().hasRemaining()) {
                     to.shutdownOutput();
                     return;
@@ -147,12 +143,6 @@ final class SlowLink implements AutoCloseable {
         }
     }
 
-    private static void waitUntil(long instantNanos) {
-        for (long left = instantNanos - System.nanoTime(); left > 0; left = instantNanos - System.nanoTime()) {
-            LockSupport.parkNanos(left);
-        }
-    }
-
     @Override
     public synchronized void close() {
         try {
@@ -162,53 +152,6 @@ final class SlowLink implements AutoCloseable {
             }
         } catch (IOException failed) {
             throw new BenchException("cannot close a link: " + failed.getMessage(), failed);
-        }
-    }
-
-    /** One way of the link. Any thread. */
-    static final class Direction {
-        private final long bytesPerSecond;
-        private final long delayNanos;
-        private long freeNanos = System.nanoTime();
-        private long carriedBytes;
-        private long firstNanos;
-        private long lastNanos;
-
-        private Direction(long bytesPerSecond, long delayNanos) {
-            this.bytesPerSecond = bytesPerSecond;
-            this.delayNanos = delayNanos;
-        }
-
-        /** Has bytes wait for the line and take it; gives the instant at which they arrive. */
-        private long pass(int bytes) {
-            long sentNanos = take(bytes);
-            waitUntil(sentNanos - QUEUE_NANOS);
-            return sentNanos + delayNanos;
-        }
-
-        /** The instant at which the line has taken them. */
-        private synchronized long take(int bytes) {
-            long now = System.nanoTime();
-            long begins = Math.max(now, freeNanos);
-            freeNanos = begins + bytes * 1_000_000_000L / bytesPerSecond;
-            if (bytes >= DATA_BYTES_MIN) {
-                if (carriedBytes == 0) {
-                    firstNanos = begins;
-                }
-                carriedBytes += bytes;
-                lastNanos = freeNanos;
-            }
-            return freeNanos;
-        }
-
-        /** Forgets what it has carried. */
-        synchronized void mark() {
-            carriedBytes = 0;
-        }
-
-        /** What it has carried since the mark, from the first byte of data to the last, as a share of what it could have. */
-        synchronized double share() {
-            return carriedBytes == 0 ? 0 : carriedBytes * 1e9 / (lastNanos - firstNanos) / bytesPerSecond;
         }
     }
 }

@@ -20,6 +20,7 @@ class BenchTest {
                         "qcow2",
                         "direct",
                         "tcp",
+                        "tls",
                         "move",
                         "trailing",
                         "bound",
