@@ -6,8 +6,11 @@ import dev.ferry.block.CheckedDevice;
 import dev.ferry.filter.Slice;
 import dev.ferry.nbd.server.Export;
 import dev.ferry.nbd.server.ServerSettings;
+import dev.ferry.server.DataPlane;
 import dev.ferry.server.Problems;
 import dev.ferry.server.api.ProblemException;
+import dev.ferry.stack.DiskLoop;
+import dev.ferry.stack.DiskSpec;
 import dev.ferry.stack.OpenDisk;
 import java.io.IOException;
 import java.util.List;
@@ -109,6 +112,18 @@ final class ExportOptions {
                         disk.loop().buffers(),
                         readOnly)
                 .withContexts(changes::contexts);
+    }
+
+    /** Takes what belongs to the disk besides its bytes out of its image; before it is opened. */
+    void load(DiskLoop loop, DiskSpec spec) throws ProblemException, BlockException {
+        if (changes.load(loop, spec, DataPlane.FILES) && (offset != 0 || size != null)) {
+            throw Problems.wrongUsage("a bitmap of the image is one of the whole disk; leave --offset and --size out");
+        }
+    }
+
+    /** Puts it back; after the disk is closed. */
+    void keep(DiskLoop loop, DiskSpec spec) throws BlockException {
+        changes.keep(loop, spec, DataPlane.FILES);
     }
 
     private BlockDevice front(OpenDisk disk) throws ProblemException, IOException, BlockException {

@@ -121,15 +121,23 @@ final class NbdServeCommand implements Callable<Integer> {
         DataPlane plane = DataPlane.start(threads, ServeCommand.kind(loop));
         Stacks stacks = new Stacks(plane.loops(), DataPlane.FILES);
         Path absolute = file.toAbsolutePath().normalize();
-        OpenDisk disk = stacks.acquire(
-                new DiskSpec(absolute.toString(), absolute, Provisioning.THIN, export.leavesFile(), direct).in(known));
+        DiskSpec served =
+                new DiskSpec(absolute.toString(), absolute, Provisioning.THIN, export.leavesFile(), direct).in(known);
+        export.load(plane.loops().getFirst(), served);
+        OpenDisk disk = stacks.acquire(served);
         NbdServer server = new NbdServer(export.settings(), security);
-        server.add(export.of(disk));
         CountDownLatch unused = new CountDownLatch(1);
-        if (forOneUse) {
-            server.onUnused(unused::countDown);
+        NbdUri uri;
+        try {
+            server.add(export.of(disk));
+            if (forOneUse) {
+                server.onUnused(unused::countDown);
+            }
+            uri = where.listen(server, plane, security, export.name());
+        } catch (IOException | ProblemException | RuntimeException failed) {
+            close(stacks, disk);
+            throw failed;
         }
-        NbdUri uri = where.listen(server, plane, security, export.name());
         Runtime.getRuntime().addShutdownHook(new Thread(() -> end(server, stacks, disk)));
         if (pidFile != null) {
             Files.writeString(pidFile, ProcessHandle.current().pid() + "\n");
@@ -147,12 +155,17 @@ final class NbdServeCommand implements Callable<Integer> {
         export.check();
     }
 
+    private void close(Stacks stacks, OpenDisk disk) throws BlockException {
+        stacks.release(disk);
+        export.keep(disk.loop(), disk.side().spec());
+    }
+
     private void end(NbdServer server, Stacks stacks, OpenDisk disk) {
         CountDownLatch done = new CountDownLatch(1);
         server.shutdown(done::countDown);
         try {
             if (done.await(GOODBYE_SECONDS_MAX, TimeUnit.SECONDS)) {
-                stacks.release(disk);
+                close(stacks, disk);
             }
             where.delete();
             if (pidFile != null) {

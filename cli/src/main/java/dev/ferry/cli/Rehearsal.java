@@ -14,6 +14,7 @@ import java.io.UncheckedIOException;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.Arrays;
 import java.util.Comparator;
 import java.util.List;
 import java.util.stream.Stream;
@@ -27,6 +28,9 @@ public final class Rehearsal {
             new PrintStream(OutputStream.nullOutputStream(), true, StandardCharsets.UTF_8),
             new PrintStream(OutputStream.nullOutputStream(), true, StandardCharsets.UTF_8),
             false);
+
+    /** What the disk holds. */
+    private static final int DATA_BYTES = 4 << 20;
 
     private Rehearsal() {}
 
@@ -60,6 +64,11 @@ public final class Rehearsal {
         run("nbd", "info", uri);
         Path file = Files.write(stage.resolve("file"), new byte[1 << 20]);
         run("nbd", "copy", file.toString(), uri);
+        byte[] bytes = new byte[DATA_BYTES];
+        Arrays.fill(bytes, DATA_BYTES / 4, DATA_BYTES / 2, (byte) 1);
+        Path full = Files.write(stage.resolve("full"), bytes);
+        run("nbd", "copy", full.toString(), uri);
+        run("nbd", "copy", uri, stage.resolve("copy").toString());
         run("migrate", "d", "--to", "slow", "--data", directory);
         run("migration", "ls", "--json", "--data", directory);
         run("disk", "detach", "d", "--data", directory);

@@ -8,6 +8,7 @@ import dev.ferry.image.FileBytes;
 import java.io.ByteArrayOutputStream;
 import java.util.Arrays;
 import java.util.List;
+import org.jspecify.annotations.Nullable;
 
 /**
  * Changes what an image is made of, its size and its snapshots, while nobody uses it.
@@ -32,6 +33,7 @@ final class Changeover {
     private long zeroFrom;
     private long zeroTo;
     private List<Snapshot> snapshots;
+    private Qcow2Bitmaps.@Nullable Directory bitmaps;
 
     private Changeover(FileBytes file, Qcow2Image image, References old) {
         this.file = file;
@@ -68,6 +70,11 @@ final class Changeover {
         snapshots = list;
     }
 
+    /** The bitmaps' directory is written anew; until somebody refers to it the image has no bitmaps. */
+    void bitmaps(Qcow2Bitmaps.Directory directory) {
+        bitmaps = directory;
+    }
+
     /** One guest cluster gets another entry; the cluster that this names has been taken for it. */
     void replace(long guestCluster, long entry) {
         replacedCluster = guestCluster;
@@ -100,11 +107,14 @@ final class Changeover {
         snapshots.forEach(one -> list.writeBytes(one.stored().bytes()));
         s32(fields, SNAPSHOT_COUNT, snapshots.size());
         u64(fields, SNAPSHOT_OFFSET, snapshots.isEmpty() ? 0 : clusters.write(list.toByteArray()));
+        if (bitmaps != null) {
+            bitmaps.write();
+        }
         FreshClusters.Counted counted = clusters.writeCounts();
         u64(fields, REFCOUNT_TABLE_OFFSET, counted.tableOffset());
         s32(fields, REFCOUNT_TABLE_CLUSTERS, counted.tableClusters());
         if (header.version() >= 3) {
-            u64(fields, AUTOCLEAR, header.autoclear() & AUTOCLEAR_BITMAPS);
+            u64(fields, AUTOCLEAR, bitmaps != null ? 0 : header.autoclear() & AUTOCLEAR_BITMAPS);
         }
         file.flush();
         file.write(SIZE, fields, SIZE, fields.length - SIZE);
@@ -129,8 +139,10 @@ final class Changeover {
                 }
             }
         }
-        clusters.refer(image.bitmaps.offset(), image.bitmaps.bytes());
-        for (StoredBitmap bitmap : image.bitmaps.bitmaps()) {
+        if (bitmaps == null) {
+            clusters.refer(image.bitmaps.offset(), image.bitmaps.bytes());
+        }
+        for (StoredBitmap bitmap : bitmaps == null ? image.bitmaps.bitmaps() : bitmaps.kept()) {
             clusters.refer(bitmap.tableOffset(), bitmap.tableEntries() * 8L);
             for (long entry : Qcow2Image.longs(file, bitmap.tableOffset(), bitmap.tableEntries())) {
                 clusters.refer(hostOffset(entry), hostOffset(entry) == 0 ? 0 : 1);

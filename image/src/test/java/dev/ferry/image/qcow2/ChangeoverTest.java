@@ -266,57 +266,6 @@ class ChangeoverTest {
         holds(image, content);
     }
 
-    /** Where a change stops: a kill, or the loss of power. */
-    private static final class Stopping implements FileBytes {
-        private final FileBytes file;
-        private int left;
-
-        Stopping(FileBytes file, int left) {
-            this.file = file;
-            this.left = left;
-        }
-
-        private void step() throws BlockException {
-            if (left-- == 0) {
-                throw dev.ferry.block.BlockError.of(dev.ferry.block.ErrorKind.IO, "test", "write", "stopped")
-                        .toException();
-            }
-        }
-
-        @Override
-        public String name() {
-            return file.name();
-        }
-
-        @Override
-        public long lengthBytes() {
-            return file.lengthBytes();
-        }
-
-        @Override
-        public void read(long offset, byte[] into, int at, int length) throws BlockException {
-            file.read(offset, into, at, length);
-        }
-
-        @Override
-        public void write(long offset, byte[] from, int at, int length) throws BlockException {
-            step();
-            file.write(offset, from, at, length);
-        }
-
-        @Override
-        public void resize(long lengthBytes) throws BlockException {
-            step();
-            file.resize(lengthBytes);
-        }
-
-        @Override
-        public void flush() throws BlockException {
-            step();
-            file.flush();
-        }
-    }
-
     @ParameterizedTest
     @ValueSource(strings = {"create", "apply", "delete", "grow", "shrink", "empty"})
     void aCrashBetweenAnyTwoWritesLeavesTheOldOrTheNew(String what) {
@@ -360,7 +309,7 @@ class ChangeoverTest {
         disk.fill(before);
         @Nullable BlockException stopped = null;
         try {
-            work.on(new Stopping(new LoopBytes(loop, CheckedDevice.of(disk, "file")), stop));
+            work.on(new StoppingFile(new LoopBytes(loop, CheckedDevice.of(disk, "file")), stop));
         } catch (BlockException failed) {
             stopped = failed;
         }
