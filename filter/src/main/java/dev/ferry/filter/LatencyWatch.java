@@ -13,15 +13,30 @@ public final class LatencyWatch {
     private static final long HIGHEST_NANOS = 60_000_000_000L;
 
     private final Histogram histogram = new Histogram(LOWEST_NANOS, HIGHEST_NANOS, 2);
+    private long slowNanos = HIGHEST_NANOS;
+    private long slow;
+
+    /** Says from now on what a slow request is: one that takes longer than this. */
+    public void slowAbove(long nanos) {
+        slowNanos = nanos;
+    }
 
     /** One request has ended. */
     public void record(long nanos) {
+        if (nanos > slowNanos) {
+            slow++;
+        }
         histogram.recordValue(Math.max(0, Math.min(nanos, HIGHEST_NANOS)));
     }
 
     /** Requests since the last {@link #reset}. */
     public long count() {
         return histogram.getTotalCount();
+    }
+
+    /** Slow ones among all requests there have been. */
+    public long slowCount() {
+        return slow;
     }
 
     /** What 99 of 100 of them did not pass; 0 if there were none. */

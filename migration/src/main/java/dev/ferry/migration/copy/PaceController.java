@@ -9,31 +9,54 @@ import org.jspecify.annotations.Nullable;
  *
  * <p>Without a bound there are two efforts: a gentle one beside a guest at work, and the full one beside an idle guest.
  *
- * <p>With a bound the controller first listens, with the work at its floor: the 99th percentile then is what the guest has
- * without the work. From then on, as often as there are enough requests to judge by, it lowers the effort, and below the
- * lowest effort the pace, when the percentile nears what it had plus the bound, and raises them when it is far below. An
- * effort that was too much is tried again later each time. Now and then it listens again, since guests change.
+ * <p>With a bound the work begins at its floor, and the controller listens for a second: the 99th percentile then is what
+ * the guest has without the work. Requests that take longer than that and most of the bound are slow, and the guest has a
+ * budget of them: one of a hundred in any second, for as long as there are no more its 99th percentile is within the bound.
+ * Where a part of the budget has been used up since the dial was last turned, the pace is halved; where most of a second's
+ * budget has gone, the work waits at its floor until that second is over. While the budget is hardly touched the pace grows:
+ * quickly up to nine tenths of where it last was too much, then in small steps, each of which is tried again later every
+ * time that it fails. Since guests change, the controller listens again now and then, and at once where requests are slow
+ * although the work is at its floor.
  *
- * <p>{@snippet :
- *   floor ──── pace in bytes/s ──── 1 x 64K ── 1 x 128K ── 1 x 256K ── 2 x 256K ── 4 x 256K ── 4 x 1M
- *   <- slower at once when the guest feels it             faster, a step at a time, when it does not ->
+ * {@snippet :
+ *   floor ─── 1 x 64K ─── 16M/s ─── 1 x 128K ─── 48M/s ─── 1 x 256K, and more where the pace asks for more ───>
+ *   <- half, or the floor at once, when requests are slow       faster, a little at a time, when they are not ->
  * }
  *
  * <p>Thread: the loop's.
  */
 public final class PaceController {
     private static final long TICK_NANOS = 50_000_000;
-    private static final long JUDGE_NANOS_MAX = 500_000_000;
-    private static final int JUDGE_REQUESTS = 100;
-    private static final int LISTEN_REQUESTS = 200;
+    private static final int TICKS_A_SECOND = 20;
+    private static final int IDLE_TICKS = 10;
     private static final long LISTEN_NANOS = 1_000_000_000;
+    /** Fewer say nothing about a percentile. */
+    private static final int LISTEN_REQUESTS = 50;
+
     private static final long LISTEN_AGAIN_NANOS = 15_000_000_000L;
+    /** For how long requests may be slow with the work at its floor before the controller listens. */
+    private static final long WAITING_NANOS = 2_000_000_000;
+
     private static final double IDLE_REQUESTS_PER_SECOND = 40;
-    private static final double BACK_OFF_SHARE = 0.7;
-    private static final double SPEED_UP_SHARE = 0.45;
-    private static final double PACE_DOWN = 0.6;
-    private static final double PACE_UP = 1.4;
-    private static final int PATIENCE_MAX = 32;
+    /** Of the bound; longer requests are slow. */
+    private static final double SLOW_SHARE = 0.7;
+    /** Of a second's requests that may be slow. */
+    private static final double BUDGET_SHARE = 0.01;
+    /** Of a second's budget, when it goes to the floor. */
+    private static final double SPENT_SHARE = 0.7;
+    /** Of a second's budget since the dial was turned, when it becomes slower. */
+    private static final double SLOWER_SHARE = 0.4;
+    /** Of a second's budget, below which it may become faster. */
+    private static final double FASTER_SHARE = 0.3;
+
+    private static final double PACE_DOWN = 0.5;
+    private static final double PACE_UP = 1.5;
+    private static final double PACE_BEYOND = 1.15;
+    private static final double NEAR_CEILING = 0.9;
+    private static final double REACHED_SHARE = 0.75;
+    private static final long CALM_NANOS = 250_000_000;
+    private static final long PATIENCE_NANOS = 1_000_000_000;
+    private static final long PATIENCE_NANOS_MAX = 16_000_000_000L;
     private static final double NANOS = 1e9;
 
     /** An effort. */
@@ -47,29 +70,45 @@ public final class PaceController {
         new Step(4, 256 << 10),
         new Step(4, 1 << 20),
     };
-    /** Beside a guest at work that has no bound. */
+    /** Beside a guest at work that has no bound; the least that keeps up with a pace that is not low. */
     private static final int GENTLE = 2;
 
     private static final int FULL = STEPS.length - 1;
+    /** Below these paces the first efforts do, in smaller requests. */
+    private static final long[] LOW_PACES = {16L << 20, 48L << 20};
 
     private final Loop loop;
     private final LatencyWatch watch;
     private final PaceSettings settings;
+    private final RecentRequests recent = new RecentRequests(TICKS_A_SECOND);
     private final Runnable tick = this::tick;
 
     private @Nullable Paced work;
     private Loop.@Nullable Timer timer;
-    private long sinceNanos;
-    private long workedBefore;
+    private long requestsBefore;
+    private long slowBefore;
+    private int idleTicks;
+
     private boolean listening;
     private long listenedNanos;
     private long baselineNanos;
+
+    /** That is applied. */
     private int step = GENTLE;
+    /** That keeps up with a pace that is not low. */
+    private int effort = GENTLE;
+
     private long pace;
-    private int stepBefore;
-    private long paceBefore;
-    private int good;
-    private int patience = 1;
+    private long ceiling = Long.MAX_VALUE;
+    private long patienceNanos = PATIENCE_NANOS;
+    private long turnedNanos;
+    private long slowWhenTurned;
+    private long workedWhenTurned;
+    /** At the floor until there is a budget again. */
+    private boolean waiting;
+
+    private long waitingNanos;
+    private boolean idle;
 
     public PaceController(Loop loop, LatencyWatch watch, PaceSettings settings) {
         this.loop = loop;
@@ -81,14 +120,14 @@ public final class PaceController {
     public void steer(Paced paced) {
         stop();
         work = paced;
+        requestsBefore = watch.count();
+        slowBefore = watch.slowCount();
         if (settings.maxAddedNanos() > 0) {
-            // What the guest can bear is found from below.
-            apply(0, settings.floorBytesPerSecond());
+            pace = Math.max(pace, settings.floorBytesPerSecond());
             listen();
         } else {
             apply(GENTLE, 0);
         }
-        begin();
         timer = loop.schedule(TICK_NANOS, tick);
     }
 
@@ -106,104 +145,152 @@ public final class PaceController {
         return baselineNanos;
     }
 
-    private void begin() {
-        watch.reset();
-        sinceNanos = loop.nanoTime();
-        Paced paced = work;
-        workedBefore = paced == null ? 0 : paced.workedBytes();
-    }
-
-    private void apply(int newStep, long newPace) {
-        step = newStep;
-        pace = newPace;
-        Paced paced = work;
-        if (paced != null) {
-            paced.effort(STEPS[step].depth(), STEPS[step].chunkBytes());
-            paced.pace(pace);
-        }
-    }
-
-    private void listen() {
-        listening = true;
-        stepBefore = step;
-        paceBefore = pace;
-        apply(0, settings.floorBytesPerSecond());
-    }
-
     private void tick() {
-        Paced paced = work;
-        if (paced == null) {
+        if (work == null) {
             return;
         }
-        long passed = loop.nanoTime() - sinceNanos;
+        long requests = watch.count() - requestsBefore;
+        recent.add(requests, watch.slowCount() - slowBefore);
+        requestsBefore += requests;
+        slowBefore = watch.slowCount();
+        idleTicks = requests < IDLE_REQUESTS_PER_SECOND * TICK_NANOS / NANOS ? idleTicks + 1 : 0;
         if (settings.maxAddedNanos() == 0) {
-            yieldToGuest(passed);
-            begin();
+            yieldToGuest();
         } else if (listening) {
-            if (passed >= LISTEN_NANOS || watch.count() >= LISTEN_REQUESTS) {
-                listening = false;
-                listenedNanos = loop.nanoTime();
-                baselineNanos = watch.p99Nanos();
-                apply(stepBefore, paceBefore);
-                begin();
-            }
-        } else if (watch.count() >= JUDGE_REQUESTS || passed >= JUDGE_NANOS_MAX) {
-            judge(paced.workedBytes() - workedBefore, passed);
-            if (loop.nanoTime() - listenedNanos >= LISTEN_AGAIN_NANOS) {
-                listen();
-            }
-            begin();
+            heard();
+        } else {
+            judge();
         }
         timer = loop.schedule(TICK_NANOS, tick);
     }
 
-    private void yieldToGuest(long passed) {
-        good = idle(passed) ? good + 1 : 0;
-        int wanted = good * TICK_NANOS >= JUDGE_NANOS_MAX ? FULL : good == 0 ? GENTLE : step;
+    private void yieldToGuest() {
+        int wanted = idleTicks >= IDLE_TICKS ? FULL : idleTicks == 0 ? GENTLE : step;
         if (wanted != step) {
             apply(wanted, 0);
         }
     }
 
-    private boolean idle(long passed) {
-        return watch.count() < IDLE_REQUESTS_PER_SECOND * passed / NANOS;
+    private void listen() {
+        listening = true;
+        listenedNanos = loop.nanoTime();
+        watch.reset();
+        requestsBefore = 0;
+        apply(0, settings.floorBytesPerSecond());
     }
 
-    private void judge(long worked, long passed) {
-        if (idle(passed)) {
-            apply(FULL, 0);
+    private void heard() {
+        if (loop.nanoTime() - listenedNanos < LISTEN_NANOS) {
             return;
         }
-        long p99 = watch.p99Nanos();
-        long added = p99 - baselineNanos;
-        if (added > settings.maxAddedNanos() * BACK_OFF_SHARE) {
-            good = 0;
-            patience = Math.min(PATIENCE_MAX, patience * 2);
-            slower(added > settings.maxAddedNanos(), (long) (worked / (passed / NANOS)));
-        } else if (added < settings.maxAddedNanos() * SPEED_UP_SHARE && ++good >= patience) {
-            good = 0;
-            patience = Math.max(1, patience - 1);
-            faster((long) (worked / (passed / NANOS)));
+        listening = false;
+        listenedNanos = loop.nanoTime();
+        baselineNanos = watch.count() < LISTEN_REQUESTS ? 0 : watch.p99Nanos();
+        watch.slowAbove(baselineNanos + (long) (settings.maxAddedNanos() * SLOW_SHARE));
+        turn(pace);
+    }
+
+    private void judge() {
+        long now = loop.nanoTime();
+        double budget = Math.max(1, recent.requests() * BUDGET_SHARE);
+        if (idleTicks >= IDLE_TICKS) {
+            idle = true;
+            if (step != FULL) {
+                apply(FULL, 0);
+            }
+        } else if (idle && idleTicks == 0) {
+            idle = false;
+            if (baselineNanos == 0) {
+                listen();
+            } else {
+                turn(pace);
+            }
+        } else if (idle) {
+            return;
+        } else if (recent.slow() > budget * SPENT_SHARE) {
+            spent(now);
+        } else if (waiting) {
+            if (recent.slow() <= budget * FASTER_SHARE) {
+                turn(pace);
+            }
+        } else if (watch.slowCount() - slowWhenTurned > budget * SLOWER_SHARE) {
+            tooMuch();
+            turn(pace);
+        } else if (recent.slow() <= budget * FASTER_SHARE) {
+            faster(now);
+        }
+        if (!listening && !idle && now - listenedNanos >= LISTEN_AGAIN_NANOS) {
+            listen();
         }
     }
 
-    private void slower(boolean tooMuch, long bytesPerSecond) {
-        if (step > 0) {
-            apply(tooMuch ? 0 : step - 1, 0);
-        } else {
-            long now = pace == 0 ? bytesPerSecond : Math.min(pace, bytesPerSecond);
-            apply(0, Math.max(settings.floorBytesPerSecond(), (long) (now * PACE_DOWN)));
+    /** Most of a second's budget has gone: the work waits for better times. */
+    private void spent(long now) {
+        if (!waiting) {
+            tooMuch();
+            waiting = true;
+            waitingNanos = now;
+            apply(0, settings.floorBytesPerSecond());
+        } else if (now - waitingNanos >= WAITING_NANOS) {
+            // It is not the work that is felt.
+            waitingNanos = now;
+            listen();
         }
     }
 
-    private void faster(long bytesPerSecond) {
-        if (pace == 0) {
-            apply(Math.min(FULL, step + 1), 0);
-        } else if (bytesPerSecond < pace / 2) {
+    private void tooMuch() {
+        ceiling = Math.max(pace, settings.floorBytesPerSecond());
+        patienceNanos = Math.min(PATIENCE_NANOS_MAX, 2 * patienceNanos);
+        effort = Math.max(GENTLE, effort - 1);
+        pace = Math.max(settings.floorBytesPerSecond(), (long) (pace * PACE_DOWN));
+    }
+
+    private void faster(long now) {
+        long passed = now - turnedNanos;
+        Paced paced = work;
+        if (paced == null || passed < CALM_NANOS) {
+            return;
+        }
+        long near = (long) (ceiling * NEAR_CEILING);
+        long worked = (long) ((paced.workedBytes() - workedWhenTurned) / (passed / NANOS));
+        boolean reached = worked >= pace * REACHED_SHARE;
+        if (passed < patienceNanos && !(reached && pace < near)) {
+            return;
+        }
+        if (!reached) {
             // It is not the pace that holds the work back.
-            apply(0, 0);
+            effort = Math.min(FULL, effort + 1);
+            turn(Math.max(settings.floorBytesPerSecond(), (long) (worked * PACE_UP)));
+        } else if (pace < near) {
+            turn(Math.min(near, (long) (pace * PACE_UP)));
         } else {
-            apply(0, (long) (pace * PACE_UP));
+            patienceNanos = Math.max(PATIENCE_NANOS, patienceNanos / 2);
+            turn((long) (pace * PACE_BEYOND));
+            ceiling = Math.max(ceiling, pace);
+        }
+    }
+
+    /** Turns the dial to a pace, with the effort that keeps up with it. */
+    private void turn(long bytesPerSecond) {
+        waiting = false;
+        pace = bytesPerSecond;
+        Paced paced = work;
+        turnedNanos = loop.nanoTime();
+        slowWhenTurned = watch.slowCount();
+        workedWhenTurned = paced == null ? 0 : paced.workedBytes();
+        int low = 0;
+        while (low < LOW_PACES.length && pace >= LOW_PACES[low]) {
+            low++;
+        }
+        apply(low < LOW_PACES.length ? low : effort, pace);
+    }
+
+    private void apply(int newStep, long newPace) {
+        step = newStep;
+        Paced paced = work;
+        if (paced != null) {
+            paced.effort(STEPS[step].depth(), STEPS[step].chunkBytes());
+            paced.pace(newPace);
         }
     }
 }
