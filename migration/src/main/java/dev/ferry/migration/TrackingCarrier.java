@@ -48,7 +48,6 @@ class TrackingCarrier extends MirrorCarrier {
     /** Below this it is no use to copy what the guest is at work on. */
     private static final double LITTLE_SHARE = 0.5;
 
-    private static final double THROUGHOUT_SHARE = 0.8;
     /** What a hold may take longer than it was thought to, before it is given up. */
     private static final long HOLD_GRACE_NANOS = 500_000_000L;
 
@@ -59,6 +58,8 @@ class TrackingCarrier extends MirrorCarrier {
     private final long maxDowntimeNanos;
     private final ConvergenceJudge judge;
     private final Dial dial;
+    private final ConvergenceMeter meter;
+    private final LastStep lastStep = new LastStep();
     private final Runnable tick = this::tick;
 
     private @Nullable ColdFirst coldFirst;
@@ -71,22 +72,14 @@ class TrackingCarrier extends MirrorCarrier {
     /** A comparison is wanted, and has not come to its end. */
     private boolean comparing;
 
-    private @Nullable Completion lastStep;
-    private @Nullable Verdict lastVerdict;
-
     private int ticks;
-    private long dirtyBytesPerSecond;
-    private long flushNanos;
-    private long sampledNanos;
-    private long copiedBefore;
-    private long comparedBefore;
-    private long comparingBefore;
 
     TrackingCarrier(OpenDisk disk, Events events, CarrierSettings settings, long maxDowntimeNanos) {
         super(disk, events, settings.withCopiesAtOnce(REGIONS_AT_ONCE));
         this.maxDowntimeNanos = maxDowntimeNanos;
         this.judge = new ConvergenceJudge(maxDowntimeNanos);
         this.dial = new Dial(loop);
+        this.meter = new ConvergenceMeter(judge, dial);
     }
 
     final TrackedMirror tracked() {
@@ -136,8 +129,7 @@ class TrackingCarrier extends MirrorCarrier {
         dial.copies(begun);
         controller().steer(dial);
         begun.start(this::copierEnded);
-        sampledNanos = loop.nanoTime();
-        copiedBefore = begun.workedBytes();
+        meter.begin(loop.nanoTime(), begun.workedBytes());
         if (timer == null) {
             timer = loop.schedule(TICK_NANOS, tick);
         }
@@ -147,14 +139,14 @@ class TrackingCarrier extends MirrorCarrier {
     @Override
     void copierEnded(@Nullable BlockError error) {
         copying = false;
-        if (lastStep == null && error == null && !follows()) {
+        if (!lastStep.underWay() && error == null && !follows()) {
             startCopier();
-        } else if (lastStep == null) {
+        } else if (!lastStep.underWay()) {
             super.copierEnded(error);
         } else if (error != null) {
-            endLastStep(error);
+            lastStep.end(error);
         } else if (proof == null) {
-            endLastStep(null);
+            lastStep.end(null);
         } else {
             comparison.begin();
         }
@@ -182,7 +174,7 @@ class TrackingCarrier extends MirrorCarrier {
 
     private void tick() {
         timer = null;
-        if (!mirror().attached() || !copying || follows() || lastStep != null) {
+        if (!mirror().attached() || !copying || follows() || lastStep.underWay()) {
             judge.interrupt();
             if (copying && !follows()) {
                 timer = loop.schedule(TICK_NANOS, tick);
@@ -191,7 +183,7 @@ class TrackingCarrier extends MirrorCarrier {
         }
         timer = loop.schedule(TICK_NANOS, tick);
         if (++ticks % TICKS_TO_A_TURN == 0) {
-            dirtyBytesPerSecond = changedInASecond();
+            meter.dirty(changedInASecond());
         }
         sample();
         boolean passed = agendaOf().iterations() > 1;
@@ -223,27 +215,14 @@ class TrackingCarrier extends MirrorCarrier {
         if (paused) {
             judge.interrupt();
         }
-        long now = loop.nanoTime();
-        long passed = now - sampledNanos;
-        long worked = Objects.requireNonNull(copier).workedBytes();
         boolean busy = !paused && !agendaOf().idled();
-        // A round of a few regions says how long a round takes, and not how fast it would be with more to do.
-        boolean throughout = dial.comparingNanos() - comparingBefore >= passed * THROUGHOUT_SHARE;
-        judge.add(new ConvergenceJudge.Sample(
-                now,
-                busy ? passed : 0,
-                busy ? worked - copiedBefore : 0,
-                throughout ? dial.comparedBytes() - comparedBefore : 0,
-                throughout ? dial.comparingNanos() - comparingBefore : 0,
-                dirtyBytesPerSecond,
+        meter.sample(
+                loop.nanoTime(),
+                busy,
+                Objects.requireNonNull(copier).workedBytes(),
                 mirror().pendingBytes(),
                 unprovedBytes(),
-                flushNanos,
-                agendaOf().iterations()));
-        sampledNanos = now;
-        copiedBefore = worked;
-        comparedBefore = dial.comparedBytes();
-        comparingBefore = dial.comparingNanos();
+                agendaOf().iterations());
     }
 
     // ---- comparing; on the loop
@@ -278,7 +257,7 @@ class TrackingCarrier extends MirrorCarrier {
     void steerVerifier(Verifier made) {
         if (follows()) {
             super.steerVerifier(made);
-        } else if (lastStep != null) {
+        } else if (lastStep.underWay()) {
             dial.begins(made);
             made.effort(REGIONS_AT_ONCE, mirror().regionBytes());
             made.rate(0);
@@ -303,13 +282,13 @@ class TrackingCarrier extends MirrorCarrier {
             // Its digests differ for good.
             forgetComparison();
         }
-        if (lastStep != null) {
-            lastVerdict = verdict;
+        if (lastStep.underWay()) {
+            lastStep.judged(verdict);
             if (!verdict.equal()) {
                 events.verified(verdict);
             }
             boolean whole = verdict.equal() && unprovedBytes() == 0;
-            endLastStep(whole ? null : failure("source and target differ in what was moved last"));
+            lastStep.end(whole ? null : failure("source and target differ in what was moved last"));
         } else if (follows()) {
             events.verified(verdict);
         } else if (!verdict.equal() || downtimeNanos() <= maxDowntimeNanos * READY_SHARE) {
@@ -321,8 +300,8 @@ class TrackingCarrier extends MirrorCarrier {
 
     @Override
     void verificationFailed(BlockError why) {
-        if (lastStep != null) {
-            endLastStep(why);
+        if (lastStep.underWay()) {
+            lastStep.end(why);
         } else {
             super.verificationFailed(why);
         }
@@ -350,7 +329,7 @@ class TrackingCarrier extends MirrorCarrier {
         return OnLoop.start(loop, whenDone -> {
             long begun = loop.nanoTime();
             mirror().settle(error -> {
-                flushNanos = loop.nanoTime() - begun;
+                meter.flushTook(loop.nanoTime() - begun);
                 whenDone.complete(error);
             });
         });
@@ -385,7 +364,7 @@ class TrackingCarrier extends MirrorCarrier {
 
             @Override
             public @Nullable Verdict verdict() {
-                return lastVerdict;
+                return lastStep.verdict();
             }
 
             @Override
@@ -413,8 +392,7 @@ class TrackingCarrier extends MirrorCarrier {
 
     /** On the loop, with nothing of the guest in flight. */
     private void moveTheRest(Completion done) {
-        lastStep = done;
-        lastVerdict = null;
+        lastStep.begin(done);
         controller().stop();
         Copier last = Objects.requireNonNull(copier);
         agendaOf().untilNothingIsLeft(true);
@@ -424,22 +402,13 @@ class TrackingCarrier extends MirrorCarrier {
         if (copying) {
             last.ask();
         } else {
-            endLastStep(failure("nothing is being copied"));
-        }
-    }
-
-    /** On the loop. */
-    private void endLastStep(@Nullable BlockError error) {
-        Completion waiting = lastStep;
-        lastStep = null;
-        if (waiting != null) {
-            waiting.complete(error);
+            lastStep.end(failure("nothing is being copied"));
         }
     }
 
     /** On the loop. The guest is not held any more, and is on the source. */
     private void goOn() {
-        lastStep = null;
+        lastStep.giveUp();
         if (coldFirst == null || copier == null) {
             return;
         }
