@@ -16,6 +16,8 @@ public enum ImageFormat {
     /** That of Hyper-V since 2012; read only. */
     VHDX(false, false);
 
+    private static final int SECTOR_BYTES = 512;
+
     private final boolean writable;
     private final boolean grows;
 
@@ -42,6 +44,11 @@ public enum ImageFormat {
     /** What it keeps lies in whole blocks of the file, so that it can go past the page cache. */
     public boolean inWholeBlocks() {
         return this == RAW || this == QCOW2;
+    }
+
+    /** What a disk of a size takes in it: all but raw know whole sectors of 512 bytes only, and round up. */
+    public long paddedBytes(long sizeBytes) {
+        return this == RAW ? sizeBytes : Math.ceilDiv(sizeBytes, SECTOR_BYTES) * SECTOR_BYTES;
     }
 
     /** The formats in words, such as {@code raw, qcow2}. */

@@ -126,12 +126,6 @@ final class Planner {
             throw refusal(ErrorKind.BUSY, "disk " + name, targetPath + " exists already");
         }
         long sizeBytes = sizeBytes(disk.spec());
-        if (format != ImageFormat.RAW && sizeBytes % SECTOR_BYTES != 0) {
-            throw refusal(
-                    ErrorKind.INVALID,
-                    "disk " + name,
-                    "its " + sizeBytes + " bytes are no multiple of 512, and a " + format.text() + " disk's are");
-        }
         if (request.strategy().strategy() == Strategy.SNAPSHOT) {
             refuseSnapshot(disk.spec(), sizeBytes);
         }

@@ -44,7 +44,13 @@ final class TargetMaker {
         ledger.disk(disk.index, record.withTarget(made.identity()));
         DiskSpec source = disk.disk.side().spec();
         DiskSpec spec = new DiskSpec(
-                record.name(), made.partial(), record.targetProvisioning(), false, source.direct(), format);
+                record.name(),
+                made.partial(),
+                record.targetProvisioning(),
+                false,
+                source.direct(),
+                format,
+                record.sizeBytes());
         around.stacks().format(disk.disk, spec, record.sizeBytes());
         DiskSide target = open(disk.disk, spec);
         if (record.targetProvisioning() != Provisioning.THIN) {
@@ -106,7 +112,14 @@ final class TargetMaker {
         boolean direct = disk.disk.side().spec().direct();
         return open(
                 disk.disk,
-                new DiskSpec(record.name(), partial, record.targetProvisioning(), false, direct, formatOf(record)));
+                new DiskSpec(
+                        record.name(),
+                        partial,
+                        record.targetProvisioning(),
+                        false,
+                        direct,
+                        formatOf(record),
+                        record.sizeBytes()));
     }
 
     /**
@@ -129,7 +142,15 @@ final class TargetMaker {
         }
         boolean direct = disk.disk.side().spec().direct();
         return open(
-                disk.disk, new DiskSpec(record.name(), file, former.provisioning(), false, direct, formerOf(record)));
+                disk.disk,
+                new DiskSpec(
+                        record.name(),
+                        file,
+                        former.provisioning(),
+                        false,
+                        direct,
+                        formerOf(record),
+                        record.sizeBytes()));
     }
 
     /** Past the page cache if the source is, and if the target's file system can do that. */

@@ -12,6 +12,7 @@ import dev.ferry.device.ReactorLoop;
 import dev.ferry.filter.Delay;
 import dev.ferry.filter.mirror.MirrorSettings;
 import dev.ferry.filter.mirror.StepSettings;
+import dev.ferry.image.ImageFormat;
 import dev.ferry.image.Provisioning;
 import dev.ferry.migration.copy.CopierSettings;
 import dev.ferry.migration.journal.Authority;
@@ -283,7 +284,8 @@ final class World implements Catalog, AutoCloseable {
                 System.arraycopy(piece, 0, content, from, piece.length);
             }
         }
-        disks.put(name, new CatalogDisk("slow", "raw", new DiskSpec(name, made.file(), provisioning, false, direct)));
+        DiskSpec spec = new DiskSpec(name, made.file(), provisioning, false, direct);
+        disks.put(name, new CatalogDisk("slow", "raw", spec.sized(sizeBytes)));
         return content;
     }
 
@@ -333,7 +335,11 @@ final class World implements Catalog, AutoCloseable {
             throw BlockError.of(ErrorKind.IO, "inventory", "write", "the disk is full")
                     .toException();
         }
-        disks.put(name, new CatalogDisk(datastore, "raw", disk(name).spec().at(path, provisioning)));
+        String file = path.toString();
+        String format = file.substring(file.lastIndexOf('.') + 1);
+        DiskSpec spec =
+                disk(name).spec().in(ImageFormat.of(format).orElseThrow()).at(path, provisioning);
+        disks.put(name, new CatalogDisk(datastore, format, spec));
     }
 
     /** The power goes off. Not an exception that anything would handle. */

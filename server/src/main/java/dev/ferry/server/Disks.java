@@ -174,7 +174,6 @@ final class Disks {
                     throw Problems.wrongUsage(request.from() + " is empty; a disk has at least one byte");
                 }
                 ImageFormat kept = format == ImageFormat.QCOW2 ? format : ImageFormat.RAW;
-                refuseOdd(kept, sizeBytes);
                 return make(request.name(), datastore, kept, provisioning, sizeBytes, source);
             } finally {
                 OnLoop.await(loop.loop(), source::close);
@@ -211,7 +210,7 @@ final class Disks {
         }
         NewDisk made = datastore.create(name, format.text(), format.grows() ? 0 : sizeBytes);
         try {
-            fill(new DiskSpec("new disk", made.partial(), provisioning, false, false, format), sizeBytes, source);
+            fill(new DiskSpec("new disk", made.partial(), provisioning, false, false, format, sizeBytes), sizeBytes, source);
             made.publish();
             DiskRow row = new DiskRow(
                     name,
@@ -413,12 +412,6 @@ final class Disks {
         return Provisioning.of(text)
                 .orElseThrow(() -> Problems.wrongUsage(
                         "there is no provisioning called '" + text + "'; choose thin, lazy or eager"));
-    }
-
-    private static void refuseOdd(ImageFormat format, long sizeBytes) throws ProblemException {
-        if (format != ImageFormat.RAW && sizeBytes % SECTOR_BYTES != 0) {
-            throw Problems.wrongUsage("a " + format.text() + " disk has a multiple of 512 bytes, not " + sizeBytes);
-        }
     }
 
     static ImageFormat format(String text) throws ProblemException {

@@ -33,7 +33,7 @@ final class InventoryCatalog implements Catalog {
                 .orElseThrow(() -> new IllegalStateException("provisioning " + row.provisioning()));
         ImageFormat format =
                 ImageFormat.of(row.format()).orElseThrow(() -> new IllegalStateException("format " + row.format()));
-        DiskSpec spec = new DiskSpec(name, Path.of(row.path()), provisioning, false, direct, format);
+        DiskSpec spec = new DiskSpec(name, Path.of(row.path()), provisioning, false, direct, format, row.sizeBytes());
         return new CatalogDisk(row.datastore(), row.format(), spec);
     }
 

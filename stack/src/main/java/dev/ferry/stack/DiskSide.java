@@ -5,6 +5,7 @@ import dev.ferry.block.BlockException;
 import dev.ferry.block.CheckedDevice;
 import dev.ferry.block.ErrorKind;
 import dev.ferry.filter.Aligner;
+import dev.ferry.filter.Slice;
 import java.nio.file.Path;
 import java.util.concurrent.locks.LockSupport;
 
@@ -38,7 +39,10 @@ public final class DiskSide {
         try {
             BlockDevice device = CheckedDevice.of(Images.on(loop, spec, file, opener), spec.name() + " in " + name);
             BlockDevice bytes = device.geometry().blockSizeBytes() == 1 ? device : new Aligner(device, loop.buffers());
-            return new DiskSide(loop, spec, file, bytes);
+            long saidBytes = bytes.geometry().sizeBytes();
+            long sizeBytes = spec.sizeBytes(saidBytes);
+            // What a format has rounded up is not the guest's.
+            return new DiskSide(loop, spec, file, sizeBytes < saidBytes ? new Slice(bytes, 0, sizeBytes) : bytes);
         } catch (BlockException | RuntimeException failed) {
             OnLoop.await(loop.loop(), file::close);
             throw failed;

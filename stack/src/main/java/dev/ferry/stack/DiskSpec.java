@@ -14,9 +14,22 @@ import java.nio.file.Path;
  * @param readOnly it is opened so that nothing can change it
  * @param direct past the page cache (O_DIRECT)
  * @param format how the disk lies in its file
+ * @param sizeBytes of the disk, where its format may have rounded that up; 0: what the file says
  */
 public record DiskSpec(
-        String name, Path path, Provisioning provisioning, boolean readOnly, boolean direct, ImageFormat format) {
+        String name,
+        Path path,
+        Provisioning provisioning,
+        boolean readOnly,
+        boolean direct,
+        ImageFormat format,
+        long sizeBytes) {
+    /** A disk as long as its file says. */
+    public DiskSpec(
+            String name, Path path, Provisioning provisioning, boolean readOnly, boolean direct, ImageFormat format) {
+        this(name, path, provisioning, readOnly, direct, format, 0);
+    }
+
     /** A disk in format raw. */
     public DiskSpec(String name, Path path, Provisioning provisioning, boolean readOnly, boolean direct) {
         this(name, path, provisioning, readOnly, direct, ImageFormat.RAW);
@@ -24,7 +37,7 @@ public record DiskSpec(
 
     /** The same disk in another file. */
     public DiskSpec at(Path otherPath, Provisioning otherProvisioning) {
-        return new DiskSpec(name, otherPath, otherProvisioning, readOnly, direct, format);
+        return new DiskSpec(name, otherPath, otherProvisioning, readOnly, direct, format, sizeBytes);
     }
 
     /** What errors call its file: its path, or the one that it gets when it is whole if it is hidden until then. */
@@ -39,16 +52,28 @@ public record DiskSpec(
 
     /** The same through the page cache. */
     public DiskSpec cached() {
-        return new DiskSpec(name, path, provisioning, readOnly, false, format);
+        return new DiskSpec(name, path, provisioning, readOnly, false, format, sizeBytes);
     }
 
     /** The same, so that nothing can change it. */
     public DiskSpec asReadOnly() {
-        return new DiskSpec(name, path, provisioning, true, direct, format);
+        return new DiskSpec(name, path, provisioning, true, direct, format, sizeBytes);
     }
 
     /** The same in another format. */
     public DiskSpec in(ImageFormat other) {
-        return new DiskSpec(name, path, provisioning, readOnly, direct, other);
+        return new DiskSpec(name, path, provisioning, readOnly, direct, other, sizeBytes);
+    }
+
+    /** The same, of a size that is known. */
+    public DiskSpec sized(long knownBytes) {
+        return new DiskSpec(name, path, provisioning, readOnly, direct, format, knownBytes);
+    }
+
+    /** How long the disk is, where that is what its file says of it, in bytes. */
+    long sizeBytes(long saidBytes) {
+        return sizeBytes > 0 && sizeBytes < saidBytes && format.paddedBytes(sizeBytes) == saidBytes
+                ? sizeBytes
+                : saidBytes;
     }
 }

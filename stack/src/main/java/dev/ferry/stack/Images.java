@@ -341,7 +341,7 @@ public final class Images {
     public static void format(DiskLoop loop, DiskSpec spec, FileOpener opener, long sizeBytes) throws BlockException {
         Qcow2Options usual = Qcow2Options.DEFAULT;
         Qcow2Options options = spec.provisioning() == Provisioning.THIN ? usual : usual.withMapped();
-        format(loop, spec, opener, sizeBytes, options);
+        format(loop, spec, opener, spec.format().paddedBytes(sizeBytes), options);
     }
 
     /** The size of the disk that a file holds; opens nothing but that file. */

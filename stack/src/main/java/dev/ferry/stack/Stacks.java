@@ -98,7 +98,9 @@ public final class Stacks {
     /** The size of a disk, open or not, in bytes. */
     public long sizeBytes(DiskSpec spec) throws BlockException {
         Optional<OpenDisk> open = find(spec.name());
-        return open.isPresent() ? open.get().sizeBytes() : Images.sizeBytes(loops.getFirst(), spec, opener);
+        return open.isPresent()
+                ? open.get().sizeBytes()
+                : spec.sizeBytes(Images.sizeBytes(loops.getFirst(), spec, opener));
     }
 
     /** The kind of loop that disks run on here. */
