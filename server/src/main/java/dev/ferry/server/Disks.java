@@ -210,7 +210,10 @@ final class Disks {
         }
         NewDisk made = datastore.create(name, format.text(), format.grows() ? 0 : sizeBytes);
         try {
-            fill(new DiskSpec("new disk", made.partial(), provisioning, false, false, format, sizeBytes), sizeBytes, source);
+            fill(
+                    new DiskSpec("new disk", made.partial(), provisioning, false, false, format, sizeBytes),
+                    sizeBytes,
+                    source);
             made.publish();
             DiskRow row = new DiskRow(
                     name,
