@@ -28,6 +28,7 @@ build_dist() {
             echo "ferry: the build failed; all of its output is in $log" >&2
             exit 1
         fi
+        renew_old_classes "$root" "$dist" || echo "ferry: old classes stay as they are; starts will be slower" >&2
         make_cache "$dist" || echo "ferry: no AOT cache could be made; starts will be slower" >&2
         mv "$started" "$dist/stamp"
     ) 9>"$root/.build.lock"
@@ -38,6 +39,11 @@ class_path() {
     local jars
     jars=$(LC_ALL=C printf '%s:' "$1"/lib/*.jar)
     printf '%s' "${jars%:}"
+}
+
+# renew_old_classes ROOT DIST: picocli is compiled for Java 5, and the AOT cache takes nothing so old.
+renew_old_classes() {
+    "$JAVA_HOME/bin/java" "$1/build/Renew.java" "$2"/lib/picocli-*.jar
 }
 
 # make_cache DIST: one run that does a little of everything, watched by the JVM.

@@ -54,13 +54,17 @@ final class PskEngine extends SSLEngine {
         this.session = session;
     }
 
-    static PskEngine ofClient(String name, byte[] key) {
+    /**
+     * An engine, and by its type not one of these: who calls this would have to load the class, and Bouncy Castle with it, to be
+     * verified, whether it ever needs a key or not.
+     */
+    static SSLEngine ofClient(String name, byte[] key) {
         TlsClientProtocol protocol = new TlsClientProtocol();
         return new PskEngine(
                 protocol, () -> protocol.connect(new PskPeers.Client(name, key)), new PskSession(() -> name));
     }
 
-    static PskEngine ofServer(PskKeys keys) {
+    static SSLEngine ofServer(PskKeys keys) {
         TlsServerProtocol protocol = new TlsServerProtocol();
         PskPeers.Server server = new PskPeers.Server(keys);
         return new PskEngine(protocol, () -> protocol.accept(server), new PskSession(server::seen));
