@@ -27,6 +27,7 @@ import dev.ferry.stack.OnLoop;
 final class FarMirror implements AutoCloseable {
     private static final long POOL_BYTES = 256 << 20;
     private static final CopierSettings SETTINGS = CopierSettings.DEFAULT.upTo(32);
+    private static final ClientSettings CONNECTED = ClientSettings.DEFAULT.withConnections(4);
     private static final int DEPTH = 8;
     private static final int WRITES_A_SECOND = 500;
 
@@ -42,7 +43,7 @@ final class FarMirror implements AutoCloseable {
         EventLoop events = loops.all().getFirst();
         loop = new ReactorLoop(events);
         source = FileDevice.open(events, file.path(), FileOptions.CACHED);
-        target = NbdClientDevice.open(events, NbdUri.parse(uri), ClientSettings.DEFAULT);
+        target = NbdClientDevice.open(events, NbdUri.parse(uri), CONNECTED);
         BlockDevice checked = CheckedDevice.of(target, "target");
         mirror = OnLoop.get(
                 loop,

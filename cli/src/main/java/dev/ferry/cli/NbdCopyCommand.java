@@ -52,6 +52,7 @@ import picocli.CommandLine.Parameters;
 final class NbdCopyCommand implements Callable<Integer> {
     private static final double NANOS_PER_SECOND = 1e9;
     private static final long SHOWN_MILLIS = 200;
+    private static final int TCP_CONNECTIONS = 4;
 
     private final Screen screen;
 
@@ -70,9 +71,9 @@ final class NbdCopyCommand implements Callable<Integer> {
     @Option(
             names = "--connections",
             paramLabel = "N",
-            defaultValue = "1",
-            description = "Connections to each server that allows several (default: 1).")
-    private int connections;
+            description =
+                    "Connections to each server that allows several (default: 4 through TCP, 1 to a unix socket).")
+    private @Nullable Integer connections;
 
     @Option(
             names = "--reconnect",
@@ -93,7 +94,7 @@ final class NbdCopyCommand implements Callable<Integer> {
 
     @Override
     public Integer call() throws Exception {
-        if (connections < 1 || connections > 64) {
+        if (connections != null && (connections < 1 || connections > 64)) {
             throw Problems.wrongUsage("--connections is a number from 1 to 64");
         }
         long beganNanos = System.nanoTime();
@@ -225,9 +226,17 @@ final class NbdCopyCommand implements Callable<Integer> {
         screen.print(String.format(Locale.ROOT, "%s in %.1f s", Quantities.size(sizeBytes), seconds));
     }
 
-    private ClientSettings settings() {
+    /** Over a link with delay one connection that has lost a packet sends less for a while; several fill it meanwhile. */
+    private int connectionsTo(NbdUri uri) {
+        if (connections != null) {
+            return connections;
+        }
+        return uri instanceof NbdUri.Tcp ? TCP_CONNECTIONS : 1;
+    }
+
+    private ClientSettings settings(NbdUri uri) {
         return ClientSettings.DEFAULT
-                .withConnections(connections)
+                .withConnections(connectionsTo(uri))
                 .withReconnectMax(Duration.ofSeconds(reconnectSeconds))
                 .withTlsCertificates(certificates);
     }
@@ -235,7 +244,8 @@ final class NbdCopyCommand implements Callable<Integer> {
     private BlockDevice open(DiskLoop loop, String text, boolean readOnly) throws BlockException {
         BlockDevice device;
         if (NbdUri.looksLikeOne(text)) {
-            device = NbdClientDevice.open(loop.events(), NbdUri.parse(text), settings());
+            NbdUri uri = NbdUri.parse(text);
+            device = NbdClientDevice.open(loop.events(), uri, settings(uri));
         } else {
             Path path = Path.of(text).toAbsolutePath().normalize();
             device = DataPlane.FILES.open(loop, new DiskSpec(text, path, Provisioning.THIN, readOnly, direct));

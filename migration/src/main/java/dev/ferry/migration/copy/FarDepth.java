@@ -13,7 +13,7 @@ import dev.ferry.block.Loop;
  */
 final class FarDepth {
     static final long NEAR_NANOS = 3_000_000;
-    static final long SLACK_NANOS = 50_000_000;
+    static final long SLACK_NANOS = 30_000_000;
     static final long WINDOW_NANOS = 100_000_000;
 
     private final Loop loop;

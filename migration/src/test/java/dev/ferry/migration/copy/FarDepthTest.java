@@ -47,7 +47,7 @@ final class FarDepthTest {
     void aFarTargetGetsAsManyAsFillTheWayToIt() {
         double filled = fill(20, 125_000_000, TimeUnit.MILLISECONDS.toNanos(100));
         assertThat(filled).isGreaterThan(0.95);
-        // 12.5 MB are on the way, 6.25 are slack: not many more than that.
+        // 12.5 MB are on the way, 3.75 are slack: not many more than that.
         assertThat(depth.depth()).isBetween(13, 22);
     }
 
