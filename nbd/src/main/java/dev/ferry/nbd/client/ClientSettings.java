@@ -10,7 +10,8 @@ import org.jspecify.annotations.Nullable;
  * Bounds and wishes of a client.
  *
  * @param openMax how long the handshake with the server may take
- * @param connections how many connections are wanted; a server that does not promise that a flush on one covers all gets one
+ * @param connections how many connections are wanted; a server that does not promise that a flush on one covers all gets one,
+ *     one that refuses more than some gets those
  * @param requestMax how long a request may be without an answer before its connection counts as lost; zero: for ever
  * @param reconnectMax how long requests wait for a server that has gone away, while the client tries to connect again;
  *     zero: a connection that is lost stays lost

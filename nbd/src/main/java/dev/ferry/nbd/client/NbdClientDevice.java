@@ -75,17 +75,31 @@ public final class NbdClientDevice implements BlockDevice {
             SessionTerms terms = first.handshake().terms();
             int shareable = Nbd.FLAG_CAN_MULTI_CONN;
             boolean many = (terms.export().transmissionFlags() & shareable) != 0;
-            int connections = many ? settings.connections() : 1;
-            while (results.size() < connections) {
-                results.add(Negotiation.use(loop, uri, settings));
+            if (many) {
+                addOthers(results, loop, uri, settings);
             }
-            NbdClientDevice device = new NbdClientDevice(loop, uri, settings, terms, connections);
+            NbdClientDevice device = new NbdClientDevice(loop, uri, settings, terms, results.size());
             List<Negotiation.Result> all = List.copyOf(results);
             results.clear();
             loop.execute(() -> device.links.begin(all));
             return device;
         } finally {
             results.forEach(Negotiation.Result::close);
+        }
+    }
+
+    /** As many more as are wanted, or as the server has places for. */
+    private static void addOthers(List<Negotiation.Result> results, EventLoop loop, NbdUri uri, ClientSettings settings)
+            throws BlockException {
+        while (results.size() < settings.connections()) {
+            try {
+                results.add(Negotiation.use(loop, uri, settings));
+            } catch (BlockException refused) {
+                if (refused.kind() == ErrorKind.CANCELLED || refused.kind() == ErrorKind.CLOSED) {
+                    throw refused;
+                }
+                return;
+            }
         }
     }
 
