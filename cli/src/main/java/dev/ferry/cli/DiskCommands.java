@@ -1,6 +1,7 @@
 package dev.ferry.cli;
 
 import dev.ferry.server.api.DiskView;
+import dev.ferry.server.api.LayerView;
 import dev.ferry.server.client.DaemonClient;
 import java.util.List;
 import picocli.CommandLine;
@@ -23,6 +24,9 @@ final class DiskCommands {
                 .addSubcommand(new Ls(screen))
                 .addSubcommand(new Show(screen))
                 .addSubcommand(new Rm(screen))
+                .addSubcommand(new DiskChainCommands.Commit(screen))
+                .addSubcommand(new DiskChainCommands.Stream(screen))
+                .addSubcommand(DiskChainCommands.jobs(screen))
                 .addSubcommand(new AttachCommands.Attach(screen))
                 .addSubcommand(new AttachCommands.Detach(screen))
                 .addSubcommand(BitmapCommands.of(screen));
@@ -85,6 +89,11 @@ final class DiskCommands {
             screen.print("path       " + view.path());
             if (view.uri() != null) {
                 screen.print("uri        " + view.uri());
+            }
+            List<LayerView> chain = view.chain();
+            if (chain != null && chain.size() > 1) {
+                screen.print("");
+                ChainTable.of(chain).print(screen);
             }
         }
     }

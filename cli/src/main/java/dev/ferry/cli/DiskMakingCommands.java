@@ -4,10 +4,12 @@ import dev.ferry.image.ImageFormat;
 import dev.ferry.server.Problems;
 import dev.ferry.server.api.DiskCreate;
 import dev.ferry.server.api.DiskImport;
+import dev.ferry.server.api.DiskOverlay;
 import dev.ferry.server.api.DiskView;
 import dev.ferry.server.api.ProblemException;
 import dev.ferry.server.client.DaemonClient;
 import java.nio.file.Path;
+import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Option;
 import picocli.CommandLine.Parameters;
@@ -74,23 +76,33 @@ final class DiskMakingCommands {
 
     @Command(
             name = "create",
-            description = "Makes a disk, all zeroes.",
+            description = "Makes a disk, all zeroes, or one that lies over a file of its datastore.",
             footer = {
                 "",
                 "thin   takes room when something is written, and gives it back when it is discarded",
                 "lazy   reserves all of its room now",
                 "eager  reserves all of its room and writes zeroes to it",
                 "",
-                "Example:  ferry disk create vm1 --datastore fast --size 10G"
+                "Examples:",
+                "  ferry disk create vm1 --datastore fast --size 10G",
+                "  ferry disk create vm2 --datastore fast --backing debian.raw --backing-format raw"
             })
     static final class Create extends Making {
         @Option(
                 names = "--size",
                 paramLabel = "S",
-                required = true,
                 converter = Quantities.Size.class,
-                description = "Its size, such as 10G or 512M.")
-        private long sizeBytes;
+                description = "Its size, such as 10G or 512M (default: that of the backing file).")
+        private @Nullable Long sizeBytes;
+
+        @Option(
+                names = "--backing",
+                paramLabel = "FILE",
+                description = "What it lies over: a file in the datastore's folder that is no disk itself.")
+        private @Nullable String backing;
+
+        @Option(names = "--backing-format", paramLabel = "F", description = "Of that file: raw or qcow2.")
+        private @Nullable String backingFormat;
 
         @Option(
                 names = "--format",
@@ -105,7 +117,22 @@ final class DiskMakingCommands {
 
         @Override
         void ask(DaemonClient client) throws Exception {
-            DiskCreate request = new DiskCreate(name(), datastore(), sizeBytes, checkedFormat(format), provisioning());
+            Long size = sizeBytes;
+            String over = backing;
+            String overFormat = backingFormat;
+            if ((over == null) != (overFormat == null)) {
+                throw Problems.wrongUsage("--backing and --backing-format come together");
+            }
+            if (over != null && overFormat != null) {
+                DiskOverlay request =
+                        new DiskOverlay(name(), datastore(), size == null ? 0 : size, over, checkedFormat(overFormat));
+                tell(client.post("/v1/disks/overlay", request, DiskView.class));
+                return;
+            }
+            if (size == null) {
+                throw Problems.wrongUsage("say how large it is to be, by --size");
+            }
+            DiskCreate request = new DiskCreate(name(), datastore(), size, checkedFormat(format), provisioning());
             tell(client.post("/v1/disks", request, DiskView.class));
         }
     }

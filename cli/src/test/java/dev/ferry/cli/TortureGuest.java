@@ -34,6 +34,7 @@ final class TortureGuest implements AutoCloseable {
     private final NbdUri uri;
     private final EventLoops loops = EventLoops.start(1, EventLoops.Kind.AUTO);
     private final Loop loop = new ReactorLoop(loops.all().getFirst());
+    private final byte[] initial;
     private final int[] generations;
     private final List<Thread> threads = new ArrayList<>();
     private final AtomicReference<@Nullable NbdClientDevice> connection = new AtomicReference<>();
@@ -43,8 +44,14 @@ final class TortureGuest implements AutoCloseable {
     private volatile boolean stop;
 
     TortureGuest(String uri, long sizeBytes, long seed) throws BlockException {
+        this(uri, new byte[(int) sizeBytes], seed);
+    }
+
+    /** @param initial what the disk holds to begin with */
+    TortureGuest(String uri, byte[] initial, long seed) throws BlockException {
+        this.initial = initial;
         this.uri = NbdUri.parse(uri);
-        this.generations = new int[(int) (sizeBytes / BLOCK_BYTES)];
+        this.generations = new int[initial.length / BLOCK_BYTES];
         for (int i = 0; i < THREADS; i++) {
             int number = i;
             SplittableRandom random = new SplittableRandom(seed + i);
@@ -127,7 +134,7 @@ final class TortureGuest implements AutoCloseable {
     private void discard(int block) throws BlockException {
         long offset = (long) block * BLOCK_BYTES;
         until(disk -> OnLoop.await(loop, done -> disk.discard(offset, BLOCK_BYTES, 0, done)));
-        generations[block] = -Math.abs(generations[block]);
+        generations[block] = -Math.max(1, Math.abs(generations[block]));
     }
 
     private void check(int block, IoBuffer buffer) throws BlockException {
@@ -140,7 +147,10 @@ final class TortureGuest implements AutoCloseable {
 
     private void compare(int block, byte[] found, String what) {
         int generation = generations[block];
-        byte[] wanted = generation <= 0 ? new byte[BLOCK_BYTES] : content(block, generation);
+        byte[] wanted = generation < 0 ? new byte[BLOCK_BYTES] : content(block, generation);
+        if (generation == 0) {
+            System.arraycopy(initial, block * BLOCK_BYTES, wanted, 0, BLOCK_BYTES);
+        }
         if (!java.util.Arrays.equals(found, wanted)) {
             flaw.compareAndSet(null, what + " gave other bytes than were written, in block " + block);
         }
@@ -162,6 +172,12 @@ final class TortureGuest implements AutoCloseable {
 
     /** Stops, reads back every block, and compares the disk's file with what must be in it. */
     void stopAndCheck(Path file) throws Exception {
+        stopAndRead();
+        checkFile(file);
+    }
+
+    /** Stops, reads back every block, and flushes. */
+    void stopAndRead() throws Exception {
         stop = true;
         for (Thread thread : threads) {
             thread.join(60_000);
@@ -172,6 +188,11 @@ final class TortureGuest implements AutoCloseable {
             check(block, buffer);
         }
         flush();
+        assertWell();
+    }
+
+    /** Compares a raw image of the disk with what must be in it. */
+    void checkFile(Path file) throws IOException {
         byte[] bytes = Files.readAllBytes(file);
         for (int block = 0; block < generations.length; block++) {
             byte[] found = java.util.Arrays.copyOfRange(bytes, block * BLOCK_BYTES, (block + 1) * BLOCK_BYTES);

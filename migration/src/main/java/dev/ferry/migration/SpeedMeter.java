@@ -6,7 +6,7 @@ import org.jspecify.annotations.Nullable;
  * How fast a number grows: a mean that forgets, with a half-life of {@value #HALF_LIFE_SECONDS} seconds of running.
  * Thread: one at a time.
  */
-final class SpeedMeter {
+public final class SpeedMeter {
     private static final double HALF_LIFE_SECONDS = 3;
 
     private long lastNanos;
@@ -15,7 +15,7 @@ final class SpeedMeter {
     private double weightedSeconds;
 
     /** Says how far it is. The first word, and the first after {@link #restart}, only sets the mark. */
-    void sample(long nanos, long bytes) {
+    public void sample(long nanos, long bytes) {
         if (lastBytes < 0 || bytes < lastBytes) {
             lastBytes = bytes;
             lastNanos = nanos;
@@ -33,17 +33,16 @@ final class SpeedMeter {
     }
 
     /** The time up to the next sample does not count: nothing was meant to happen. */
-    void restart() {
+    public void restart() {
         lastBytes = -1;
     }
 
-    long bytesPerSecond() {
+    public long bytesPerSecond() {
         return weightedSeconds == 0 ? 0 : Math.round(weightedBytes / weightedSeconds);
     }
 
     /** Seconds that the rest will take at this speed; null where nobody knows. */
-    @Nullable
-    Long secondsFor(long restBytes) {
+    public @Nullable Long secondsFor(long restBytes) {
         long speed = bytesPerSecond();
         if (restBytes <= 0) {
             return 0L;

@@ -2,6 +2,7 @@ package dev.ferry.server;
 
 import dev.ferry.migration.MigrationEngine;
 import dev.ferry.migration.MigrationStatus;
+import dev.ferry.migration.chain.ChainJobs;
 import dev.ferry.server.api.DaemonView;
 import dev.ferry.server.api.ProblemException;
 import dev.ferry.server.api.ProblemKind;
@@ -48,6 +49,7 @@ public final class Daemon implements Routes.Self {
     private final Bitmaps bitmaps;
     private final Disks disks;
     private final MigrationEngine engine;
+    private final ChainJobs jobs;
     private final RestServer rest;
     private final String startedAt =
             Instant.now().truncatedTo(ChronoUnit.MILLIS).toString();
@@ -96,17 +98,39 @@ public final class Daemon implements Routes.Self {
                     status.state().over() ? "it is " + status.state().text() + " now" : "it goes on");
         }
         bitmaps = new Bitmaps(data.bitmaps());
-        disks = new Disks(inventory, datastores, catalog, plane, stacks, exports, engine, bitmaps);
-        Moves moves = new Moves(engine);
+        jobs = new ChainJobs(
+                data.chains(),
+                stacks,
+                plane.loops().getFirst(),
+                DataPlane.FILES,
+                catalog,
+                engine::beforeOpen,
+                catalog::owner,
+                Thread.ofPlatform().daemon().name("ferry-chain-", 0).factory());
+        jobs.recover();
+        Chains chains = new Chains(jobs, engine, plane);
+        OverlayMaker overlays = new OverlayMaker(inventory, datastores, catalog, plane, jobs);
+        disks = new Disks(inventory, datastores, catalog, plane, stacks, exports, engine, bitmaps, jobs, chains);
+        Moves moves = new Moves(engine, chains);
         disks.attachAgain(keeper.standby());
         exports.listen();
         engine.goOn();
+        jobs.goOn();
         // A store that does not answer must not hold the daemon up.
         Thread.ofPlatform().daemon().name("ferry-sweep").start(datastores::sweep);
         outageMillis = Handover.outageMillis(data.handover());
         rest = new RestServer(
                 data.restSocket(),
-                Routes.of(this, datastores, disks, new BitmapCommands(disks, bitmaps), moves, engine));
+                Routes.of(
+                        this,
+                        datastores,
+                        disks,
+                        new BitmapCommands(disks, bitmaps),
+                        moves,
+                        engine,
+                        chains,
+                        jobs,
+                        overlays));
         rest.start();
         keeper.ready();
         LOG.info(
@@ -193,7 +217,8 @@ public final class Daemon implements Routes.Self {
             exports.shutdown();
             bitmaps.endAll(false);
             engine.suspend(SUSPEND_LIMIT);
-            if (engine.isIdle()) {
+            jobs.suspend(SUSPEND_LIMIT);
+            if (engine.isIdle() && jobs.isIdle()) {
                 disks.letGoAll();
                 hold.close();
             }
@@ -212,7 +237,8 @@ public final class Daemon implements Routes.Self {
             exports.shutdown();
             bitmaps.endAll(true);
             engine.suspend(SUSPEND_LIMIT);
-            if (engine.isIdle()) {
+            jobs.suspend(SUSPEND_LIMIT);
+            if (engine.isIdle() && jobs.isIdle()) {
                 disks.closeAll();
             }
             inventory.close();

@@ -73,6 +73,11 @@ public record DataDirectory(Path path) {
         return path.resolve("bitmaps");
     }
 
+    /** The jobs on chains of disks. */
+    public Path chains() {
+        return path.resolve("chains");
+    }
+
     /** What a daemon leaves for the one that takes over from it. */
     public Path handover() {
         return path.resolve("handover");

@@ -11,11 +11,13 @@ import dev.ferry.image.ImageFormat;
 import dev.ferry.image.Provisioner;
 import dev.ferry.image.Provisioning;
 import dev.ferry.migration.MigrationEngine;
+import dev.ferry.migration.chain.ChainJobs;
 import dev.ferry.nbd.client.NbdUri;
 import dev.ferry.server.api.AttachAnswer;
 import dev.ferry.server.api.DiskCreate;
 import dev.ferry.server.api.DiskImport;
 import dev.ferry.server.api.DiskView;
+import dev.ferry.server.api.LayerView;
 import dev.ferry.server.api.ProblemException;
 import dev.ferry.server.bitmaps.Bitmaps;
 import dev.ferry.server.inventory.AttachmentRow;
@@ -61,6 +63,8 @@ final class Disks {
     private final Exports exports;
     private final MigrationEngine engine;
     private final Bitmaps bitmaps;
+    private final ChainJobs jobs;
+    private final Chains chains;
     private final Set<String> busy = ConcurrentHashMap.newKeySet();
     private final Map<String, Attached> attached = new ConcurrentHashMap<>();
     private final Map<String, String> unavailable = new ConcurrentHashMap<>();
@@ -76,7 +80,9 @@ final class Disks {
             Stacks stacks,
             Exports exports,
             MigrationEngine engine,
-            Bitmaps bitmaps) {
+            Bitmaps bitmaps,
+            ChainJobs jobs,
+            Chains chains) {
         this.inventory = inventory;
         this.datastores = datastores;
         this.catalog = catalog;
@@ -85,6 +91,8 @@ final class Disks {
         this.exports = exports;
         this.engine = engine;
         this.bitmaps = bitmaps;
+        this.jobs = jobs;
+        this.chains = chains;
     }
 
     // ---- looking
@@ -93,8 +101,8 @@ final class Disks {
         return inventory.disks().stream().map(this::view).toList();
     }
 
-    DiskView show(String name) throws ProblemException {
-        return view(row(name));
+    DiskView show(String name) throws ProblemException, BlockException {
+        return view(row(name), chains.layers(catalog.disk(name).spec()));
     }
 
     private DiskRow row(String name) throws ProblemException {
@@ -105,6 +113,10 @@ final class Disks {
     }
 
     private DiskView view(DiskRow row) {
+        return view(row, null);
+    }
+
+    private DiskView view(DiskRow row, @Nullable List<LayerView> chain) {
         Attached open = attached.get(row.name());
         String problem = unavailable.get(row.name());
         String state = "detached";
@@ -125,7 +137,8 @@ final class Disks {
                 state,
                 row.path(),
                 open == null ? null : open.uri().toString(),
-                problem);
+                problem,
+                chain);
     }
 
     private static long allocatedBytes(DiskRow row) {
@@ -253,6 +266,7 @@ final class Disks {
             if (engine.moving(name)) {
                 throw Problems.conflict("disk " + name + " is being moved; wait for that, or cancel it first");
             }
+            jobs.refuseIfBusy(name);
             if (inventory.attachment(name).isPresent()) {
                 throw Problems.conflict("disk " + name + " is attached; 'ferry disk detach " + name + "' first");
             }
@@ -293,6 +307,7 @@ final class Disks {
     }
 
     private Attached open(DiskRow row, @Nullable String tcp) throws ProblemException, BlockException {
+        jobs.beforeOpen(row.name());
         engine.beforeOpen(row.name());
         OpenDisk disk = stacks.acquire(catalog.disk(row.name()).spec());
         try {

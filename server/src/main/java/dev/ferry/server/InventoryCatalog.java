@@ -10,9 +10,12 @@ import dev.ferry.migration.Catalog;
 import dev.ferry.server.inventory.DiskRow;
 import dev.ferry.server.inventory.Inventory;
 import dev.ferry.stack.DiskSpec;
+import java.io.IOException;
+import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Optional;
 import org.jdbi.v3.core.JdbiException;
+import org.jspecify.annotations.Nullable;
 
 /** The inventory as the migration engine sees it. Any thread. */
 final class InventoryCatalog implements Catalog {
@@ -35,6 +38,26 @@ final class InventoryCatalog implements Catalog {
                 ImageFormat.of(row.format()).orElseThrow(() -> new IllegalStateException("format " + row.format()));
         DiskSpec spec = new DiskSpec(name, Path.of(row.path()), provisioning, false, direct, format, row.sizeBytes());
         return new CatalogDisk(row.datastore(), row.format(), spec);
+    }
+
+    /** The disk whose own file this is, if it is one's. */
+    @Nullable
+    String owner(Path file) {
+        for (DiskRow row : inventory.disks()) {
+            if (same(Path.of(row.path()), file)) {
+                return row.name();
+            }
+        }
+        return null;
+    }
+
+    private static boolean same(Path one, Path other) {
+        try {
+            return one.equals(other) || (Files.exists(one) && Files.isSameFile(one, other));
+        } catch (IOException unseen) {
+            // Of a store that is away: its files are not beside the other.
+            return false;
+        }
     }
 
     private DiskRow row(String name) throws BlockException {

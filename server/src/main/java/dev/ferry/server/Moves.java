@@ -24,13 +24,16 @@ final class Moves {
     private static final double NANOS_PER_MILLI = 1e6;
 
     private final MigrationEngine engine;
+    private final Chains chains;
 
-    Moves(MigrationEngine engine) {
+    Moves(MigrationEngine engine, Chains chains) {
         this.engine = engine;
+        this.chains = chains;
     }
 
     MigrationStatus start(MigrateRequest request) throws ProblemException, BlockException {
-        return engine.start(checked(request));
+        MigrationRequest checked = checked(request);
+        return chains.move(request.disks(), () -> engine.start(checked));
     }
 
     RehearsalReport rehearse(MigrateRequest request) throws ProblemException, BlockException {

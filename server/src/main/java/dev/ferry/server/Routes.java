@@ -1,12 +1,15 @@
 package dev.ferry.server;
 
 import dev.ferry.migration.MigrationEngine;
+import dev.ferry.migration.chain.ChainJobs;
 import dev.ferry.server.api.AttachRequest;
 import dev.ferry.server.api.BitmapAdd;
+import dev.ferry.server.api.ChainRequest;
 import dev.ferry.server.api.DaemonView;
 import dev.ferry.server.api.DatastoreAdd;
 import dev.ferry.server.api.DiskCreate;
 import dev.ferry.server.api.DiskImport;
+import dev.ferry.server.api.DiskOverlay;
 import dev.ferry.server.api.MigrateRequest;
 import dev.ferry.server.api.ModeRequest;
 import dev.ferry.server.api.ProblemException;
@@ -31,7 +34,10 @@ final class Routes {
             Disks disks,
             BitmapCommands bitmaps,
             Moves moves,
-            MigrationEngine engine) {
+            MigrationEngine engine,
+            Chains chains,
+            ChainJobs jobs,
+            OverlayMaker overlays) {
         Router r = new Router();
         r.add("GET", "/v1/daemon", "the daemon itself", _ -> daemon.view());
         r.add("POST", "/v1/daemon/restart", "hand over to a new daemon", _ -> {
@@ -51,6 +57,9 @@ final class Routes {
         r.add("GET", "/v1/disks", "all disks", _ -> disks.list());
         r.add("POST", "/v1/disks", "make one", q -> disks.create(q.body(DiskCreate.class)));
         r.add("POST", "/v1/disks/import", "make one from a file", q -> disks.importFile(q.body(DiskImport.class)));
+        r.add("POST", "/v1/disks/overlay", "make one over a file", q -> {
+            return disks.show(overlays.make(q.body(DiskOverlay.class)));
+        });
         r.add("GET", "/v1/disks/{name}", "one of them", q -> disks.show(q.name()));
         r.add("DELETE", "/v1/disks/{name}", "delete one", q -> {
             disks.remove(q.name());
@@ -73,6 +82,18 @@ final class Routes {
         });
         r.add("POST", "/v1/disks/{name}/bitmaps/{bitmap}/clear", "nothing is dirty in it", q -> {
             return bitmaps.clear(q.name(), q.secondName());
+        });
+        r.add("POST", "/v1/disks/{name}/commit", "put its upper layers into one below", q -> {
+            return chains.commit(q.name(), q.body(ChainRequest.class));
+        });
+        r.add("POST", "/v1/disks/{name}/stream", "take over what lies below it", q -> {
+            return chains.stream(q.name(), q.body(ChainRequest.class));
+        });
+        r.add("GET", "/v1/jobs", "the jobs on chains, one for a disk", _ -> jobs.list());
+        r.add("GET", "/v1/jobs/{disk}", "one of them", q -> chains.find(q.name()));
+        r.add("POST", "/v1/jobs/{disk}/cancel", "call it off", q -> jobs.cancel(q.name()));
+        r.add("POST", "/v1/jobs/{disk}/rate", "bound its copying", q -> {
+            return chains.rate(q.name(), q.body(RateRequest.class).bytesPerSecond());
         });
 
         r.add("GET", "/v1/migrations", "all migrations", _ -> engine.list());

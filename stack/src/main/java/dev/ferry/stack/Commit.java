@@ -6,6 +6,7 @@ import dev.ferry.block.BlockException;
 import dev.ferry.block.CheckedDevice;
 import dev.ferry.block.ErrorKind;
 import dev.ferry.block.Geometry;
+import dev.ferry.image.ImageFormat;
 import dev.ferry.image.qcow2.Qcow2Emptier;
 import java.nio.file.Path;
 import java.util.List;
@@ -45,6 +46,10 @@ public final class Commit {
         String top = chain.top().spec().shownAs();
         if (chain.depth() == 0) {
             throw refusal(top, "it has no backing file");
+        }
+        ImageFormat format = chain.layers().get(depth).spec().format();
+        if (format != ImageFormat.RAW && format != ImageFormat.QCOW2) {
+            throw refusal(top, "layers in format " + format.text() + " are not committed into; raw and qcow2 are");
         }
         for (int i = 1; i <= depth && !shared; i++) {
             List<Path> others = chain.layers().get(i).sharedBy();

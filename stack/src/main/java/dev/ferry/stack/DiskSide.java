@@ -23,12 +23,14 @@ public final class DiskSide {
     private final DiskLoop loop;
     private volatile DiskSpec spec;
     private final BlockDevice file;
+    private final BlockDevice format;
     private final BlockDevice device;
 
-    private DiskSide(DiskLoop loop, DiskSpec spec, BlockDevice file, BlockDevice device) {
+    private DiskSide(DiskLoop loop, DiskSpec spec, BlockDevice file, BlockDevice format, BlockDevice device) {
         this.loop = loop;
         this.spec = spec;
         this.file = file;
+        this.format = format;
         this.device = device;
     }
 
@@ -37,12 +39,14 @@ public final class DiskSide {
         String name = spec.shownAs();
         BlockDevice file = CheckedDevice.of(openFile(loop, spec, opener), name);
         try {
-            BlockDevice device = CheckedDevice.of(Images.on(loop, spec, file, opener), spec.name() + " in " + name);
+            BlockDevice format = Images.on(loop, spec, file, opener);
+            BlockDevice device = CheckedDevice.of(format, spec.name() + " in " + name);
             BlockDevice bytes = device.geometry().blockSizeBytes() == 1 ? device : new Aligner(device, loop.buffers());
             long saidBytes = bytes.geometry().sizeBytes();
             long sizeBytes = spec.sizeBytes(saidBytes);
             // What a format has rounded up is not the guest's.
-            return new DiskSide(loop, spec, file, sizeBytes < saidBytes ? new Slice(bytes, 0, sizeBytes) : bytes);
+            BlockDevice whole = sizeBytes < saidBytes ? new Slice(bytes, 0, sizeBytes) : bytes;
+            return new DiskSide(loop, spec, file, format, whole);
         } catch (BlockException | RuntimeException failed) {
             OnLoop.await(loop.loop(), file::close);
             throw failed;
@@ -77,6 +81,11 @@ public final class DiskSide {
     /** The disk's bytes; touched on the loop only. */
     public BlockDevice device() {
         return device;
+    }
+
+    /** The format itself, without the boundary above it. */
+    BlockDevice format() {
+        return format;
     }
 
     /** The file below the format; touched on the loop only. */

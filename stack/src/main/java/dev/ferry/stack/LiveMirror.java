@@ -99,6 +99,28 @@ public final class LiveMirror {
     }
 
     /**
+     * The same, without a record, made at the instant when nothing is in flight: what is known of the disk by then is all there is to
+     * know.
+     */
+    static LiveMirror insertAtRest(
+            OpenDisk disk, DiskSide target, MirrorSettings settings, MirrorListener listener, Maker maker)
+            throws BlockException {
+        BlockDevice source = disk.side().device();
+        Loop loop = disk.loop().loop();
+        Gate gate = disk.gate();
+        CompletableFuture<Mirror> made = new CompletableFuture<>();
+        OnLoop.run(
+                loop,
+                () -> gate.quiesce(() -> {
+                    Mirror mirror = maker.make(loop, source, target.device(), settings, listener, null);
+                    gate.replace(mirror);
+                    gate.resume();
+                    made.complete(mirror);
+                }));
+        return new LiveMirror(disk, disk.side(), target, OnLoop.join(made));
+    }
+
+    /**
      * Makes the mirror that runs the other way, for {@link Crossing#pass(LiveMirror)}: what the guest changes on the target
      * goes to the source too. Until then it is not in the stack, and does nothing.
      *

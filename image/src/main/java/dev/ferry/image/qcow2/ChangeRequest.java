@@ -8,13 +8,15 @@ import dev.ferry.block.RequestFlags;
 import org.jspecify.annotations.Nullable;
 
 /**
- * A write, or zeroes: into clusters that are this disk's alone, which are taken or copied where it has none. Used again.
+ * A write, or zeroes: into clusters that are this disk's alone, which are taken or copied where it has none; or the taking over of
+ * clusters from the backing file. Used again.
  */
 final class ChangeRequest extends Request {
     @Nullable
     ChangeRequest nextFree;
 
     private boolean zeroes;
+    private boolean populates;
     private int flags;
 
     ChangeRequest(Qcow2Device device) {
@@ -23,24 +25,59 @@ final class ChangeRequest extends Request {
 
     void write(long offset, long length, IoBuffer from, int fromAt, Completion whenWritten) {
         zeroes = false;
+        populates = false;
         begin(offset, length, from, fromAt, whenWritten);
+    }
+
+    /** @param zero what is taken over is zeroes */
+    void populate(long offset, long length, boolean zero, Completion whenPopulated) {
+        zeroes = zero;
+        populates = true;
+        begin(offset, length, null, 0, whenPopulated);
     }
 
     /** @param zeroFlags {@link RequestFlags#NO_HOLE} or 0; others are not looked at */
     void zero(long offset, long length, int zeroFlags, Completion whenZero) {
         zeroes = true;
+        populates = false;
         flags = zeroFlags & RequestFlags.NO_HOLE;
         begin(offset, length, null, 0, whenZero);
     }
 
     @Override
     String word() {
-        return zeroes ? "zero" : "write";
+        return populates ? "populate" : zeroes ? "zero" : "write";
     }
 
     @Override
     boolean step() {
+        if (populates) {
+            return populate();
+        }
         return zeroes ? zero() : write();
+    }
+
+    private boolean populate() {
+        long cluster = position >>> device.clusterBits;
+        long runEnd = clusterEnd(cluster);
+        if (!device.backed(cluster)) {
+            advanceTo(runEnd);
+            return true;
+        }
+        MapSlice slice = ownSlice(cluster);
+        if (slice == null) {
+            return false;
+        }
+        int index = device.indexInSlice(cluster);
+        if (device.kind(slice.entries[index]) != UNALLOCATED) {
+            advanceTo(runEnd);
+        } else if (zeroes && device.flagged) {
+            unmap(slice, index, ZERO);
+            advanceTo(runEnd);
+        } else {
+            return copy(cluster, slice, position, runEnd);
+        }
+        return true;
     }
 
     @Override
@@ -175,8 +212,13 @@ final class ChangeRequest extends Request {
 
     /** Puts a cluster that has other content so far somewhere else. */
     private boolean copy(long cluster, MapSlice slice, long runEnd) {
+        return copy(cluster, slice, runEnd, runEnd);
+    }
+
+    /** @param changedEnd what lies from the position to there is changed by this request; the rest of the cluster is as it was */
+    private boolean copy(long cluster, MapSlice slice, long changedEnd, long runEnd) {
         waiting = true;
-        if (!device.copies.start(this, cluster, slice, position, runEnd, buffer, at)) {
+        if (!device.copies.start(this, cluster, slice, position, changedEnd, buffer, at)) {
             return false;
         }
         waiting = false;

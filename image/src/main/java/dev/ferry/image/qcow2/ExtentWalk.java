@@ -20,6 +20,7 @@ final class ExtentWalk extends Waiter implements Completion {
     private final Qcow2Device device;
     private final ExtentSink sink;
     private final Completion completion;
+    private final boolean own;
     private final long end;
     private long position;
     private long extentFrom;
@@ -31,8 +32,10 @@ final class ExtentWalk extends Waiter implements Completion {
     private boolean again;
     private @Nullable BlockError error;
 
-    ExtentWalk(Qcow2Device device, long offset, long length, ExtentSink sink, Completion completion) {
+    /** @param own the backing file is not asked: what comes from there is a {@link ExtentSink#HOLE} that is no zero */
+    ExtentWalk(Qcow2Device device, long offset, long length, boolean own, ExtentSink sink, Completion completion) {
         this.device = device;
+        this.own = own;
         this.sink = sink;
         this.completion = completion;
         this.position = offset;
@@ -134,6 +137,10 @@ final class ExtentWalk extends Waiter implements Completion {
         long backed = Math.min(runEnd, device.backingBytes());
         if (backing == null || position >= backed) {
             report(runEnd, ExtentSink.HOLE | ExtentSink.ZERO);
+            return false;
+        }
+        if (own) {
+            report(backed, ExtentSink.HOLE);
             return false;
         }
         belowReached = position;

@@ -42,7 +42,10 @@ import org.jspecify.annotations.Nullable;
 public final class Qcow2Device implements BlockDevice {
     final Loop loop;
     final BlockDevice file;
-    final @Nullable BlockDevice backing;
+
+    @Nullable
+    BlockDevice backing;
+
     final BufferPool buffers;
     final String name;
     final L1Table l1;
@@ -61,7 +64,7 @@ public final class Qcow2Device implements BlockDevice {
     final int sliceBits;
     final long clusterMask;
     final long sizeBytes;
-    private final long backingBytes;
+    private long backingBytes;
     private final Geometry geometry;
     private final Capabilities capabilities;
     private @Nullable ReadRequest freeReader;
@@ -207,7 +210,44 @@ public final class Qcow2Device implements BlockDevice {
 
     @Override
     public void extents(long offset, long length, ExtentSink sink, Completion completion) {
-        new ExtentWalk(this, offset, length, sink, completion).advance();
+        new ExtentWalk(this, offset, length, false, sink, completion).advance();
+    }
+
+    /**
+     * As {@link #extents}, of this image alone: what comes from its backing file is a {@link ExtentSink#HOLE} without {@link
+     * ExtentSink#ZERO}.
+     */
+    public void ownExtents(long offset, long length, ExtentSink sink, Completion completion) {
+        new ExtentWalk(this, offset, length, true, sink, completion).advance();
+    }
+
+    // ---- what lies below
+
+    /**
+     * Takes over from the backing file what this image has not got itself, cluster by cluster; guests' requests may come meanwhile,
+     * and what they change stays changed. The range is whole clusters, but at the end of the disk.
+     *
+     * @param zero the range is known to read as zeroes there: that is hidden and not copied, where the version has a flag for it
+     */
+    public void populate(long offset, long length, boolean zero, Completion completion) {
+        change().populate(offset, length, zero, completion);
+    }
+
+    /**
+     * Lies over something else from now on. Nothing may be in flight.
+     *
+     * @param other null: over nothing
+     * @return what it lay over until now, which the caller closes
+     */
+    public @Nullable BlockDevice rebase(@Nullable BlockDevice other) {
+        BlockDevice before = backing;
+        backing = other;
+        backingBytes = other == null ? 0 : other.geometry().sizeBytes();
+        return before;
+    }
+
+    public long clusterBytes() {
+        return clusterMask + 1;
     }
 
     @Override

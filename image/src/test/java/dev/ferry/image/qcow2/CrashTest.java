@@ -207,7 +207,7 @@ class CrashTest {
                 loop,
                 checked,
                 mend ? Qcow2Image.openForWriting(bytes) : Qcow2Image.openReadOnly(bytes),
-                below(base),
+                below(Qcow2Description.of(bytes).backingName() == null ? null : base),
                 BufferPool.ofBytes(8 << 20),
                 loop,
                 Qcow2Settings.DEFAULT);
@@ -266,6 +266,55 @@ class CrashTest {
         guest.verify(contentOf(left, base, false), true);
     }
 
+    /** A guest at work on an overlay that takes over its backing file, and then lies over nothing. */
+    private static void streams(long seed, byte[] file, byte[] base) throws Exception {
+        SimLoop loop = new SimLoop(seed);
+        SplittableRandom chance = new SplittableRandom(seed);
+        CrashDisk disk = new CrashDisk(loop, seed, ROOM, true);
+        disk.fill(file);
+        BlockDevice checked = CheckedDevice.of(disk, "crashing");
+        Qcow2Image image = Qcow2Image.openForWriting(new LoopBytes(loop, checked));
+        Qcow2Device streamed = new Qcow2Device(
+                loop,
+                checked,
+                image,
+                below(base),
+                BufferPool.ofBytes(8 << 20),
+                loop,
+                new Qcow2Settings(0, false, 1, RESERVE_BYTES));
+        BlockDevice device = CheckedDevice.of(streamed, "image");
+        Guest guest = new Guest(loop, seed, contentOf(file, base, false));
+        int step = Math.max(16 << 10, (int) streamed.clusterBytes());
+        int[] under = {0};
+        for (int at = 0; at < SIZE; at += step) {
+            under[0]++;
+            streamed.populate(at, Math.min(step, SIZE - at), false, error -> {
+                assertThat(error).isNull();
+                under[0]--;
+            });
+            guest.batch(device);
+            loop.runFor(chance.nextInt(2500));
+            boolean processOnly = chance.nextInt(3) == 0;
+            guest.verify(contentOf(disk.afterCrash(chance, processOnly), base, false), processOnly);
+            guest.await();
+        }
+        assertThat(loop.runUntil(() -> under[0] == 0, Long.MAX_VALUE)).isTrue();
+        assertThat(OnLoop.await(loop, device::flush)).isNull();
+        Qcow2Link.drop(new LoopBytes(loop, checked));
+        BlockDevice dropped = streamed.rebase(null);
+        assertThat(dropped).isNotNull();
+        for (int batch = 0; batch < 10; batch++) {
+            guest.batch(device);
+            loop.runFor(chance.nextInt(2500));
+            // What lay below is gone for good, whatever else is lost.
+            byte[] left = disk.afterCrash(chance, false);
+            guest.verify(contentOf(left, new byte[base.length], false), false);
+            guest.await();
+        }
+        assertThat(OnLoop.await(loop, device::close)).isNull();
+        guest.verify(contentOf(disk.afterCrash(chance, true), new byte[base.length], true), true);
+    }
+
     private static byte[] image(Qcow2Options options) throws Exception {
         SimLoop loop = new SimLoop(1);
         MemoryDisk disk = MemoryDisk.growing(ROOM);
@@ -320,6 +369,27 @@ class CrashTest {
                                 .withBacking("base", "raw")),
                         base(),
                         true));
+    }
+
+    @Test
+    void anOverlayThatTakesOverWhatItLiesOver() {
+        for (int bits : new int[] {9, 12, 16}) {
+            Seeds.run(
+                    SEEDS,
+                    seed -> streams(
+                            seed,
+                            image(Qcow2Options.DEFAULT.withClusterBits(bits).withBacking("base", "raw")),
+                            base()));
+        }
+        Seeds.run(
+                1,
+                seed -> streams(
+                        seed,
+                        image(Qcow2Options.DEFAULT
+                                .withVersion(2)
+                                .withClusterBits(12)
+                                .withBacking("base", "raw")),
+                        base()));
     }
 
     @Test

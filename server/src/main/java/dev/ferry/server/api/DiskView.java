@@ -1,5 +1,6 @@
 package dev.ferry.server.api;
 
+import java.util.List;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -10,6 +11,7 @@ import org.jspecify.annotations.Nullable;
  *     could not be opened
  * @param uri where a VM finds it, while it is attached
  * @param problem why it is unavailable
+ * @param chain the files that it is made of, from its own down; null in a list, and where they cannot be seen
  */
 public record DiskView(
         String name,
@@ -21,4 +23,9 @@ public record DiskView(
         String state,
         String path,
         @Nullable String uri,
-        @Nullable String problem) {}
+        @Nullable String problem,
+        @Nullable List<LayerView> chain) {
+    public DiskView {
+        chain = chain == null ? null : List.copyOf(chain);
+    }
+}
