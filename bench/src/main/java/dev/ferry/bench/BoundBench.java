@@ -11,7 +11,7 @@ import java.util.concurrent.TimeUnit;
 /**
  * Whether {@code --max-added-latency 2} holds: in how many of the seconds of a move under a paced load the guest's 99th percentile
  * is above that of the seconds before by no more than 2 ms; and in how many of the seconds before, since a disk has bad seconds
- of its own.
+ * of its own.
  */
 final class BoundBench implements Callable<Report> {
     private static final long SIZE = 1L << 30;

@@ -10,6 +10,7 @@ import dev.ferry.filter.tracking.DirtyBitmap;
 import dev.ferry.image.ImageFormat;
 import dev.ferry.migration.copy.Agenda;
 import dev.ferry.migration.copy.ColdFirst;
+import dev.ferry.migration.copy.Copier;
 import dev.ferry.migration.journal.StepFiles;
 import dev.ferry.stack.DiskSide;
 import dev.ferry.stack.LiveMirror;
@@ -66,6 +67,11 @@ final class SnapshotCarrier extends TrackingCarrier {
     private volatile boolean ending;
 
     private volatile @Nullable Merging merging;
+    /** What merges now. On the loop. */
+    private @Nullable Copier merges;
+    /** The move is called off, and whoever did that waits. */
+    private volatile boolean hurrying;
+
     /** Set before all else. */
     private volatile boolean sourceStays;
     /** The guest is held, or about to be. Guarded likewise. */
@@ -204,12 +210,34 @@ final class SnapshotCarrier extends TrackingCarrier {
                 begun.stop();
             }
             try {
-                begun.run(this::beside);
+                begun.run(this::mergesBeside);
             } finally {
                 merging = null;
-                OnLoop.run(loop, () -> beside(null));
+                OnLoop.run(loop, () -> {
+                    merges = null;
+                    beside(null);
+                });
             }
             OnLoop.run(loop, () -> layered = false);
+        }
+    }
+
+    /** On the loop. What is merged comes on top of what is copied, so that each has the rate. */
+    private void mergesBeside(Copier copies) {
+        merges = copies;
+        copies.rate(hurrying ? 0 : rateBytesPerSecond);
+        beside(copies);
+    }
+
+    @Override
+    public void rate(long bytesPerSecond) throws BlockException {
+        super.rate(bytesPerSecond);
+        OnLoop.run(loop, () -> rateMerges(bytesPerSecond));
+    }
+
+    private void rateMerges(long bytesPerSecond) {
+        if (merges != null && !hurrying) {
+            merges.rate(bytesPerSecond);
         }
     }
 
@@ -352,6 +380,10 @@ final class SnapshotCarrier extends TrackingCarrier {
     @Override
     public void abandon() {
         try {
+            OnLoop.run(loop, () -> {
+                rateMerges(0);
+                hurrying = true;
+            });
             synchronized (changing) {
                 flatten();
             }

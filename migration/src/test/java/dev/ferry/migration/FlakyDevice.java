@@ -26,6 +26,7 @@ final class FlakyDevice extends PassingDevice {
 
     private final AtomicBoolean closed = new AtomicBoolean();
     private final List<Runnable> held = new ArrayList<>();
+    private volatile int withoutAnswer;
     private final AtomicInteger storeCopies = new AtomicInteger();
     private volatile boolean ended;
     volatile Mood mood = Mood.WELL;
@@ -39,13 +40,20 @@ final class FlakyDevice extends PassingDevice {
         mood = Mood.WELL;
         List<Runnable> late = List.copyOf(held);
         held.clear();
+        withoutAnswer = 0;
         late.forEach(Runnable::run);
+    }
+
+    /** Requests that were left without an answer; any thread. */
+    int withoutAnswer() {
+        return withoutAnswer;
     }
 
     private boolean fails(String operation, long offset, long length, Completion completion, Runnable again) {
         ErrorKind kind = kindFor(operation);
         if (mood == Mood.SILENT) {
             held.add(again);
+            withoutAnswer = held.size();
             return true;
         }
         if (kind != null) {

@@ -5,10 +5,12 @@ import static org.assertj.core.api.Assertions.assertThat;
 import dev.ferry.block.ErrorKind;
 import dev.ferry.image.Provisioning;
 import dev.ferry.migration.FlakyDevice.Mood;
+import dev.ferry.stack.OnLoop;
 import dev.ferry.stack.OpenDisk;
 import dev.ferry.stack.Overlays;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.time.Duration;
 import java.util.List;
 import java.util.Objects;
 import org.junit.jupiter.api.Test;
@@ -135,6 +137,32 @@ class SnapshotTest extends EngineRig {
         Guest next = new Guest(disk, content, 81).start();
         next.goOn(100);
         assertIntact(next, disk);
+    }
+
+    /** At so low a rate that the merge of a whole disk would take longer than anybody waits. */
+    @Test
+    void whatIsMergedBeforeTheSwitchIsBoundedToo() throws Exception {
+        byte[] content = world.disk("vm1", SIZE, Provisioning.THIN, 83);
+        Path source = world.path("vm1");
+        OpenDisk disk = world.openDisk("vm1");
+        Guest guest = new Guest(disk, content, 83).start();
+        String id = engine.start(new MigrationRequest(List.of("vm1"), "fast", null, 8 * SLOW, false, true)
+                        .by(StrategySettings.of(Strategy.SNAPSHOT, 100_000_000L)))
+                .id();
+        await(id, status -> Overlays.of(source).size() >= 2);
+        guest.goOn(500);
+        guest.stop();
+        FlakyDevice file = world.file("vm1.raw slow");
+        file.mood = Mood.SILENT;
+        await(id, status -> file.withoutAnswer() > 0);
+        engine.rate(id, SLOW / 64);
+        OnLoop.run(disk.loop().loop(), file::wakeUp);
+        MigrationStatus merging = engine.await(id, Duration.ofSeconds(2));
+        assertThat(merging.state()).as(merging.toString()).isNotEqualTo(MigrationState.DONE);
+        assertThat(Overlays.of(source)).isNotEmpty();
+        engine.rate(id, 0);
+        assertDone(id);
+        guest.check(source);
     }
 
     /** The file cannot take what is in the overlays: the guest stays on them, and nothing is lost. */
