@@ -221,12 +221,16 @@ final class Reserve {
                 }
                 long tableNeeded = last < refcounts.table.length ? 0 : tableClustersFor(last);
                 if (end > bound) {
+                    // Fewer clusters may need fewer blocks: those are counted anew.
                     more -= Math.min(more, end - bound);
+                    blocks = 0;
+                    tableClusters = 0;
                 } else if (blocksNeeded == blocks && tableNeeded == tableClusters) {
                     break;
+                } else {
+                    blocks = blocksNeeded;
+                    tableClusters = tableNeeded;
                 }
-                blocks = Math.max(blocks, blocksNeeded);
-                tableClusters = Math.max(tableClusters, tableNeeded);
             }
             if (more <= 0) {
                 return "the image is as long as its file may be";
