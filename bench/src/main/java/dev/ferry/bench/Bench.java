@@ -93,6 +93,11 @@ public final class Bench {
         add(commands, "copy", "Copy of an idle file to a file; beside nbdcopy and qemu-img convert.", CopyBench::new);
         add(
                 commands,
+                "convert",
+                "Disks converted from one format to another, compressed too; beside qemu-img convert.",
+                ConvertBench::new);
+        add(
+                commands,
                 "nbdcopy",
                 "Copies of full and sparse files to NBD servers and from them; beside nbdcopy.",
                 NbdCopyBench::new);

@@ -2,13 +2,16 @@ package dev.ferry.cli;
 
 import dev.ferry.image.ImageFormat;
 import dev.ferry.server.Problems;
+import dev.ferry.server.api.ApplianceImport;
 import dev.ferry.server.api.DiskCreate;
 import dev.ferry.server.api.DiskImport;
 import dev.ferry.server.api.DiskOverlay;
 import dev.ferry.server.api.DiskView;
 import dev.ferry.server.api.ProblemException;
 import dev.ferry.server.client.DaemonClient;
+import dev.ferry.stack.Appliance;
 import java.nio.file.Path;
+import java.util.List;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Option;
@@ -20,9 +23,9 @@ final class DiskMakingCommands {
 
     /** Refuses formats that disks are not made in. */
     static String checkedFormat(String format) throws ProblemException {
-        if (ImageFormat.of(format).filter(ImageFormat::writable).isEmpty()) {
+        if (ImageFormat.of(format).isEmpty()) {
             throw Problems.wrongUsage("format '" + format + "' is not in this version of Ferry; use --format "
-                    + ImageFormat.list(true).replaceFirst(", ([^,]*)$", " or $1"));
+                    + ImageFormat.list().replaceFirst(", ([^,]*)$", " or $1"));
         }
         return format;
     }
@@ -67,10 +70,16 @@ final class DiskMakingCommands {
         }
 
         final void tell(DiskView view) {
-            tell(
-                    view,
-                    () -> screen.print("disk " + view.name() + " of " + Quantities.size(view.sizeBytes())
-                            + " in datastore " + view.datastore() + ", at " + view.path()));
+            tell(view, () -> print(view));
+        }
+
+        final void tell(List<DiskView> views) {
+            tell(views, () -> views.forEach(this::print));
+        }
+
+        private void print(DiskView view) {
+            screen.print("disk " + view.name() + " of " + Quantities.size(view.sizeBytes()) + " in datastore "
+                    + view.datastore() + ", at " + view.path());
         }
     }
 
@@ -108,7 +117,7 @@ final class DiskMakingCommands {
                 names = "--format",
                 paramLabel = "F",
                 defaultValue = "raw",
-                description = "raw (default), qcow2, vmdk or vhd.")
+                description = "raw (default), qcow2, vmdk, vhd or vhdx.")
         private String format = "";
 
         Create(Screen screen) {
@@ -139,8 +148,17 @@ final class DiskMakingCommands {
 
     @Command(
             name = "import",
-            description = "Makes a disk that is a copy of a file or block device. Holes and zeroes take no room.",
-            footer = {"", "Example:  ferry disk import vm1 --datastore fast --from /tmp/debian.raw"})
+            description = {
+                "Makes a disk that is a copy of a file or block device. Holes and zeroes take no room.",
+                "Of an appliance (.ova, or .ovf with its files beside it) it makes one of each disk, after all digests of"
+                        + " its manifest have been verified."
+            },
+            footer = {
+                "",
+                "Examples:",
+                "  ferry disk import vm1 --datastore fast --from /tmp/debian.raw",
+                "  ferry disk import vm2 --datastore fast --from /tmp/appliance.ova --disk 1"
+            })
     static final class Import extends Making {
         @Option(names = "--from", paramLabel = "FILE", required = true, description = "What to copy; it is left alone.")
         private Path from = Path.of("");
@@ -148,11 +166,17 @@ final class DiskMakingCommands {
         @Option(
                 names = "--format",
                 paramLabel = "F",
-                defaultValue = "raw",
                 description =
                         "Of the file: raw (default), qcow2, vmdk, vhd, vhdx, or auto: what it looks like. The disk becomes"
-                                + " qcow2 if the file is, else raw.")
-        private String format = "";
+                                + " qcow2 if the file is, else raw. Not for appliances, which say it themselves.")
+        private @Nullable String format;
+
+        @Option(
+                names = "--disk",
+                paramLabel = "N",
+                description =
+                        "Of an appliance: which of its disks, counted from 1 (default: all, as NAME-1, NAME-2, ...).")
+        private @Nullable Integer disk;
 
         Import(Screen screen) {
             super(screen);
@@ -160,13 +184,21 @@ final class DiskMakingCommands {
 
         @Override
         void ask(DaemonClient client) throws Exception {
+            String path = from.toAbsolutePath().normalize().toString();
+            if (format == null && Appliance.isOne(from)) {
+                ApplianceImport request = new ApplianceImport(name(), datastore(), path, disk, provisioning());
+                tell(List.of(client.post("/v1/disks/import-appliance", request, DiskView[].class)));
+                return;
+            }
+            if (disk != null) {
+                throw Problems.wrongUsage("--disk is for appliances, which end in .ova or .ovf and need no --format");
+            }
+            String said = format == null ? ImageFormat.RAW.text() : format;
             DiskImport request = new DiskImport(
                     name(),
                     datastore(),
-                    from.toAbsolutePath().normalize().toString(),
-                    format.equals("auto")
-                            ? format
-                            : ImageCommands.format(format).text(),
+                    path,
+                    said.equals("auto") ? said : ImageCommands.format(said).text(),
                     provisioning());
             tell(client.post("/v1/disks/import", request, DiskView.class));
         }

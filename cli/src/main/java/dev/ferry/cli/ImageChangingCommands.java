@@ -64,7 +64,10 @@ final class ImageChangingCommands {
             try (DataPlane plane = NbdCommands.plane()) {
                 DiskLoop loop = plane.loops().getFirst();
                 ImageFormat has = ImageCommands.chosen(loop, file, format, "--format");
-                DiskSpec spec = ImageCommands.spec(file, ImageCommands.writable(has.text()), false);
+                if (has != ImageFormat.RAW && has != ImageFormat.QCOW2) {
+                    throw Problems.wrongUsage("of the formats that there are, raw and qcow2 can be resized");
+                }
+                DiskSpec spec = ImageCommands.spec(file, has, false);
                 long before = Images.sizeBytes(loop, spec, DataPlane.FILES);
                 if (sizeBytes < before && !shrink) {
                     throw Problems.wrongUsage(file + " has " + before + " bytes, and what lies beyond " + sizeBytes

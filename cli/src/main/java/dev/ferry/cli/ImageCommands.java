@@ -43,16 +43,7 @@ final class ImageCommands {
     static ImageFormat format(String text) throws ProblemException {
         return ImageFormat.of(text)
                 .orElseThrow(() ->
-                        Problems.wrongUsage("there is no format '" + text + "'; there are " + ImageFormat.list(false)));
-    }
-
-    static ImageFormat writable(String text) throws ProblemException {
-        ImageFormat format = format(text);
-        if (!format.writable()) {
-            throw Problems.wrongUsage(
-                    "format " + text + " is read and not written; choose of " + ImageFormat.list(true));
-        }
-        return format;
+                        Problems.wrongUsage("there is no format '" + text + "'; there are " + ImageFormat.list()));
     }
 
     static DiskSpec spec(Path file, ImageFormat format, boolean readOnly) {

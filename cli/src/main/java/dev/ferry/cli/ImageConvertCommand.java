@@ -68,6 +68,9 @@ final class ImageConvertCommand implements Callable<Integer> {
     @Mixin
     private final NewImageOptions wanted = new NewImageOptions();
 
+    @Mixin
+    private final DeviceMaps devices = new DeviceMaps();
+
     @Option(
             names = "--compress",
             paramLabel = "HOW",
@@ -92,7 +95,7 @@ final class ImageConvertCommand implements Callable<Integer> {
                 throw Problems.wrongUsage("only qcow2 images have internal snapshots");
             }
             BlockDevice from = snapshot == null
-                    ? ImageCommands.open(loop, source, has)
+                    ? Images.open(loop, ImageCommands.spec(source, has, true), devices.files())
                     : Images.openSnapshot(loop, ImageCommands.spec(source, has, true), DataPlane.FILES, snapshot);
             sizeBytes = from.geometry().sizeBytes();
             NewImageOptions.refuseOdd(format, sizeBytes);

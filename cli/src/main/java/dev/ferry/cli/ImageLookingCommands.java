@@ -236,7 +236,7 @@ final class ImageLookingCommands {
     @Command(
             name = "check",
             description = {
-                "Looks whether the tables of a qcow2 image that nobody uses are sound, and mends them if told to.",
+                "Looks whether the tables of an image that nobody uses are sound, and mends those of qcow2 if told to.",
                 "Fails if it is corrupt afterwards; leaks only waste room."
             })
     static final class Check implements Callable<Integer> {
@@ -245,7 +245,11 @@ final class ImageLookingCommands {
         @Parameters(paramLabel = "FILE", description = "The image.")
         private Path file = Path.of("");
 
-        @Option(names = "--format", paramLabel = "F", defaultValue = "qcow2", description = "qcow2 (default).")
+        @Option(
+                names = "--format",
+                paramLabel = "F",
+                defaultValue = "qcow2",
+                description = "qcow2 (default), vmdk, vhd or vhdx.")
         private String format = "";
 
         @Option(names = "--repair", paramLabel = "WHAT", description = "leaks, or all.")
@@ -260,8 +264,12 @@ final class ImageLookingCommands {
 
         @Override
         public Integer call() throws Exception {
-            if (ImageCommands.format(format) != ImageFormat.QCOW2) {
-                throw Problems.wrongUsage("of the formats that there are, only qcow2 can be checked");
+            ImageFormat has = ImageCommands.format(format);
+            if (has == ImageFormat.RAW) {
+                throw Problems.wrongUsage("a raw disk has nothing that could be checked");
+            }
+            if (has != ImageFormat.QCOW2 && repair != null) {
+                throw Problems.wrongUsage("of the formats that there are, only qcow2 can be repaired");
             }
             Repair what = switch (repair == null ? "" : repair) {
                 case "" -> Repair.NONE;
@@ -271,7 +279,7 @@ final class ImageLookingCommands {
             };
             CheckReport report;
             try (DataPlane plane = NbdCommands.plane()) {
-                DiskSpec spec = ImageCommands.spec(file, ImageFormat.QCOW2, what == Repair.NONE);
+                DiskSpec spec = ImageCommands.spec(file, has, what == Repair.NONE);
                 report = Images.check(plane.loops().getFirst(), spec, DataPlane.FILES, what);
             }
             if (json) {

@@ -65,7 +65,10 @@ final class MigrateCommand implements Callable<Integer> {
             description = "With --mode tracking or snapshot: hold the guest at most about this long (default: 300 ms).")
     private double maxDowntimeMillis;
 
-    @Option(names = "--format", paramLabel = "F", description = "raw, qcow2, vmdk or vhd (default: what each disk is).")
+    @Option(
+            names = "--format",
+            paramLabel = "F",
+            description = "raw, qcow2, vmdk, vhd or vhdx (default: what each disk is).")
     private @Nullable String format;
 
     @Option(

@@ -58,7 +58,7 @@ final class NbdServeCommand implements Callable<Integer> {
             names = "--format",
             paramLabel = "F",
             defaultValue = "raw",
-            description = "raw (default), qcow2, vmdk, vhd; vhdx: with --read-only or --snapshot. It is never guessed.")
+            description = "raw (default), qcow2, vmdk, vhd or vhdx. It is never guessed.")
     private String format = "";
 
     @Mixin
@@ -102,6 +102,9 @@ final class NbdServeCommand implements Callable<Integer> {
     @Mixin
     private final TlsServeOptions tls = new TlsServeOptions();
 
+    @Mixin
+    private final DeviceMaps devices = new DeviceMaps();
+
     NbdServeCommand(Screen screen) {
         this.screen = screen;
     }
@@ -119,7 +122,7 @@ final class NbdServeCommand implements Callable<Integer> {
             return Background.start(screen, arguments);
         }
         DataPlane plane = DataPlane.start(threads, ServeCommand.kind(loop));
-        Stacks stacks = new Stacks(plane.loops(), DataPlane.FILES);
+        Stacks stacks = new Stacks(plane.loops(), devices.files());
         Path absolute = file.toAbsolutePath().normalize();
         DiskSpec served =
                 new DiskSpec(absolute.toString(), absolute, Provisioning.THIN, export.leavesFile(), direct).in(known);

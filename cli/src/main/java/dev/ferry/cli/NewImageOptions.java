@@ -5,6 +5,7 @@ import dev.ferry.block.BlockException;
 import dev.ferry.image.ImageFormat;
 import dev.ferry.image.qcow2.Qcow2Options;
 import dev.ferry.image.vhd.VhdKind;
+import dev.ferry.image.vhdx.VhdxKind;
 import dev.ferry.image.vmdk.VmdkKind;
 import dev.ferry.image.vmdk.VmdkText;
 import dev.ferry.server.DataPlane;
@@ -29,7 +30,7 @@ final class NewImageOptions {
             names = "--format",
             paramLabel = "F",
             required = true,
-            description = "Of what is made: raw, qcow2, vmdk or vhd.")
+            description = "Of what is made: raw, qcow2, vmdk, vhd or vhdx.")
     private String format = "";
 
     @Option(
@@ -49,13 +50,13 @@ final class NewImageOptions {
                 "vmdk: monolithicSparse (default); streamOptimized, which is compressed on all cores and only for convert;"
                         + " or with its data in files beside it: monolithicFlat, twoGbMaxExtentSparse, twoGbMaxExtentFlat,"
                         + " vmfs.",
-                "vhd: dynamic (default) or fixed."
+                "vhd, vhdx: dynamic (default) or fixed."
             })
     private @Nullable String subformat;
 
     /** The format, after what is said besides has been looked at. */
     ImageFormat checked() throws ProblemException {
-        ImageFormat wanted = ImageCommands.writable(format);
+        ImageFormat wanted = ImageCommands.format(format);
         if (wanted != ImageFormat.QCOW2 && (clusterBytes != null || version != null)) {
             throw Problems.wrongUsage("--cluster-size and --qcow2-version are for qcow2 images");
         }
@@ -65,9 +66,10 @@ final class NewImageOptions {
         switch (wanted) {
             case VMDK -> vmdkKind();
             case VHD -> vhdKind();
-            case RAW, QCOW2, VHDX -> {
+            case VHDX -> vhdxKind();
+            case RAW, QCOW2 -> {
                 if (subformat != null) {
-                    throw Problems.wrongUsage("--subformat is for vmdk and vhd images");
+                    throw Problems.wrongUsage("--subformat is for vmdk, vhd and vhdx images");
                 }
             }
         }
@@ -89,6 +91,11 @@ final class NewImageOptions {
     private VhdKind vhdKind() throws ProblemException {
         return VhdKind.of(subformat == null ? VhdKind.DYNAMIC.text() : subformat)
                 .orElseThrow(() -> Problems.wrongUsage("--subformat of a vhd image is dynamic or fixed"));
+    }
+
+    private VhdxKind vhdxKind() throws ProblemException {
+        return VhdxKind.of(subformat == null ? VhdxKind.DYNAMIC.text() : subformat)
+                .orElseThrow(() -> Problems.wrongUsage("--subformat of a vhdx image is dynamic or fixed"));
     }
 
     static void refuseOdd(ImageFormat wanted, long sizeBytes) throws ProblemException {
@@ -126,7 +133,7 @@ final class NewImageOptions {
                 vmdk(loop, spec, sizeBytes, filling);
                 return;
             }
-            case VHDX -> throw new AssertionError("not writable");
+            case VHDX -> NewImages.vhdx(loop, spec, DataPlane.FILES, sizeBytes, vhdxKind());
         }
         if (filling != null) {
             fill(loop, Images.open(loop, spec, DataPlane.FILES), filling);

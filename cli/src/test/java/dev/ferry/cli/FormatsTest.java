@@ -117,7 +117,7 @@ final class FormatsTest {
 
     @Test
     void whatWasAcknowledgedOutlivesADaemonThatIsKilled() {
-        List<String> formats = List.of("qcow2", "vmdk", "vhd");
+        List<String> formats = List.of("qcow2", "vmdk", "vhd", "vhdx");
         List<String> uris = new ArrayList<>();
         for (String format : formats) {
             String name = "killed" + format;
@@ -193,17 +193,96 @@ final class FormatsTest {
                     .done();
             assertThat(file("slow", name + ".raw")).hasSameBinaryContentAs(raw);
         }
-        host.run("disk", "create", "no", "--datastore", "slow", "--size", "1M", "--format", "vhdx")
-                .failed(2, "vhdx");
+        host.run("disk", "create", "no", "--datastore", "slow", "--size", "1M", "--format", "qed")
+                .failed(2, "qed", "vhdx");
         FerryHost.bare(
                         "image",
                         "create",
-                        host.directory.resolve("no.vhdx").toString(),
+                        host.directory.resolve("no.qed").toString(),
                         "--format",
-                        "vhdx",
+                        "qed",
                         "--size",
                         "1M")
-                .failed(2, "vhdx", "raw, qcow2");
+                .failed(2, "qed", "raw, qcow2");
+    }
+
+    @Test
+    void aRawDeviceMapIsReadFromTheDeviceThatTheOperatorMaps() throws IOException {
+        Path raw = raw("device.raw");
+        Path map = Files.writeString(
+                host.directory.resolve("rdm.vmdk"),
+                "# Disk DescriptorFile\nversion=1\nCID=12345678\nparentCID=ffffffff\n"
+                        + "createType=\"vmfsPassthroughRawDeviceMap\"\nRW " + Files.size(raw) / 512
+                        + " VMFSRDM \"rdm-rdmp.vmdk\"\n");
+        Path target = host.directory.resolve("rdm.raw");
+        FerryHost.bare("image", "convert", map.toString(), target.toString(), "--from-format", "vmdk", "--format", "raw")
+                .failed(1, "--map-device rdm-rdmp.vmdk=PATH");
+        FerryHost.bare(
+                        "image",
+                        "convert",
+                        map.toString(),
+                        target.toString(),
+                        "--from-format",
+                        "vmdk",
+                        "--format",
+                        "raw",
+                        "--map-device",
+                        "rdm-rdmp.vmdk=" + raw)
+                .done();
+        assertThat(target).hasSameBinaryContentAs(raw);
+    }
+
+    @Test
+    void appliancesAreImportedWithAllTheirDisks() throws IOException {
+        Path folder = Files.createDirectory(host.directory.resolve("appliance"));
+        Path first = raw("system.raw");
+        Path second = raw("data.raw");
+        Path one = folder.resolve("disk1.vmdk");
+        Path two = folder.resolve("disk2.vmdk");
+        for (Path disk : List.of(one, two)) {
+            Path raw = disk.equals(one) ? first : second;
+            stranger("qemu-img", "convert", "-f", "raw", "-O", "vmdk", "-o", "subformat=streamOptimized", raw, disk);
+        }
+        String format = "http://www.vmware.com/interfaces/specifications/vmdk.html#streamOptimized";
+        Path descriptor = Files.writeString(
+                folder.resolve("vm.ovf"),
+                "<Envelope xmlns:ovf=\"http://schemas.dmtf.org/ovf/envelope/1\"><References>"
+                        + "<File ovf:id=\"f1\" ovf:href=\"disk1.vmdk\"/><File ovf:id=\"f2\" ovf:href=\"disk2.vmdk\"/>"
+                        + "</References><DiskSection>"
+                        + "<Disk ovf:diskId=\"d1\" ovf:fileRef=\"f1\" ovf:format=\"" + format + "\"/>"
+                        + "<Disk ovf:diskId=\"d2\" ovf:fileRef=\"f2\" ovf:format=\"" + format + "\"/>"
+                        + "</DiskSection></Envelope>");
+        StringBuilder digests = new StringBuilder();
+        for (Path file : List.of(descriptor, one, two)) {
+            String digest = stranger("sha256sum", file);
+            digests.append("SHA256(").append(file.getFileName()).append(")= ");
+            digests.append(digest, 0, digest.indexOf(' ')).append('\n');
+        }
+        Path manifest = Files.writeString(folder.resolve("vm.mf"), digests);
+        Path ova = host.directory.resolve("vm.ova");
+        stranger("tar", "-C", folder, "-cf", ova, "vm.ovf", "vm.mf", "disk1.vmdk", "disk2.vmdk");
+        host.run("disk", "import", "ova", "--datastore", "slow", "--from", ova.toString())
+                .done();
+        assertThat(file("slow", "ova-1.raw")).hasSameBinaryContentAs(first);
+        assertThat(file("slow", "ova-2.raw")).hasSameBinaryContentAs(second);
+        host.run("disk", "import", "second", "--datastore", "slow", "--from", ova.toString(), "--disk", "2")
+                .done();
+        assertThat(file("slow", "second.raw")).hasSameBinaryContentAs(second);
+        host.run("disk", "import", "third", "--datastore", "slow", "--from", ova.toString(), "--disk", "3")
+                .failed(2, "2 disks");
+        host.run("disk", "import", "ovf", "--datastore", "slow", "--from", descriptor.toString(), "--disk", "1")
+                .done();
+        assertThat(file("slow", "ovf.raw")).hasSameBinaryContentAs(first);
+        Files.writeString(manifest, digests.toString().replaceFirst("= [0-9a-f]{8}", "= 00000000"));
+        host.run("disk", "import", "changed", "--datastore", "slow", "--from", descriptor.toString())
+                .failed(1, "manifest", "damaged");
+        Files.delete(manifest);
+        Files.delete(two);
+        host.run("disk", "import", "gone", "--datastore", "slow", "--from", descriptor.toString())
+                .failed(1, "disk2.vmdk");
+        assertThat(host.run("disk", "ls").done().out()).doesNotContain("changed", "gone");
+        host.run("disk", "import", "no", "--datastore", "slow", "--from", first.toString(), "--disk", "1")
+                .failed(2, "appliances");
     }
 
     @Test
@@ -259,7 +338,7 @@ final class FormatsTest {
     }
 
     @Test
-    void disksAreWrittenAsVmdkAndVhd() throws IOException {
+    void disksAreWrittenAsVmdkVhdAndVhdx() throws IOException {
         Path raw = raw("out.raw");
         for (String kind : List.of(
                 "vmdk:monolithicSparse",
@@ -269,15 +348,17 @@ final class FormatsTest {
                 "vmdk:twoGbMaxExtentFlat",
                 "vmdk:vmfs",
                 "vhd:dynamic",
-                "vhd:fixed")) {
+                "vhd:fixed",
+                "vhdx:dynamic",
+                "vhdx:fixed")) {
             String ours = kind.substring(0, kind.indexOf(':'));
             String subformat = kind.substring(kind.indexOf(':') + 1);
             String theirs = ours.equals("vhd") ? "vpc" : ours;
             String image = host.directory.resolve(subformat + "." + ours).toString();
             FerryHost.bare("image", "convert", raw.toString(), image, "--format", ours, "--subformat", subformat)
                     .done();
-            if (theirs.equals("vmdk")) {
-                stranger("qemu-img", "check", "-f", "vmdk", image);
+            if (!theirs.equals("vpc")) {
+                stranger("qemu-img", "check", "-f", theirs, image);
             }
             stranger("qemu-img", "compare", "-f", "raw", "-F", theirs, raw, image);
             FerryHost.bare("image", "compare", raw.toString(), image, "--format-b", ours)
@@ -328,7 +409,7 @@ final class FormatsTest {
 
     @Test
     void disksOfOtherHypervisorsAreMadeAndServedAndWrittenTo() throws Exception {
-        for (String kind : List.of("vmdk:twoGbMaxExtentSparse", "vhd:dynamic")) {
+        for (String kind : List.of("vmdk:twoGbMaxExtentSparse", "vhd:dynamic", "vhdx:dynamic")) {
             String ours = kind.substring(0, kind.indexOf(':'));
             String theirs = ours.equals("vhd") ? "vpc" : ours;
             String subformat = kind.substring(kind.indexOf(':') + 1);
@@ -392,7 +473,8 @@ final class FormatsTest {
         String store = "fast";
         int pattern = 40;
         stranger("qemu-io", "-f", "raw", "-c", "write -P 40 1M 3M", "-c", "write -P 41 60M 64k", uri);
-        for (String format : List.of("vhd", "vmdk", "raw", "vhd", "raw", "vmdk", "qcow2", "vhd", "qcow2", "vmdk")) {
+        for (String format : List.of(
+                "vhd", "vhdx", "raw", "vhd", "qcow2", "vhdx", "vmdk", "raw", "vhdx", "vhd", "vmdk", "qcow2", "vmdk")) {
             store = store.equals("fast") ? "slow" : "fast";
             host.run("migrate", "tour", "--to", store, "--format", format).done();
             JsonNode shown = host.run("disk", "show", "tour", "--json").done().json();

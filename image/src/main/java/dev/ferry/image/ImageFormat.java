@@ -1,44 +1,33 @@
 package dev.ferry.image;
 
+import java.util.Arrays;
 import java.util.Locale;
 import java.util.Optional;
+import java.util.stream.Collectors;
 
 /** The formats of disks. */
 public enum ImageFormat {
     /** Bytes as they are. */
-    RAW(true, false),
+    RAW,
     /** QEMU's, versions 2 and 3. */
-    QCOW2(true, true),
+    QCOW2,
     /** VMware's. */
-    VMDK(true, true),
+    VMDK,
     /** That of Virtual PC, Hyper-V and Xen. */
-    VHD(true, true),
-    /** That of Hyper-V since 2012; read only. */
-    VHDX(false, false);
+    VHD,
+    /** That of Hyper-V since 2012. */
+    VHDX;
 
     private static final int SECTOR_BYTES = 512;
-
-    private final boolean writable;
-    private final boolean grows;
-
-    ImageFormat(boolean writable, boolean grows) {
-        this.writable = writable;
-        this.grows = grows;
-    }
 
     /** As people write it, and as the name of a disk's file ends: {@code raw}, {@code qcow2}. */
     public String text() {
         return name().toLowerCase(Locale.ROOT);
     }
 
-    /** Disks can be made in it, and written. */
-    public boolean writable() {
-        return writable;
-    }
-
     /** The file is longer or shorter than the disk, and grows while it is written. */
     public boolean grows() {
-        return grows;
+        return this != RAW;
     }
 
     /** What it keeps lies in whole blocks of the file, so that it can go past the page cache. */
@@ -51,15 +40,9 @@ public enum ImageFormat {
         return this == RAW ? sizeBytes : Math.ceilDiv(sizeBytes, SECTOR_BYTES) * SECTOR_BYTES;
     }
 
-    /** The formats in words, such as {@code raw, qcow2}. */
-    public static String list(boolean writableOnly) {
-        StringBuilder list = new StringBuilder();
-        for (ImageFormat format : values()) {
-            if (format.writable || !writableOnly) {
-                list.append(list.isEmpty() ? "" : ", ").append(format.text());
-            }
-        }
-        return list.toString();
+    /** The formats in words: {@code raw, qcow2, ...}. */
+    public static String list() {
+        return Arrays.stream(values()).map(ImageFormat::text).collect(Collectors.joining(", "));
     }
 
     public static Optional<ImageFormat> of(String text) {

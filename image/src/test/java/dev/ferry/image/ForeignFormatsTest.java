@@ -3,10 +3,17 @@ package dev.ferry.image;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
+import dev.ferry.block.BlockDevice;
 import dev.ferry.block.BlockError;
+import dev.ferry.block.BlockException;
+import dev.ferry.block.CheckedDevice;
 import dev.ferry.block.ErrorKind;
 import dev.ferry.block.IoBuffer;
+import dev.ferry.image.sparse.Neighbours;
+import dev.ferry.image.sparse.OpenFile;
 import dev.ferry.image.vhd.VhdImage;
+import dev.ferry.image.vmdk.VmdkImage;
+import dev.ferry.image.vmdk.WritableVmdk;
 import dev.ferry.testkit.OnLoop;
 import dev.ferry.testkit.Seeds;
 import dev.ferry.testkit.SimLoop;
@@ -112,6 +119,50 @@ class ForeignFormatsTest {
         }
     }
 
+    /** In both compatibilities: the descriptor is read, and the disk is the device that the operator says. */
+    @ParameterizedTest
+    @ValueSource(strings = {"vmfsRawDeviceMap", "vmfsPassthroughRawDeviceMap"})
+    void aRawDeviceMapIsTheDeviceThatItIsMappedTo(String kind) throws Exception {
+        byte[] content = patches(9);
+        Path device = Files.write(directory.resolve("device"), Arrays.copyOf(content, SIZE + 4096));
+        Path map = directory.resolve("disk.vmdk");
+        Files.writeString(
+                map,
+                "# Disk DescriptorFile\nversion=1\nCID=12345678\nparentCID=ffffffff\ncreateType=\"" + kind + "\"\nRW "
+                        + SIZE / 512 + " VMFSRDM \"disk-rdm.vmdk\"\n");
+        Neighbours mapped = new Neighbours() {
+            @Override
+            public OpenFile open(String name) {
+                throw new AssertionError(name);
+            }
+
+            @Override
+            public OpenFile openDevice(String name, boolean readOnly) throws BlockException {
+                assertThat(name).isEqualTo("disk-rdm.vmdk");
+                return ForeignDisk.file(loop, device);
+            }
+        };
+        BlockDevice reader = VmdkImage.open(ForeignDisk.file(loop, map), loop, loop, mapped);
+        IoBuffer buffer = IoBuffer.allocate(SIZE);
+        assertThat(OnLoop.await(loop, end -> reader.read(0, buffer, 0, SIZE, end)))
+                .isNull();
+        byte[] found = new byte[SIZE];
+        buffer.copyTo(0, found, 0, SIZE);
+        assertThat(Arrays.mismatch(found, content)).isEqualTo(-1);
+        assertThat(OnLoop.await(loop, reader::close)).isNull();
+        BlockDevice writer =
+                CheckedDevice.of(WritableVmdk.open(ForeignDisk.file(loop, map), loop, mapped, 7), "mapped");
+        buffer.zero(0, 512);
+        assertThat(OnLoop.await(loop, end -> writer.write(1024, buffer, 0, 512, 0, end)))
+                .isNull();
+        assertThat(OnLoop.await(loop, writer::close)).isNull();
+        assertThat(Arrays.copyOfRange(Files.readAllBytes(device), 1024, 1536)).isEqualTo(new byte[512]);
+        assertThat(Files.readString(map)).contains("CID=00000007");
+        Files.write(device, new byte[SIZE - 512]);
+        assertThatThrownBy(() -> VmdkImage.open(ForeignDisk.file(loop, map), loop, loop, mapped))
+                .hasMessageContaining("shorter");
+    }
+
     @ParameterizedTest
     @ValueSource(
             strings = {
@@ -121,7 +172,8 @@ class ForeignFormatsTest {
                 "RW 4 SPARSE \"flat\"|not a sparse VMDK file",
                 "RW 4 VMFSSPARSE \"flat\"|it is none",
                 "RW 4 SESPARSE \"flat\"|it is none",
-                "RW 4 VMFSRDM \"flat\"|kind VMFSRDM",
+                "RW 4 VMFSRDM \"flat\"|--map-device flat=PATH",
+                "RW 4 VMFSX \"flat\"|kind VMFSX",
                 "CID=12345678x|no number",
                 "nothing|no extent"
             })

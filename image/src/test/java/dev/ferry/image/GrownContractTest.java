@@ -10,7 +10,7 @@ import dev.ferry.testkit.SimDisk;
 import dev.ferry.testkit.SimLoop;
 import org.junit.jupiter.api.Nested;
 
-/** VMDK and VHD that take changes are devices like any other. */
+/** VMDK, VHD and VHDX that take changes are devices like any other. */
 class GrownContractTest {
     abstract static class Grown extends BlockDeviceContract {
         private static final long ROOM_BYTES = 256 << 20;
@@ -60,6 +60,20 @@ class GrownContractTest {
     class VhdFixed extends Grown {
         VhdFixed() {
             super(GrownFormat.VHD_FIXED);
+        }
+    }
+
+    @Nested
+    class VhdxDynamic extends Grown {
+        VhdxDynamic() {
+            super(GrownFormat.VHDX_DYNAMIC);
+        }
+    }
+
+    @Nested
+    class VhdxFixed extends Grown {
+        VhdxFixed() {
+            super(GrownFormat.VHDX_FIXED);
         }
     }
 }

@@ -26,7 +26,7 @@ import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.EnumSource;
 
 /**
- * A crash at any point while VMDK and VHD disks are written leaves a disk that opens: what was flushed is there, of what was
+ * A crash at any point while VMDK, VHD and VHDX disks are written leaves a disk that opens: what was flushed is there, of what was
  * written since the new or the old is there. A crash of the process alone loses nothing that was acknowledged.
  */
 class GrownCrashTest {
@@ -35,7 +35,7 @@ class GrownCrashTest {
     /** Of more than one block of a VHD disk. */
     private static final int SIZE = 5 << 20;
 
-    private static final int ROOM = 80 << 20;
+    private static final int ROOM = 96 << 20;
     private static final int SECTORS_USED = 40;
 
     @TempDir

@@ -7,6 +7,9 @@ import dev.ferry.image.sparse.OpenFile;
 import dev.ferry.image.vhd.VhdCreator;
 import dev.ferry.image.vhd.VhdImage;
 import dev.ferry.image.vhd.VhdKind;
+import dev.ferry.image.vhdx.VhdxCreator;
+import dev.ferry.image.vhdx.VhdxImage;
+import dev.ferry.image.vhdx.VhdxKind;
 import dev.ferry.image.vmdk.VmdkImage;
 import dev.ferry.image.vmdk.VmdkKind;
 import dev.ferry.image.vmdk.VmdkText;
@@ -74,6 +77,39 @@ enum GrownFormat {
         @Override
         BlockDevice reading(Loop loop, OpenFile file) throws BlockException {
             return VHD_DYNAMIC.reading(loop, file);
+        }
+    },
+    VHDX_DYNAMIC("vhdx") {
+        @Override
+        void create(FileBytes file, long sizeBytes) throws BlockException {
+            VhdxCreator.create(file, sizeBytes, VhdxKind.DYNAMIC, IDENTITY);
+        }
+
+        @Override
+        BlockDevice open(Loop loop, OpenFile file) throws BlockException {
+            VhdxImage.replay(file.bytes());
+            return VhdxImage.open(file.bytes()).writable(loop, file.bytes(), file.device(), new UUID(18, 5));
+        }
+
+        @Override
+        BlockDevice reading(Loop loop, OpenFile file) throws BlockException {
+            return VhdxImage.open(file.bytes()).device(file.device(), null);
+        }
+    },
+    VHDX_FIXED("vhdx") {
+        @Override
+        void create(FileBytes file, long sizeBytes) throws BlockException {
+            VhdxCreator.create(file, sizeBytes, VhdxKind.FIXED, IDENTITY);
+        }
+
+        @Override
+        BlockDevice open(Loop loop, OpenFile file) throws BlockException {
+            return VHDX_DYNAMIC.open(loop, file);
+        }
+
+        @Override
+        BlockDevice reading(Loop loop, OpenFile file) throws BlockException {
+            return VHDX_DYNAMIC.reading(loop, file);
         }
     };
 

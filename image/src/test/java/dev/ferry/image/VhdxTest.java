@@ -3,6 +3,7 @@ package dev.ferry.image;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
+import dev.ferry.image.vhdx.VhdxImage;
 import dev.ferry.testkit.Seeds;
 import dev.ferry.testkit.SimLoop;
 import java.io.IOException;
@@ -17,7 +18,7 @@ import java.util.zip.CRC32C;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
-/** What of VHDX no program at hand makes: differencing disks, logs that have to be replayed, damage with right checksums. */
+/** What of VHDX no program at hand makes: differencing disks, logs, damage with right checksums. */
 class VhdxTest {
     private static final int SIZE = 24 * 16 * 63 * 512;
     private static final int BLOCK = 1 << 20;
@@ -160,7 +161,7 @@ class VhdxTest {
     }
 
     @Test
-    void aLogThatHasToBeReplayedIsRefused() throws Exception {
+    void aLogWithoutASoundEntryIsRefused() throws Exception {
         Path image = directory.resolve("dirty.vhdx");
         byte[] content = made(image, new SplittableRandom(3));
         byte[] bytes = Files.readAllBytes(image);
@@ -171,8 +172,51 @@ class VhdxTest {
         sum(bytes, HEADER, 4096);
         sum(bytes, 2 * HEADER, 4096);
         Files.write(image, bytes);
-        assertThatThrownBy(() -> ForeignDisk.vhdx(loop, image)).hasMessageContaining("not closed properly");
+        assertThatThrownBy(() -> ForeignDisk.vhdx(loop, image)).hasMessageContaining("log is damaged");
         assertThat(content).hasSize(SIZE);
+    }
+
+    /** QEMU writes, and what it took from the log into the file, and that it did, is undone. */
+    @Test
+    void aLogIsReplayedAsQemuDoes() throws Exception {
+        Path image = directory.resolve("dirty.vhdx");
+        Program.ok("qemu-img", "create", "-f", "vhdx", "-o", "block_size=1M", image, "12M");
+        Program.ok("qemu-io", "-f", "vhdx", "-c", "write -P 7 5M 3M", "-c", "write -P 8 1M 64k", image);
+        byte[] content = new byte[12 << 20];
+        Arrays.fill(content, 5 << 20, 8 << 20, (byte) 7);
+        Arrays.fill(content, 1 << 20, (1 << 20) + (64 << 10), (byte) 8);
+        byte[] bytes = Files.readAllBytes(image);
+        ByteBuffer fields = little(bytes);
+        int newer = fields.getLong(HEADER + 8) > fields.getLong(2 * HEADER + 8) ? HEADER : 2 * HEADER;
+        int log = (int) fields.getLong(newer + 72);
+        int last = log;
+        for (int at = log; at < log + fields.getInt(newer + 68); at += 4096) {
+            boolean later = fields.getLong(at + 16) > fields.getLong(last + 16);
+            last = fields.getInt(at) == 0x65676f6c && later ? at : last;
+        }
+        for (int header : new int[] {HEADER, 2 * HEADER}) {
+            System.arraycopy(bytes, last + 32, bytes, header + 48, 16);
+            sum(bytes, header, 4096);
+        }
+        int table = region(fields, 0x2dc27766);
+        Arrays.fill(bytes, table, table + 4096, (byte) 0);
+        Files.write(image, bytes);
+        ForeignDisk disk = ForeignDisk.vhdx(loop, image);
+        assertThat(Arrays.mismatch(disk.content(), content)).isEqualTo(-1);
+        disk.close();
+        assertThat(Files.readAllBytes(image))
+                .as("whoever reads changes nothing")
+                .isEqualTo(bytes);
+        VhdxImage.replay(ForeignDisk.file(loop, image).bytes());
+        Path raw = Files.write(directory.resolve("expected.raw"), content);
+        Program.ok("qemu-img", "check", "-f", "vhdx", image);
+        Program.ok("qemu-img", "compare", "-f", "raw", "-F", "vhdx", raw, image);
+        for (int round = 0; round < 60; round++) {
+            SplittableRandom random = new SplittableRandom(round);
+            byte[] damaged = bytes.clone();
+            damaged[log + random.nextInt(16 << 10)] = (byte) random.nextInt();
+            ForeignDisk.use("vhdx", loop, Files.write(image, damaged));
+        }
     }
 
     @Test

@@ -125,6 +125,7 @@ public final class Daemon implements Routes.Self {
                         this,
                         datastores,
                         disks,
+                        new Appliances(disks, plane),
                         new BitmapCommands(disks, bitmaps),
                         moves,
                         engine,

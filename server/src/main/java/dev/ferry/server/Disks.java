@@ -179,7 +179,7 @@ final class Disks {
                     ? Images.probe(loop, bare, DataPlane.FILES)
                     : ImageFormat.of(request.format())
                             .orElseThrow(() -> Problems.wrongUsage("there is no format '" + request.format()
-                                    + "' in this version of Ferry; there are " + ImageFormat.list(false)));
+                                    + "' in this version of Ferry; there are " + ImageFormat.list()));
             BlockDevice source = Images.open(loop, bare.in(format), DataPlane.FILES);
             try {
                 long sizeBytes = source.geometry().sizeBytes();
@@ -194,7 +194,18 @@ final class Disks {
         });
     }
 
-    private void refuseKnown(String name) throws ProblemException, BlockException {
+    /** Makes a raw disk of what a device holds, which is on the first loop. */
+    DiskView importDevice(String name, String datastoreName, String provisioning, BlockDevice source)
+            throws ProblemException, BlockException {
+        Provisioning how = provisioning(provisioning);
+        return exclusively(name, () -> {
+            refuseKnown(name);
+            Datastore datastore = datastores.open(datastoreName);
+            return make(name, datastore, ImageFormat.RAW, how, source.geometry().sizeBytes(), source);
+        });
+    }
+
+    void refuseKnown(String name) throws ProblemException, BlockException {
         Names.checked("disk", name);
         if (inventory.disk(name).isPresent()) {
             throw Problems.conflict(
@@ -434,8 +445,7 @@ final class Disks {
 
     static ImageFormat format(String text) throws ProblemException {
         return ImageFormat.of(text)
-                .filter(ImageFormat::writable)
                 .orElseThrow(() -> Problems.wrongUsage("disks in format '" + text
-                        + "' are not in this version of Ferry; " + ImageFormat.list(true) + " are"));
+                        + "' are not in this version of Ferry; " + ImageFormat.list() + " are"));
     }
 }

@@ -2,6 +2,7 @@ package dev.ferry.server;
 
 import dev.ferry.migration.MigrationEngine;
 import dev.ferry.migration.chain.ChainJobs;
+import dev.ferry.server.api.ApplianceImport;
 import dev.ferry.server.api.AttachRequest;
 import dev.ferry.server.api.BitmapAdd;
 import dev.ferry.server.api.ChainRequest;
@@ -32,6 +33,7 @@ final class Routes {
             Self daemon,
             Datastores datastores,
             Disks disks,
+            Appliances appliances,
             BitmapCommands bitmaps,
             Moves moves,
             MigrationEngine engine,
@@ -60,6 +62,11 @@ final class Routes {
         r.add("POST", "/v1/disks/overlay", "make one over a file", q -> {
             return disks.show(overlays.make(q.body(DiskOverlay.class)));
         });
+        r.add(
+                "POST",
+                "/v1/disks/import-appliance",
+                "make them of the disks of an appliance",
+                q -> appliances.importDisks(q.body(ApplianceImport.class)));
         r.add("GET", "/v1/disks/{name}", "one of them", q -> disks.show(q.name()));
         r.add("DELETE", "/v1/disks/{name}", "delete one", q -> {
             disks.remove(q.name());

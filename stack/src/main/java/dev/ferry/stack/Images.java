@@ -19,12 +19,14 @@ import dev.ferry.image.qcow2.Qcow2Extended;
 import dev.ferry.image.qcow2.Qcow2Image;
 import dev.ferry.image.qcow2.Qcow2Options;
 import dev.ferry.image.qcow2.Qcow2Settings;
+import dev.ferry.image.sparse.Census;
 import dev.ferry.image.sparse.DeltaChain;
 import dev.ferry.image.sparse.Neighbours;
 import dev.ferry.image.sparse.OpenFile;
 import dev.ferry.image.vhd.VhdImage;
 import dev.ferry.image.vhd.VhdKind;
 import dev.ferry.image.vhdx.VhdxImage;
+import dev.ferry.image.vhdx.VhdxKind;
 import dev.ferry.image.vmdk.VmdkDescriptor;
 import dev.ferry.image.vmdk.VmdkImage;
 import dev.ferry.image.vmdk.WritableVmdk;
@@ -47,7 +49,7 @@ public final class Images {
     static final int CHAIN_MAX = 32;
 
     /** Where compressed clusters are unpacked. */
-    private static final Executor WORKERS = Executors.newVirtualThreadPerTaskExecutor();
+    static final Executor WORKERS = Executors.newVirtualThreadPerTaskExecutor();
 
     private Images() {}
 
@@ -103,7 +105,17 @@ public final class Images {
                 OpenFile first = bytes(loop, spec, file);
                 yield provisioned(spec, VhdImage.open(first.bytes()).writable(loop.loop(), first.device()));
             }
-            case VHDX -> chain(loop, spec, file, opener, VhdxImage::open);
+            case VHDX -> {
+                if (spec.readOnly()) {
+                    yield chain(loop, spec, file, opener, VhdxImage::open);
+                }
+                OpenFile first = bytes(loop, spec, file);
+                VhdxImage.replay(first.bytes());
+                yield provisioned(
+                        spec,
+                        VhdxImage.open(first.bytes())
+                                .writable(loop.loop(), first.bytes(), first.device(), NewImages.identity(loop, spec)));
+            }
         };
     }
 
@@ -229,8 +241,20 @@ public final class Images {
                 return open(name, grows ? spec.format() : ImageFormat.RAW, false);
             }
 
+            @Override
+            public OpenFile openDevice(String mapName, boolean readOnly) throws BlockException {
+                Path device = opener.deviceOf(mapName);
+                return device == null
+                        ? Neighbours.super.openDevice(mapName, readOnly)
+                        : open(mapName, device, ImageFormat.RAW, readOnly);
+            }
+
             private OpenFile open(String name, ImageFormat format, boolean readOnly) throws BlockException {
-                DiskSpec part = new DiskSpec(name, place.of(name), Provisioning.THIN, readOnly, spec.direct(), format);
+                return open(name, place.of(name), format, readOnly);
+            }
+
+            private OpenFile open(String name, Path path, ImageFormat format, boolean readOnly) throws BlockException {
+                DiskSpec part = new DiskSpec(name, path, Provisioning.THIN, readOnly, spec.direct(), format);
                 return bytes(loop, part, CheckedDevice.of(opener.open(loop, part), part.shownAs()));
             }
         };
@@ -275,7 +299,6 @@ public final class Images {
     static DiskSpec below(DiskSpec spec, String named, @Nullable String itsFormat) throws BlockException {
         String format = String.valueOf(itsFormat);
         ImageFormat known = ImageFormat.of(format)
-                .filter(ImageFormat::writable)
                 .orElseThrow(() -> refused(
                         spec,
                         itsFormat == null
@@ -333,7 +356,7 @@ public final class Images {
                 ImageChanges.change(loop, spec, opener, bytes -> Qcow2Creator.create(bytes, sizeBytes, options));
             case VMDK -> NewImages.vmdk(loop, spec, opener, sizeBytes);
             case VHD -> NewImages.vhd(loop, spec, opener, sizeBytes, VhdKind.DYNAMIC);
-            case VHDX -> throw refused(spec, "format vhdx is read and not written");
+            case VHDX -> NewImages.vhdx(loop, spec, opener, sizeBytes, VhdxKind.DYNAMIC);
         }
     }
 
@@ -393,10 +416,44 @@ public final class Images {
         return with(loop, spec.cached().asReadOnly(), opener, Qcow2Description::of);
     }
 
-    /** Checks a qcow2 file that is not in use. */
+    /** Checks a file that is not in use; one that is not qcow2 cannot be repaired. */
     public static CheckReport check(DiskLoop loop, DiskSpec spec, FileOpener opener, Qcow2Checker.Repair repair)
             throws BlockException {
         DiskSpec how = repair == Qcow2Checker.Repair.NONE ? spec.cached().asReadOnly() : spec.cached();
-        return with(loop, how, opener, bytes -> Qcow2Checker.check(bytes, repair));
+        return with(
+                loop,
+                how,
+                opener,
+                bytes -> spec.format() == ImageFormat.QCOW2
+                        ? Qcow2Checker.check(bytes, repair)
+                        : report(grains(loop, spec, opener, bytes)));
+    }
+
+    private static Census grains(DiskLoop loop, DiskSpec spec, FileOpener opener, FileBytes bytes)
+            throws BlockException {
+        return switch (spec.format()) {
+            case RAW, QCOW2 -> Census.NOTHING;
+            case VMDK ->
+                VmdkImage.check(
+                        bytes,
+                        neighbours(loop, spec, opener),
+                        file -> loop.loop().execute(() -> file.device().close(closed -> {})));
+            case VHD -> VhdImage.open(bytes).check();
+            case VHDX -> VhdxImage.open(bytes).check(bytes);
+        };
+    }
+
+    private static CheckReport report(Census found) {
+        return new CheckReport(
+                found.corruptions(),
+                0,
+                0,
+                0,
+                found.grains(),
+                found.there(),
+                found.packed(),
+                found.fragmented(),
+                found.endOffset(),
+                found.findings());
     }
 }

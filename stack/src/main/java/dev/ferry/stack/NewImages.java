@@ -8,6 +8,8 @@ import dev.ferry.block.ErrorKind;
 import dev.ferry.datastore.DiskFiles;
 import dev.ferry.image.vhd.VhdCreator;
 import dev.ferry.image.vhd.VhdKind;
+import dev.ferry.image.vhdx.VhdxCreator;
+import dev.ferry.image.vhdx.VhdxKind;
 import dev.ferry.image.vmdk.VmdkKind;
 import dev.ferry.image.vmdk.VmdkText;
 import dev.ferry.image.vmdk.VmdkWriter;
@@ -112,12 +114,19 @@ public final class NewImages {
         ImageChanges.change(loop, spec, opener, bytes -> VhdCreator.create(bytes, sizeBytes, kind, made, identity));
     }
 
+    /** A disk with all of its room, or one that grows. */
+    public static void vhdx(DiskLoop loop, DiskSpec spec, FileOpener opener, long sizeBytes, VhdxKind kind)
+            throws BlockException {
+        UUID identity = identity(loop, spec);
+        ImageChanges.change(loop, spec, opener, bytes -> VhdxCreator.create(bytes, sizeBytes, kind, identity));
+    }
+
     /** A number that this disk has not had before, in all likelihood. */
     static int number(DiskLoop loop, DiskSpec spec) throws BlockException {
         return identity(loop, spec).hashCode();
     }
 
-    private static UUID identity(DiskLoop loop, DiskSpec spec) throws BlockException {
+    static UUID identity(DiskLoop loop, DiskSpec spec) throws BlockException {
         String all = DiskFiles.identityOf(spec.path()) + " " + spec.path() + " "
                 + loop.loop().nanoTime();
         return UUID.nameUUIDFromBytes(all.getBytes(StandardCharsets.UTF_8));

@@ -19,7 +19,7 @@ import org.jspecify.annotations.Nullable;
  * that want the same new grain the second waits until it is there.
  *
  * <p>Thread: the disk's loop. Errors are those of the file, and {@code CORRUPT} where the map is damaged. Expects the checked
- * boundary above and below. A request to grains that are there allocates nothing.
+ * boundary above and below. A request to grains that are there, and whose table was the last in use, allocates nothing.
  */
 public final class GrowingExtent implements BlockDevice {
     final Loop loop;

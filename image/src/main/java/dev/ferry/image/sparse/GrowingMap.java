@@ -4,16 +4,17 @@ import dev.ferry.block.Completion;
 
 /**
  * A map that takes new grains at the end of its file. The order that makes it safe: room is made first, all zeroes, and is
- * durable before any of it is used; then the data is written there; then it is written down where the data lies; then the
- * request ends. So a process that dies loses nothing that was acknowledged, and loss of power leaves a grain that is there,
- * or one that reads as zeroes as it did before, whatever was kept of what was not flushed. The disk's loop.
+ * durable before any of it is used; then it is written down that the grain lies there, which reads as zeroes as it did
+ * before; then the data is written; then the request ends. So a process that dies loses nothing that was acknowledged, and of
+ * what loss of power takes nothing shows but that it is not there. No data is ever where no entry says so, which another
+ * program might give to another grain. The disk's loop.
  */
 public interface GrowingMap extends GrainMap {
     /** How many grains from this one on, which is known, can be {@link #take taken} side by side; 0: it has to {@link #grow}. */
     int room(long grain);
 
     /**
-     * Takes the place for some grains, which {@link #enter} or {@link #drop} follows for.
+     * Takes the place for some grains, which {@link #enter} follows for.
      *
      * @return of the first in the file in bytes; the others follow it
      */
@@ -21,9 +22,6 @@ public interface GrowingMap extends GrainMap {
 
     /** Writes down that grains lie where {@link #take} said, and has them known there when that has been written. */
     void enter(long grain, int count, long position, Completion whenWritten);
-
-    /** Nothing was written to what was taken; it stays unused. */
-    void drop(long grain);
 
     /** Makes room for more grains. One at a time. */
     void grow(Completion whenReady);

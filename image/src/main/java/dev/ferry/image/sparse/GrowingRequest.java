@@ -28,7 +28,6 @@ final class GrowingRequest implements Completion {
         OTHERS,
         TURN,
         GROWTH,
-        DATA,
         ENTRY
     }
 
@@ -50,8 +49,6 @@ final class GrowingRequest implements Completion {
     private long end;
     private long first;
     private int count;
-    private long place;
-    private long runBytes;
     private int pieces;
     private int passed;
     private boolean waits;
@@ -216,11 +213,9 @@ final class GrowingRequest implements Completion {
         }
         first = grain;
         count = (int) (to - grain + 1);
-        place = extent.map.take(first, count);
         extent.makes(this);
-        runBytes = Math.min(end, (to + 1) * extent.grainBytes) - position;
-        await(Step.DATA);
-        submit(place + position % extent.grainBytes, runBytes, at, flags, this);
+        await(Step.ENTRY);
+        extent.map.enter(first, count, extent.map.take(first, count), this);
     }
 
     private boolean absent(long grain) {
@@ -246,23 +241,16 @@ final class GrowingRequest implements Completion {
     @Override
     public void complete(@Nullable BlockError problem) {
         Invariant.that(waits, "a step that is waited for");
-        if (step == Step.DATA && problem == null) {
-            step = Step.ENTRY;
-            extent.map.enter(first, count, place, this);
-            return;
-        }
         if (problem != null) {
             error = problem;
         }
         waits = false;
         switch (step) {
-            case DATA -> {
-                extent.map.drop(first);
-                made();
-            }
             case ENTRY -> {
-                moveTo(problem == null ? position + runBytes : position);
-                made();
+                count = 0;
+                extent.unmake(this);
+                advance();
+                extent.wake();
             }
             case GROWTH -> {
                 extent.growing = false;
@@ -271,12 +259,5 @@ final class GrowingRequest implements Completion {
             }
             case MAP, OTHERS, TURN -> advance();
         }
-    }
-
-    private void made() {
-        count = 0;
-        extent.unmake(this);
-        advance();
-        extent.wake();
     }
 }

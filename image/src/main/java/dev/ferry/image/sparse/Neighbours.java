@@ -20,6 +20,21 @@ public interface Neighbours {
                 .toException();
     }
 
+    /**
+     * Opens the device that a raw device map stands for, which only the operator knows.
+     *
+     * @param mapName the file name of the map
+     */
+    default OpenFile openDevice(String mapName, boolean readOnly) throws BlockException {
+        throw BlockError.of(
+                        ErrorKind.INVALID,
+                        mapName,
+                        "open",
+                        "it is the map of a raw device, and which one that is here was not said: use --map-device "
+                                + mapName + "=PATH")
+                .toException();
+    }
+
     /** True for what can be the name of a file in a directory: it leads nowhere else. */
     static boolean isName(String name) {
         return !name.isEmpty()

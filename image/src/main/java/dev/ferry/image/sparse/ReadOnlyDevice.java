@@ -8,14 +8,14 @@ import dev.ferry.block.ErrorKind;
 import dev.ferry.block.Geometry;
 import dev.ferry.block.IoBuffer;
 
-/** A device that takes no changes. */
-abstract class ReadOnlyDevice implements BlockDevice {
+/** A device that takes no changes. The disk's loop. */
+public abstract class ReadOnlyDevice implements BlockDevice {
     private static final Capabilities CAPABILITIES = new Capabilities(true, false, false, false, false, true, false);
 
     private final Geometry geometry;
-    final String name;
+    protected final String name;
 
-    ReadOnlyDevice(String name, long sizeBytes) {
+    protected ReadOnlyDevice(String name, long sizeBytes) {
         this.name = name;
         this.geometry = Geometry.ofBytes(sizeBytes);
     }

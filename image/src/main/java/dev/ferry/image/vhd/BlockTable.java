@@ -11,16 +11,13 @@ import dev.ferry.image.sparse.GrowingMap;
 import java.util.Arrays;
 
 /**
- * The block allocation table of a dynamic disk that takes changes. Room is made for several blocks at once: the file grows
- * and its footer is written at the new end; when both are durable the bitmaps of the blocks follow, all ones, the first one
- * over the former footer. After that a new block costs its entry, and nothing more. Closing brings the footer back to
- * where the last block ends. At each instant the footer is at the end of the file, or its copy at the beginning counts.
- *
- * <p>Data begins at multiples of 4096 bytes, whatever other blocks of the file do.
+ * The block allocation table of a dynamic disk that takes changes. Room is made for one block at a time: the file grows by it
+ * and its footer is written at the new end; when both are durable the block's bitmap, all ones, is written over the former
+ * footer and made durable too; then the block can have its entry. So the footer is at the end of the file at each instant, or its
+ * copy at the beginning counts, and behind the last block there is never anything but a footer: other programs put the next
+ * block there, and take what is in it for zeroes.
  */
 final class BlockTable implements GrowingMap {
-    private static final int GROWTH_BLOCKS = 8;
-    private static final int ALIGNMENT_BYTES = 4096;
     private static final long SECTOR_MAX = 0xffff_fffeL;
 
     private final String name;
@@ -32,7 +29,7 @@ final class BlockTable implements GrowingMap {
     private final IoBuffer footer;
     private final IoBuffer bitmap;
     private long next;
-    private int ready;
+    private boolean ready;
     private boolean grown;
 
     /**
@@ -47,18 +44,14 @@ final class BlockTable implements GrowingMap {
         this.blocks = blocks;
         this.bitmapBytes = bitmapBytes(blockBytes);
         this.tableAt = tableAt;
-        this.strideBytes = aligned((long) bitmapBytes + blockBytes);
+        this.strideBytes = (long) bitmapBytes + blockBytes;
         this.footer = IoBuffer.allocate(FOOTER_BYTES);
         footer.copyFrom(footerBytes, 0, 0, FOOTER_BYTES);
         byte[] ones = new byte[bitmapBytes];
         Arrays.fill(ones, (byte) -1);
         this.bitmap = IoBuffer.allocate(bitmapBytes);
         bitmap.copyFrom(ones, 0, 0, bitmapBytes);
-        this.next = aligned(end + bitmapBytes) - bitmapBytes;
-    }
-
-    private static long aligned(long bytes) {
-        return (bytes + ALIGNMENT_BYTES - 1) / ALIGNMENT_BYTES * ALIGNMENT_BYTES;
+        this.next = end;
     }
 
     @Override
@@ -79,19 +72,16 @@ final class BlockTable implements GrowingMap {
 
     @Override
     public int room(long block) {
-        return Math.min(ready, 1);
+        return ready ? 1 : 0;
     }
 
     @Override
     public long take(long block, int count) {
         long position = next + bitmapBytes;
         next += strideBytes;
-        ready--;
+        ready = false;
         return position;
     }
-
-    @Override
-    public void drop(long block) {}
 
     @Override
     public void enter(long block, int count, long position, Completion whenWritten) {
@@ -110,39 +100,22 @@ final class BlockTable implements GrowingMap {
 
     @Override
     public void grow(Completion whenReady) {
-        long end = next + GROWTH_BLOCKS * strideBytes;
+        long end = next + strideBytes;
         if (end / SECTOR_BYTES > SECTOR_MAX) {
             whenReady.complete(
                     BlockError.of(ErrorKind.NO_SPACE, name, "write", "the format ends at 2 TiB, and so does the file"));
             return;
         }
         grown = true;
-        Completion durable = GrowingMap.then(whenReady, () -> writeBitmaps(whenReady));
+        Completion marked = GrowingMap.then(whenReady, () -> {
+            ready = true;
+            whenReady.complete(null);
+        });
+        Completion written = GrowingMap.then(whenReady, () -> file.flush(marked));
+        Completion durable = GrowingMap.then(whenReady, () -> file.write(next, bitmap, 0, bitmapBytes, 0, written));
         Completion ended = GrowingMap.then(whenReady, () -> file.flush(durable));
         Completion longer = GrowingMap.then(whenReady, () -> file.write(end, footer, 0, FOOTER_BYTES, 0, ended));
         file.resize(end + FOOTER_BYTES, longer);
-    }
-
-    private void writeBitmaps(Completion whenReady) {
-        int[] left = {GROWTH_BLOCKS};
-        BlockError[] failed = new BlockError[1];
-        Completion durable = GrowingMap.then(whenReady, () -> {
-            ready = GROWTH_BLOCKS;
-            whenReady.complete(null);
-        });
-        for (int i = 0; i < GROWTH_BLOCKS; i++) {
-            file.write(next + i * strideBytes, bitmap, 0, bitmapBytes, 0, error -> {
-                failed[0] = error == null ? failed[0] : error;
-                if (--left[0] > 0) {
-                    return;
-                }
-                if (failed[0] == null) {
-                    file.flush(durable);
-                } else {
-                    whenReady.complete(failed[0]);
-                }
-            });
-        }
     }
 
     @Override

@@ -9,8 +9,10 @@ import dev.ferry.block.ErrorKind;
 import dev.ferry.block.Loop;
 import dev.ferry.image.FileBytes;
 import dev.ferry.image.sparse.Below;
+import dev.ferry.image.sparse.Census;
 import dev.ferry.image.sparse.DeltaFile;
 import dev.ferry.image.sparse.FlatExtent;
+import dev.ferry.image.sparse.GrainCensus;
 import dev.ferry.image.sparse.GrainMap;
 import dev.ferry.image.sparse.GrowingExtent;
 import dev.ferry.image.sparse.KnownMap;
@@ -212,6 +214,25 @@ public final class VhdImage implements DeltaFile {
         long end = footerIsLast ? last : below.lengthBytes();
         BlockTable map = new BlockTable(file.name(), below, blocks, blockBytes, tableAt, footer, end);
         return new GrowingExtent(loop, file.name(), below, sizeBytes, blockBytes, map);
+    }
+
+    /** Holds blocks to where they can lie. */
+    public Census check() {
+        int[] blocks = table;
+        if (blocks == null) {
+            return Census.NOTHING;
+        }
+        GrainCensus census = new GrainCensus(file, bitmapBytes(blockBytes) + blockBytes, false);
+        census.disk(blocks.length);
+        census.reserve(0, FOOTER_BYTES);
+        census.reserve(u64(footer, DATA_OFFSET), HEADER_BYTES);
+        census.reserve(tableAt, (long) blocks.length * Integer.BYTES);
+        for (int i = 0; i < blocks.length; i++) {
+            if (blocks[i] != -1) {
+                census.grain(i, (blocks[i] & 0xffff_ffffL) * SECTOR_BYTES);
+            }
+        }
+        return census.report();
     }
 
     /** A guest that writes to a block must change nothing but that block. */

@@ -145,4 +145,27 @@ final class BlockMap implements GrainMap {
         int bit = (int) (grain % BITMAP_PAGE_SECTORS);
         return (page[bit >> 3] & 1 << (bit & 7)) != 0 ? within(entry, grain) : NOTHING;
     }
+
+    // ---- for a disk that takes changes, whose grains are blocks
+
+    /** Where the entry of a block is in the file. */
+    long placeOfEntry(long block) {
+        return tableAt + blockEntry(block) * Long.BYTES;
+    }
+
+    void hold(long block) {
+        tables.hold(pageOf(blockEntry(block)));
+    }
+
+    void release(long block) {
+        tables.release(pageOf(blockEntry(block)));
+    }
+
+    /** The entry of a block is another one, as is written already. */
+    void enter(long block, byte[] entry) {
+        byte[] page = tables.at(pageOf(blockEntry(block)));
+        if (page != null) {
+            System.arraycopy(entry, 0, page, (int) (blockEntry(block) % PAGE_ENTRIES) * Long.BYTES, Long.BYTES);
+        }
+    }
 }

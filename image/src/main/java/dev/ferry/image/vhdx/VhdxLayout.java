@@ -11,7 +11,7 @@ import java.util.zip.CRC32C;
  *
  * <pre>
  *   file      = identifier:64K header:64K header:64K regions:64K regions:64K … log, block table, metadata, blocks
- *   header      0 "head"   4 CRC-32C   8 sequence u64   32 identity of the data   48 identity of the log; 0: empty
+ *   header      0 "head"   4 CRC-32C   8 sequence u64   16 identity of the file   32 of the data   48 identity of the log; 0: empty
  *               64 version of the log u16   66 version u16   68 length of the log u32   72 its place      (4096 bytes)
  *   regions     0 "regi"   4 CRC-32C   8 count u32   16 (identity, place u64, length u32, required u32)*
  *   metadata    0 "metadata"   10 count u16   32 (identity, place u32 in the region, length u32, flags u32, 0)*
@@ -29,9 +29,13 @@ final class VhdxLayout {
     static final long HEADER_MAGIC = 0x64616568;
     static final int CHECKSUM = 4;
     static final int SEQUENCE = 8;
+    static final int FILE_IDENTITY = 16;
     static final int DATA_IDENTITY = 32;
     static final int LOG_IDENTITY = 48;
+    static final int LOG_VERSION = 64;
     static final int VERSION = 66;
+    static final int LOG_LENGTH = 68;
+    static final int LOG_PLACE = 72;
     static final int[] REGION_TABLES = {192 << 10, 256 << 10};
     static final int REGION_TABLE_BYTES = 64 << 10;
     static final long REGION_MAGIC = 0x69676572;
@@ -103,12 +107,28 @@ final class VhdxLayout {
         return new UUID(high, Long.reverseBytes(u64(bytes, at + 8)));
     }
 
+    static void putIdentity(byte[] bytes, int at, UUID identity) {
+        long high = identity.getMostSignificantBits();
+        INTS.set(bytes, at, (int) (high >>> 32));
+        INTS.set(bytes, at + 4, (int) (high >>> 16 & 0xffff) | (int) high << 16);
+        LONGS.set(bytes, at + 8, Long.reverseBytes(identity.getLeastSignificantBits()));
+    }
+
     /** The checksum is right that stands in the bytes that it is of. */
     static boolean sound(byte[] bytes) {
+        return sum(bytes) == u32(bytes, CHECKSUM);
+    }
+
+    /** Puts the checksum into the bytes that it is of. */
+    static void putSum(byte[] bytes) {
+        INTS.set(bytes, CHECKSUM, (int) sum(bytes));
+    }
+
+    private static long sum(byte[] bytes) {
         CRC32C sum = new CRC32C();
         sum.update(bytes, 0, CHECKSUM);
         sum.update(new byte[Integer.BYTES]);
         sum.update(bytes, CHECKSUM + Integer.BYTES, bytes.length - CHECKSUM - Integer.BYTES);
-        return sum.getValue() == u32(bytes, CHECKSUM);
+        return sum.getValue();
     }
 }

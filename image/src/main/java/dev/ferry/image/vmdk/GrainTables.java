@@ -88,11 +88,6 @@ final class GrainTables implements GrowingMap {
     }
 
     @Override
-    public void drop(long grain) {
-        tables.release(tableOf(grain));
-    }
-
-    @Override
     public void enter(long grain, int count, long position, Completion whenWritten) {
         Entry entry = free.poll();
         (entry == null ? new Entry() : entry).write(grain, count, position, whenWritten);

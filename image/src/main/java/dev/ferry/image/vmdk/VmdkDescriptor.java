@@ -11,6 +11,7 @@ import java.util.List;
 import java.util.Locale;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
+import org.jspecify.annotations.Nullable;
 
 /**
  * The text that describes a disk: what kind it is, and of which extents it is made.
@@ -44,7 +45,18 @@ public record VmdkDescriptor(
     private static final Pattern FIELD = Pattern.compile("([A-Za-z.]+)\\s*=\\s*\"?([^\"]*?)\"?");
 
     private static final Pattern ID_LINE =
-            Pattern.compile("(?m)^[ \\t]*CID[ \\t]*=[ \\t]*([0-9A-Fa-f]{8})[ \\t]*\\r?$");
+            Pattern.compile("(?m)^[ \\t]*CID[ \\t]*=[ \\t]*([0-9A-Fa-f]{1,8})[ \\t]*\\r?$");
+
+    /** A number in a text, as it stands there: programs leave leading zeroes out. */
+    record Digits(int at, String text) {
+        /** Another number, in as many digits. */
+        String other(int number) {
+            long mask = (1L << (4 * text.length())) - 1;
+            long wanted = number & mask;
+            boolean taken = wanted == Long.parseLong(text, 16) || wanted == NO_PARENT;
+            return String.format(Locale.ROOT, "%0" + text.length() + "x", taken ? wanted ^ 1 : wanted);
+        }
+    }
 
     /** How an extent lies in its file. */
     public enum Kind {
@@ -52,6 +64,8 @@ public record VmdkDescriptor(
         SPARSE,
         VMFS_SPARSE,
         SE_SPARSE,
+        /** A map of a device of its own; its file says nothing that is of use elsewhere. */
+        RAW_DEVICE,
         ZERO
     }
 
@@ -147,13 +161,14 @@ public record VmdkDescriptor(
             case "SPARSE" -> Kind.SPARSE;
             case "VMFSSPARSE" -> Kind.VMFS_SPARSE;
             case "SESPARSE" -> Kind.SE_SPARSE;
+            case "VMFSRDM" -> Kind.RAW_DEVICE;
             case "ZERO" -> Kind.ZERO;
             default ->
                 throw flaw(
                         file,
                         ErrorKind.UNSUPPORTED,
                         "it has an extent of kind " + line.group(3)
-                                + "; FLAT, SPARSE, VMFS, VMFSSPARSE, SESPARSE and ZERO are read");
+                                + "; FLAT, SPARSE, VMFS, VMFSSPARSE, SESPARSE, VMFSRDM and ZERO are read");
         };
         String name = line.group(4) == null ? "" : line.group(4);
         if (kind != Kind.ZERO && !Neighbours.isName(name)) {
@@ -165,13 +180,13 @@ public record VmdkDescriptor(
     /**
      * Finds the content ID in a text.
      *
-     * @return where its eight digits begin; -1 if it has not so many, or there is none
+     * @return where its digits are; null if there are none
      */
-    static int contentIdAt(byte[] text) {
+    static @Nullable Digits contentIdAt(byte[] text) {
         String words = new String(text, StandardCharsets.ISO_8859_1);
         int end = words.indexOf('\0');
         Matcher line = ID_LINE.matcher(end < 0 ? words : words.substring(0, end));
-        return line.find() ? line.start(1) : -1;
+        return line.find() ? new Digits(line.start(1), line.group(1)) : null;
     }
 
     static BlockException flaw(FileBytes file, ErrorKind kind, String detail) {

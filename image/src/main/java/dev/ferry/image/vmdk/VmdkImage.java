@@ -8,6 +8,7 @@ import dev.ferry.block.ErrorKind;
 import dev.ferry.block.Loop;
 import dev.ferry.image.FileBytes;
 import dev.ferry.image.sparse.Below;
+import dev.ferry.image.sparse.Census;
 import dev.ferry.image.sparse.FlatExtent;
 import dev.ferry.image.sparse.GrainMap;
 import dev.ferry.image.sparse.JoinedExtents;
@@ -18,6 +19,7 @@ import dev.ferry.image.sparse.SparseExtent;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.concurrent.Executor;
+import java.util.function.Consumer;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -68,6 +70,41 @@ public final class VmdkImage {
     /** What a file says of the disk that it is the first of; null for an extent of one. Opens no other. */
     public static @Nullable VmdkDescriptor descriptor(FileBytes first) throws BlockException {
         return VmdkSparse.looksLikeOne(first) ? VmdkSparse.open(first).descriptor() : described(first);
+    }
+
+    /**
+     * Checks a disk: its first file, and the sparse extents that it names.
+     *
+     * @param neighbours opens those; whoever asked closes them
+     */
+    public static Census check(FileBytes first, Neighbours neighbours, Consumer<OpenFile> whenDone)
+            throws BlockException {
+        if (VmdkSparse.looksLikeOne(first)) {
+            return VmdkSparse.open(first).check();
+        }
+        Census all = Census.NOTHING;
+        for (VmdkDescriptor.Extent extent : described(first).extents()) {
+            if (extent.kind() == VmdkDescriptor.Kind.ZERO || extent.kind() == VmdkDescriptor.Kind.RAW_DEVICE) {
+                continue;
+            }
+            OpenFile file = neighbours.open(extent.fileName());
+            try {
+                long bytes = extent.sectors() * SECTOR_BYTES;
+                switch (extent.kind()) {
+                    case FLAT -> flat(file, extent.fromSector() * SECTOR_BYTES, bytes, false);
+                    case SPARSE -> {
+                        VmdkSparse sparse = VmdkSparse.open(file.bytes());
+                        checkSize(first, bytes, sparse.sizeBytes());
+                        all = all.and(sparse.check());
+                    }
+                    case VMFS_SPARSE, SE_SPARSE, RAW_DEVICE, ZERO ->
+                        throw flaw(first, ErrorKind.UNSUPPORTED, "extents of its kind are read and not checked");
+                }
+            } finally {
+                whenDone.accept(file);
+            }
+        }
+        return all;
     }
 
     private static VmdkDescriptor described(FileBytes first) throws BlockException {
@@ -159,13 +196,15 @@ public final class VmdkImage {
             KnownMap zeroes = grain -> GrainMap.ZEROES;
             return new SparseExtent("zeroes", nowhere, bytes, NOTHING_GRAIN_BYTES, zeroes, null);
         }
-        OpenFile file = neighbours.open(extent.fileName());
+        OpenFile file = extent.kind() == VmdkDescriptor.Kind.RAW_DEVICE
+                ? neighbours.openDevice(extent.fileName(), true)
+                : neighbours.open(extent.fileName());
         opened.add(file.device());
         GrainFile grains = switch (extent.kind()) {
             case SPARSE -> VmdkSparse.open(file.bytes());
             case VMFS_SPARSE -> VmfsSparse.open(file.bytes());
             case SE_SPARSE -> SeSparse.open(file.bytes());
-            case FLAT, ZERO -> null;
+            case FLAT, RAW_DEVICE, ZERO -> null;
         };
         if (grains == null) {
             return flat(file, extent.fromSector() * SECTOR_BYTES, bytes, false);

@@ -9,11 +9,15 @@ import dev.ferry.block.ErrorKind;
 import dev.ferry.block.Loop;
 import dev.ferry.image.FileBytes;
 import dev.ferry.image.sparse.Below;
+import dev.ferry.image.sparse.Census;
+import dev.ferry.image.sparse.FirstChange;
+import dev.ferry.image.sparse.GrainCensus;
 import dev.ferry.image.sparse.GrainMap;
 import dev.ferry.image.sparse.GrowingExtent;
 import dev.ferry.image.sparse.PackedExtent;
 import dev.ferry.image.sparse.SparseExtent;
 import dev.ferry.image.sparse.TableCache;
+import java.util.Arrays;
 import java.util.concurrent.Executor;
 import org.jspecify.annotations.Nullable;
 
@@ -192,6 +196,39 @@ public final class VmdkSparse implements GrainFile {
                 descriptorSectors * SECTOR_BYTES);
         GrainTables tables = new GrainTables(file.name(), below, where, grainBytes, zeroGrains);
         return new GrowingExtent(loop, file.name(), below, sizeBytes, grainBytes, tables);
+    }
+
+    /** Holds the tables to each other, and grains to where they can lie. */
+    Census check() throws BlockException {
+        GrainCensus census = new GrainCensus(file, grainBytes, compressed);
+        int tableBytes = tableEntries * Integer.BYTES;
+        long[] second = secondSector == 0 ? null : directory(file, secondSector, directory.length, Integer.BYTES);
+        census.disk((sizeBytes + grainBytes - 1) / grainBytes);
+        census.reserve(0, SECTOR_BYTES);
+        census.reserve(descriptorAt(), descriptorBytes());
+        for (long table : directory) {
+            census.reserve(table, table == 0 ? 0 : tableBytes);
+        }
+        for (int i = 0; i < directory.length; i++) {
+            if (directory[i] == 0) {
+                continue;
+            }
+            if (directory[i] > file.lengthBytes() - tableBytes) {
+                census.finding("table " + i + " is past the end of the file");
+                continue;
+            }
+            byte[] table = file.read(directory[i], tableBytes);
+            if (second != null && !Arrays.equals(table, file.read(second[i] * SECTOR_BYTES, tableBytes))) {
+                census.finding("table " + i + " and its copy differ");
+            }
+            for (int j = 0; j < tableEntries; j++) {
+                long sector = u32(table, j * Integer.BYTES);
+                if (sector > 1 || (sector == 1 && !zeroGrains)) {
+                    census.grain((long) i * tableEntries + j, sector * SECTOR_BYTES);
+                }
+            }
+        }
+        return census.report();
     }
 
     /** That the extent is open, and that it was closed properly. */

@@ -8,6 +8,7 @@ import dev.ferry.block.BlockException;
 import dev.ferry.block.ErrorKind;
 import dev.ferry.block.Loop;
 import dev.ferry.image.FileBytes;
+import dev.ferry.image.sparse.FirstChange;
 import dev.ferry.image.sparse.FlatExtent;
 import dev.ferry.image.sparse.JoinedExtents;
 import dev.ferry.image.sparse.Neighbours;
@@ -16,7 +17,6 @@ import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
 import java.util.HashSet;
 import java.util.List;
-import java.util.Locale;
 import java.util.Set;
 
 /**
@@ -99,6 +99,11 @@ public final class WritableVmdk {
                 OpenFile file = neighbour(extent.fileName(), false);
                 yield VmdkImage.flat(file, extent.fromSector() * SECTOR_BYTES, bytes, true);
             }
+            case RAW_DEVICE -> {
+                OpenFile device = neighbours.openDevice(extent.fileName(), false);
+                opened.add(device.device());
+                yield VmdkImage.flat(device, 0, bytes, true);
+            }
             case SPARSE -> {
                 OpenFile file = neighbour(extent.fileName(), true);
                 VmdkSparse sparse = VmdkSparse.open(file.bytes());
@@ -125,12 +130,11 @@ public final class WritableVmdk {
     private void markContent(long descriptorAt, long bytes) throws BlockException {
         FileBytes file = first.bytes();
         byte[] text = file.read(descriptorAt, (int) bytes);
-        int at = VmdkDescriptor.contentIdAt(text);
-        if (at < 0) {
-            throw flaw(file, ErrorKind.UNSUPPORTED, "its content ID has not eight digits, and cannot be changed");
+        VmdkDescriptor.Digits found = VmdkDescriptor.contentIdAt(text);
+        if (found == null) {
+            throw flaw(file, ErrorKind.CORRUPT, "it has no content ID");
         }
-        String id = String.format(Locale.ROOT, "%08x", contentId == -1 ? 0 : contentId);
-        byte[] digits = id.getBytes(StandardCharsets.US_ASCII);
-        marks.add(FirstChange.Mark.of(first.device(), descriptorAt + at, digits, digits));
+        byte[] digits = found.other(contentId).getBytes(StandardCharsets.US_ASCII);
+        marks.add(FirstChange.Mark.of(first.device(), descriptorAt + found.at(), digits, digits));
     }
 }

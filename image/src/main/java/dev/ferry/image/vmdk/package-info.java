@@ -4,7 +4,7 @@
  * made of; a file of grains is a {@link dev.ferry.image.vmdk.VmdkSparse}, or one of those in which ESX keeps what was written
  * since a snapshot: {@code VmfsSparse}, {@code SeSparse}. {@link dev.ferry.image.vmdk.VmdkImage} puts the parts and the
  * parents together; whoever opens the files for it decides which may be. {@link dev.ferry.image.vmdk.WritableVmdk} does so for those that take
- * changes: {@code GrainTables} gives their grains a place, {@code FirstChange} says that they are changed. {@link dev.ferry.image.vmdk.VmdkWriter} writes a
+ * changes: {@code GrainTables} gives their grains a place. {@link dev.ferry.image.vmdk.VmdkWriter} writes a
  * disk in one pass, {@link dev.ferry.image.vmdk.VmdkText} is its descriptor.
  */
 @NullMarked

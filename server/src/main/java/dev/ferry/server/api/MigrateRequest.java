@@ -8,7 +8,7 @@ import org.jspecify.annotations.Nullable;
  *
  * @param target name of the datastore
  * @param mode {@code mirror}, {@code tracking} or {@code snapshot}
- * @param format {@code raw}, {@code qcow2}, {@code vmdk} or {@code vhd}, or null for that of each disk
+ * @param format {@code raw}, {@code qcow2}, {@code vmdk}, {@code vhd} or {@code vhdx}, or null for that of each disk
  * @param provisioning {@code thin}, {@code lazy}, {@code eager}, or null for that of each disk
  * @param bytesPerSecond bound on the copy, 0 for none
  * @param maxAddedLatencyMillis how much the move may add to the 99th percentile of a guest's latency, 0 for no bound

@@ -3,7 +3,7 @@ package dev.ferry.server.inventory;
 /**
  * A disk as the inventory has it.
  *
- * @param format {@code raw}, {@code qcow2}, {@code vmdk} or {@code vhd}
+ * @param format {@code raw}, {@code qcow2}, {@code vmdk}, {@code vhd} or {@code vhdx}
  * @param provisioning {@code thin}, {@code lazy} or {@code eager}
  * @param path absolute path of its file
  */

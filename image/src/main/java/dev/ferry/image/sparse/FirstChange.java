@@ -1,4 +1,4 @@
-package dev.ferry.image.vmdk;
+package dev.ferry.image.sparse;
 
 import dev.ferry.block.BlockDevice;
 import dev.ferry.block.BlockError;
@@ -11,13 +11,13 @@ import java.util.List;
 import org.jspecify.annotations.Nullable;
 
 /**
- * Holds the first change to a disk back until its files say that it is changed: the content ID in its descriptor is another
+ * Holds the first change to a disk back until its files say that it is changed: what tells its content from others is another
  * one, so that deltas that were made over the former content are found out, and its extents are marked as open. When the disk
  * is closed the extents are marked as closed properly again. A disk that is only read stays as it is.
  *
  * <p>Thread: the disk's loop.
  */
-final class FirstChange extends FilterDevice {
+public final class FirstChange extends FilterDevice {
     private final List<Mark> marks;
     private final ArrayDeque<Runnable> held = new ArrayDeque<>();
     private boolean marking;
@@ -30,8 +30,8 @@ final class FirstChange extends FilterDevice {
      * @param during what they are from the first change on
      * @param after what they are when the disk has been closed; the same where they stay
      */
-    record Mark(BlockDevice file, long offset, IoBuffer during, IoBuffer after) {
-        static Mark of(BlockDevice file, long offset, byte[] during, byte[] after) {
+    public record Mark(BlockDevice file, long offset, IoBuffer during, IoBuffer after) {
+        public static Mark of(BlockDevice file, long offset, byte[] during, byte[] after) {
             return new Mark(file, offset, buffer(during), buffer(after));
         }
 
@@ -42,7 +42,7 @@ final class FirstChange extends FilterDevice {
         }
     }
 
-    FirstChange(BlockDevice disk, List<Mark> marks) {
+    public FirstChange(BlockDevice disk, List<Mark> marks) {
         super(disk);
         this.marks = List.copyOf(marks);
     }

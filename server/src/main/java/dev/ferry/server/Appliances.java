@@ -1,0 +1,86 @@
+package dev.ferry.server;
+
+import dev.ferry.block.BlockDevice;
+import dev.ferry.block.BlockException;
+import dev.ferry.image.ovf.OvfDescriptor;
+import dev.ferry.server.api.ApplianceImport;
+import dev.ferry.server.api.DiskView;
+import dev.ferry.server.api.ProblemException;
+import dev.ferry.stack.Appliance;
+import dev.ferry.stack.DiskLoop;
+import dev.ferry.stack.OnLoop;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+
+/** Makes disks of appliances: all that were asked for, or none. Any thread; calls block. */
+final class Appliances {
+    private static final Logger LOG = LoggerFactory.getLogger(Appliances.class);
+
+    private final Disks disks;
+    private final DataPlane plane;
+
+    Appliances(Disks disks, DataPlane plane) {
+        this.disks = disks;
+        this.plane = plane;
+    }
+
+    List<DiskView> importDisks(ApplianceImport request) throws ProblemException, BlockException {
+        DiskLoop loop = plane.loops().getFirst();
+        Path path = Path.of(request.from());
+        if (!Appliance.isOne(path)) {
+            throw Problems.wrongUsage(request.from() + " is no appliance: those end in .ova or .ovf");
+        }
+        Appliance appliance = Appliance.open(loop, path, DataPlane.FILES);
+        List<OvfDescriptor.Disk> wanted = wanted(request, appliance.disks());
+        List<String> names = new ArrayList<>();
+        for (int i = 1; i <= wanted.size(); i++) {
+            String name = wanted.size() == 1 ? request.name() : request.name() + "-" + i;
+            disks.refuseKnown(name);
+            names.add(name);
+        }
+        List<DiskView> made = new ArrayList<>();
+        try {
+            for (int i = 0; i < names.size(); i++) {
+                made.add(importDisk(request, names.get(i), loop, appliance, wanted.get(i)));
+            }
+        } catch (ProblemException | BlockException | RuntimeException failed) {
+            made.forEach(this::undo);
+            throw failed;
+        }
+        return made;
+    }
+
+    private DiskView importDisk(
+            ApplianceImport request, String name, DiskLoop loop, Appliance appliance, OvfDescriptor.Disk disk)
+            throws ProblemException, BlockException {
+        BlockDevice source = appliance.open(disk);
+        try {
+            return disks.importDevice(name, request.datastore(), request.provisioning(), source);
+        } finally {
+            OnLoop.await(loop.loop(), source::close);
+        }
+    }
+
+    private static List<OvfDescriptor.Disk> wanted(ApplianceImport request, List<OvfDescriptor.Disk> all)
+            throws ProblemException {
+        Integer number = request.disk();
+        if (number == null) {
+            return all;
+        }
+        if (number < 1 || number > all.size()) {
+            throw Problems.wrongUsage("the appliance has " + all.size() + " disks, and no disk " + number);
+        }
+        return List.of(all.get(number - 1));
+    }
+
+    private void undo(DiskView view) {
+        try {
+            disks.remove(view.name());
+        } catch (ProblemException | BlockException failed) {
+            LOG.warn("disk {} of an import that failed is still there: {}", view.name(), failed.getMessage());
+        }
+    }
+}
