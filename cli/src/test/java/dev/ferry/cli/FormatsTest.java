@@ -215,7 +215,15 @@ final class FormatsTest {
                         + "createType=\"vmfsPassthroughRawDeviceMap\"\nRW " + Files.size(raw) / 512
                         + " VMFSRDM \"rdm-rdmp.vmdk\"\n");
         Path target = host.directory.resolve("rdm.raw");
-        FerryHost.bare("image", "convert", map.toString(), target.toString(), "--from-format", "vmdk", "--format", "raw")
+        FerryHost.bare(
+                        "image",
+                        "convert",
+                        map.toString(),
+                        target.toString(),
+                        "--from-format",
+                        "vmdk",
+                        "--format",
+                        "raw")
                 .failed(1, "--map-device rdm-rdmp.vmdk=PATH");
         FerryHost.bare(
                         "image",
