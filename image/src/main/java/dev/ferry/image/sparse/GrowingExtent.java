@@ -34,6 +34,8 @@ public final class GrowingExtent implements BlockDevice {
     private final ArrayDeque<GrowingRequest> waiting = new ArrayDeque<>();
     private @Nullable GrowingRequest free;
     boolean growing;
+    private boolean waking;
+    private boolean wakeAgain;
 
     /** @param file one that takes any offset and length, and grows */
     public GrowingExtent(Loop loop, String name, BlockDevice file, long sizeBytes, int grainBytes, GrowingMap map) {
@@ -129,11 +131,23 @@ public final class GrowingExtent implements BlockDevice {
         waiting.add(request);
     }
 
-    /** Those that wait look again; whoever has to wait on does so behind them. */
+    /**
+     * Those that wait look again; whoever has to wait on does so behind them. What one of them does may end at once, and wake
+     * the others again: that is done by a further round, and not from within this one.
+     */
     void wake() {
-        for (int left = waiting.size(); left > 0; left--) {
-            waiting.remove().complete(null);
+        wakeAgain = true;
+        if (waking) {
+            return;
         }
+        waking = true;
+        while (wakeAgain) {
+            wakeAgain = false;
+            for (int left = waiting.size(); left > 0; left--) {
+                waiting.remove().complete(null);
+            }
+        }
+        waking = false;
     }
 
     @Override
