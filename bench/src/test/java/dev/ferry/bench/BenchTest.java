@@ -27,6 +27,7 @@ class BenchTest {
                         "record",
                         "strategies",
                         "copy",
+                        "convert",
                         "nbdcopy",
                         "link",
                         "memory",
