@@ -34,6 +34,7 @@ final class ImageCommands {
                 .addSubcommand(new ImageLookingCommands.Info(screen))
                 .addSubcommand(new ImageLookingCommands.Check(screen))
                 .addSubcommand(new ImageCompareCommand(screen))
+                .addSubcommand(new ImageMeasureCommand(screen))
                 .addSubcommand(new ImageChangingCommands.Resize(screen))
                 .addSubcommand(new ImageChangingCommands.Snapshot(screen))
                 .addSubcommand(new ImageCommitCommand(screen))
