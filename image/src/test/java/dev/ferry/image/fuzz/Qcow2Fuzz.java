@@ -1,0 +1,50 @@
+package dev.ferry.image.fuzz;
+
+import dev.ferry.block.BlockException;
+import dev.ferry.block.BufferPool;
+import dev.ferry.image.qcow2.Qcow2Checker;
+import dev.ferry.image.qcow2.Qcow2Creator;
+import dev.ferry.image.qcow2.Qcow2Description;
+import dev.ferry.image.qcow2.Qcow2Device;
+import dev.ferry.image.qcow2.Qcow2Image;
+import dev.ferry.image.qcow2.Qcow2Options;
+import dev.ferry.image.qcow2.Qcow2Settings;
+import java.util.List;
+
+/** Files that say they are qcow2: opened to be read and to be written, described, checked and mended. */
+public final class Qcow2Fuzz {
+    private static final int CLUSTER_BITS = 9;
+    private static final BufferPool BUFFERS = BufferPool.ofBytes(16 << 20);
+
+    private Qcow2Fuzz() {}
+
+    /** Called by the fuzzer. */
+    public static void fuzzerTestOneInput(byte[] data) {
+        for (boolean readOnly : new boolean[] {true, false}) {
+            HostileFile.use(data, (loop, file) -> {
+                Qcow2Image image =
+                        readOnly ? Qcow2Image.openReadOnly(file.bytes()) : Qcow2Image.openForWriting(file.bytes());
+                return new Qcow2Device(loop, file.device(), image, null, BUFFERS, loop, Qcow2Settings.DEFAULT);
+            });
+        }
+        HostileFile.look(data, file -> {
+            Qcow2Description _ = Qcow2Description.of(file);
+        });
+        HostileFile.look(data, file -> Qcow2Checker.check(file, Qcow2Checker.Repair.ALL));
+    }
+
+    private static byte[] empty(Qcow2Options options) {
+        return HostileFile.made(file -> Qcow2Creator.create(file, 1 << 20, options));
+    }
+
+    /** Images to begin with. */
+    public static List<byte[]> corpus() throws BlockException {
+        Qcow2Options small = Qcow2Options.DEFAULT.withClusterBits(CLUSTER_BITS);
+        return List.of(
+                empty(small),
+                empty(small.withVersion(2)),
+                empty(small.withRefcountOrder(0)),
+                empty(small.withZstd()),
+                empty(small.withMapped()));
+    }
+}
