@@ -33,18 +33,18 @@ public final class Qcow2Fuzz {
         HostileFile.look(data, file -> Qcow2Checker.check(file, Qcow2Checker.Repair.ALL));
     }
 
-    private static byte[] empty(Qcow2Options options) {
-        return HostileFile.made(file -> Qcow2Creator.create(file, 1 << 20, options));
+    private static byte[] empty(Qcow2Options options, int sizeBytes) {
+        return HostileFile.made(file -> Qcow2Creator.create(file, sizeBytes, options));
     }
 
     /** Images to begin with. */
     public static List<byte[]> corpus() throws BlockException {
         Qcow2Options small = Qcow2Options.DEFAULT.withClusterBits(CLUSTER_BITS);
         return List.of(
-                empty(small),
-                empty(small.withVersion(2)),
-                empty(small.withRefcountOrder(0)),
-                empty(small.withZstd()),
-                empty(small.withMapped()));
+                empty(small, 1 << 20),
+                empty(small.withVersion(2), 1 << 20),
+                empty(small.withRefcountOrder(0), 1 << 20),
+                empty(small.withZstd(), 1 << 20),
+                empty(small.withMapped(), 16 << 10));
     }
 }
