@@ -1,5 +1,6 @@
 package dev.ferry.block;
 
+import java.util.Objects;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -333,7 +334,7 @@ public final class CheckedDevice implements BlockDevice {
                 next.flush(this);
                 return;
             }
-            Completion ended = java.util.Objects.requireNonNull(completion);
+            Completion ended = Objects.requireNonNull(completion);
             completion = null;
             nextFree = pool;
             pool = this;

@@ -1,11 +1,12 @@
 package dev.ferry.block;
 
+import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
 
 /** Finds out whether bytes are all zero. */
 final class Zeroes {
-    private static final MemorySegment PAGE = java.lang.foreign.Arena.global().allocate(4096, 4096);
+    private static final MemorySegment PAGE = Arena.global().allocate(4096, 4096);
 
     private Zeroes() {}
 

@@ -1,6 +1,7 @@
 package dev.ferry.cli;
 
 import java.io.BufferedReader;
+import java.io.File;
 import java.io.IOException;
 import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
@@ -20,7 +21,7 @@ final class Background {
         List<String> command = new ArrayList<>(List.of("setsid"));
         command.addAll(Self.command(Self.Part.DAEMON, again));
         Process process = new ProcessBuilder(command)
-                .redirectInput(new java.io.File("/dev/null"))
+                .redirectInput(new File("/dev/null"))
                 .redirectError(ProcessBuilder.Redirect.INHERIT)
                 .start();
         BufferedReader words = process.inputReader(StandardCharsets.UTF_8);

@@ -16,6 +16,7 @@ import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
+import java.util.Objects;
 import java.util.concurrent.Callable;
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.TimeUnit;
@@ -115,10 +116,8 @@ final class NbdServeCommand implements Callable<Integer> {
         checkUsage();
         ServerTls security = tls.settings();
         if (fork) {
-            List<String> arguments = java.util.Objects.requireNonNull(spec)
-                    .commandLine()
-                    .getParseResult()
-                    .originalArgs();
+            List<String> arguments =
+                    Objects.requireNonNull(spec).commandLine().getParseResult().originalArgs();
             return Background.start(screen, arguments);
         }
         DataPlane plane = DataPlane.start(threads, ServeCommand.kind(loop));

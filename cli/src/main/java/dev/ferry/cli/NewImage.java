@@ -7,6 +7,8 @@ import java.nio.channels.FileChannel;
 import java.nio.file.FileAlreadyExistsException;
 import java.nio.file.Files;
 import java.nio.file.LinkOption;
+import java.nio.file.NoSuchFileException;
+import java.nio.file.OpenOption;
 import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
 import java.nio.file.attribute.PosixFilePermissions;
@@ -26,13 +28,13 @@ final class NewImage implements AutoCloseable {
             throw new IOException(wanted + " exists already; remove it, or choose another name");
         }
         var ownerOnly = PosixFilePermissions.asFileAttribute(PosixFilePermissions.fromString("rw-------"));
-        Set<java.nio.file.OpenOption> exclusively =
+        Set<OpenOption> exclusively =
                 Set.of(StandardOpenOption.CREATE_NEW, StandardOpenOption.WRITE, LinkOption.NOFOLLOW_LINKS);
         try (FileChannel _ = FileChannel.open(partial, exclusively, ownerOnly)) {
             identity = DiskFiles.identityOf(partial);
         } catch (FileAlreadyExistsException e) {
             throw new IOException(partial + " is there: another command makes this file, or one has left it", e);
-        } catch (java.nio.file.NoSuchFileException e) {
+        } catch (NoSuchFileException e) {
             throw new IOException("there is no directory " + partial.getParent(), e);
         }
     }

@@ -15,10 +15,12 @@ import dev.ferry.stack.DiskLoop;
 import dev.ferry.stack.DiskSpec;
 import dev.ferry.stack.Images;
 import dev.ferry.stack.NewImages;
+import dev.ferry.stack.OnLoop;
 import java.io.RandomAccessFile;
 import java.nio.file.Path;
 import java.util.LinkedHashMap;
 import java.util.Map;
+import java.util.function.Function;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Option;
 
@@ -144,7 +146,7 @@ final class NewImageOptions {
         try {
             filling.fill(disk);
         } finally {
-            dev.ferry.stack.OnLoop.await(loop.loop(), disk::close);
+            OnLoop.await(loop.loop(), disk::close);
         }
     }
 
@@ -160,7 +162,7 @@ final class NewImageOptions {
                     parts.put(part.name(), new NewImage(spec.path().resolveSibling(part.name())));
                 }
             }
-            java.util.function.Function<String, Path> where = name -> {
+            Function<String, Path> where = name -> {
                 NewImage part = parts.get(name);
                 return part == null ? spec.path() : part.partial();
             };

@@ -7,6 +7,7 @@ import dev.ferry.migration.rehearsal.RehearsalReport.Range;
 import dev.ferry.migration.rehearsal.RehearsalReport.Room;
 import dev.ferry.migration.rehearsal.Verdict;
 import java.util.List;
+import java.util.Locale;
 import java.util.function.DoubleFunction;
 import java.util.stream.Collectors;
 import org.jspecify.annotations.Nullable;
@@ -88,7 +89,7 @@ final class RehearsalWords {
     }
 
     private void line(String what, String text) {
-        screen.print(String.format(java.util.Locale.ROOT, "  %-9s %s", what, text));
+        screen.print(String.format(Locale.ROOT, "  %-9s %s", what, text));
     }
 
     private static String bytes(@Nullable Long bytes) {
@@ -118,7 +119,7 @@ final class RehearsalWords {
 
     private static String seconds(double seconds) {
         return seconds < FEW_SECONDS
-                ? String.format(java.util.Locale.ROOT, "%.1f s", seconds)
+                ? String.format(Locale.ROOT, "%.1f s", seconds)
                 : Quantities.time(Math.round(seconds));
     }
 }

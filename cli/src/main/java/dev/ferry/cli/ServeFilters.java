@@ -22,6 +22,7 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
 import java.util.SplittableRandom;
 import java.util.concurrent.TimeUnit;
 import java.util.regex.Matcher;
@@ -136,7 +137,7 @@ final class ServeFilters {
                 throw Problems.wrongUsage("'" + written + "': more than 100 % of requests cannot fail");
             }
             int perMillion = (int) Math.round(percent * FaultRule.MILLION / 100);
-            int operations = java.util.Objects.requireNonNull(OPERATIONS.get(fault.group(1)));
+            int operations = Objects.requireNonNull(OPERATIONS.get(fault.group(1)));
             Fault made = new Fault(next, name, new SplittableRandom());
             made.rule(new FaultRule(operations, 0, Long.MAX_VALUE, perMillion, ErrorKind.IO));
             return made;

@@ -13,6 +13,7 @@ import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.Comparator;
 import java.util.List;
 import java.util.Random;
@@ -199,15 +200,15 @@ final class NbdToolsTest {
         assertThat(copy).hasSameBinaryContentAs(disk);
         byte[] other = new byte[5 * MEBI + 77];
         new Random(4).nextBytes(other);
-        java.util.Arrays.fill(other, MEBI, 3 * MEBI, (byte) 0);
+        Arrays.fill(other, MEBI, 3 * MEBI, (byte) 0);
         Path source = Files.write(folder.resolve("source"), other);
         Path out = folder.resolve("said");
         assertThat(exit(start(source, out, "nbd", "copy", "-", uri("")))).isZero();
         byte[] now = Files.readAllBytes(disk);
-        assertThat(java.util.Arrays.copyOf(now, other.length)).isEqualTo(other);
-        assertThat(java.util.Arrays.copyOfRange(now, other.length, now.length))
+        assertThat(Arrays.copyOf(now, other.length)).isEqualTo(other);
+        assertThat(Arrays.copyOfRange(now, other.length, now.length))
                 .as("what the stream does not reach")
-                .isEqualTo(java.util.Arrays.copyOfRange(Files.readAllBytes(copy), other.length, now.length));
+                .isEqualTo(Arrays.copyOfRange(Files.readAllBytes(copy), other.length, now.length));
         Path tooLong = Files.write(folder.resolve("long"), new byte[17 * MEBI]);
         assertThat(exit(start(tooLong, out, "nbd", "copy", "-", uri("")))).isEqualTo(1);
         assertThat(text(folder.resolve("errors"))).contains("more is coming");

@@ -4,6 +4,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Locale;
 import tools.jackson.databind.JsonNode;
 
 /**
@@ -79,7 +80,7 @@ record PassageTimes(List<Double> thereMillis, List<Double> backMillis) {
     @Override
     public String toString() {
         return String.format(
-                java.util.Locale.ROOT,
+                Locale.ROOT,
                 "four disks, longest pause: there %.1f ms, back %.1f ms in the median of %d rounds (there %s, back %s)",
                 thereMedianMillis(),
                 backMedianMillis(),

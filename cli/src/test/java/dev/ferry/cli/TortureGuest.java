@@ -14,6 +14,7 @@ import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.List;
 import java.util.Objects;
 import java.util.SplittableRandom;
@@ -151,7 +152,7 @@ final class TortureGuest implements AutoCloseable {
         if (generation == 0) {
             System.arraycopy(initial, block * BLOCK_BYTES, wanted, 0, BLOCK_BYTES);
         }
-        if (!java.util.Arrays.equals(found, wanted)) {
+        if (!Arrays.equals(found, wanted)) {
             flaw.compareAndSet(null, what + " gave other bytes than were written, in block " + block);
         }
     }
@@ -195,7 +196,7 @@ final class TortureGuest implements AutoCloseable {
     void checkFile(Path file) throws IOException {
         byte[] bytes = Files.readAllBytes(file);
         for (int block = 0; block < generations.length; block++) {
-            byte[] found = java.util.Arrays.copyOfRange(bytes, block * BLOCK_BYTES, (block + 1) * BLOCK_BYTES);
+            byte[] found = Arrays.copyOfRange(bytes, block * BLOCK_BYTES, (block + 1) * BLOCK_BYTES);
             compare(block, found, "the file");
         }
         assertWell();

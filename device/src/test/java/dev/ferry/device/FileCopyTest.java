@@ -4,6 +4,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import dev.ferry.block.BlockException;
+import dev.ferry.reactor.Linux;
 import java.io.RandomAccessFile;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -65,9 +66,9 @@ class FileCopyTest {
     }
 
     private static long allocatedBytes(Path path) {
-        int file = dev.ferry.reactor.Linux.open(path.toString(), 0, 0);
-        long bytes = dev.ferry.reactor.Linux.facts(file).allocatedBytes();
-        dev.ferry.reactor.Linux.close(file);
+        int file = Linux.open(path.toString(), 0, 0);
+        long bytes = Linux.facts(file).allocatedBytes();
+        Linux.close(file);
         return bytes;
     }
 }

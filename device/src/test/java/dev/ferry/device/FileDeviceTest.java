@@ -13,6 +13,7 @@ import dev.ferry.block.ErrorKind;
 import dev.ferry.block.FileRange;
 import dev.ferry.block.IoBuffer;
 import dev.ferry.block.RequestFlags;
+import dev.ferry.reactor.Errno;
 import dev.ferry.reactor.EventLoop;
 import dev.ferry.reactor.EventLoops;
 import dev.ferry.reactor.Linux;
@@ -216,7 +217,7 @@ class FileDeviceTest {
             assertThat(rig.locates(0, MEBI)).as("a hole").isFalse();
             IoBuffer out = filled(MEBI, 5);
             rig.succeed(end -> rig.device.write(0, out, 0, MEBI, 0, end));
-            boolean kernelTells = Linux.pagesInMemory(0, 0, 1, out.address()) != -dev.ferry.reactor.Errno.ENOSYS;
+            boolean kernelTells = Linux.pagesInMemory(0, 0, 1, out.address()) != -Errno.ENOSYS;
             assumeThat(kernelTells).as("cachestat, Linux 6.5").isTrue();
             assertThat(rig.locates(0, MEBI)).as("just written").isTrue();
             assertThat(rig.locates(0, MEBI + 1)).as("and a byte more").isFalse();

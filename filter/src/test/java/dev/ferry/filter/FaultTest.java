@@ -9,6 +9,7 @@ import dev.ferry.block.FileRange;
 import dev.ferry.block.IoBuffer;
 import dev.ferry.testkit.MemoryDisk;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.List;
 import java.util.Objects;
 import java.util.SplittableRandom;
@@ -27,7 +28,7 @@ class FaultTest {
 
     private void write(long offset, int value) {
         byte[] bytes = new byte[BLOCK];
-        java.util.Arrays.fill(bytes, (byte) value);
+        Arrays.fill(bytes, (byte) value);
         buffer.copyFrom(bytes, 0, 0, BLOCK);
         fault.write(offset, buffer, 0, BLOCK, 0, end);
     }

@@ -3,6 +3,7 @@ package dev.ferry.image;
 import dev.ferry.block.BlockDevice;
 import dev.ferry.block.BlockError;
 import dev.ferry.block.Completion;
+import dev.ferry.block.ErrorKind;
 import dev.ferry.block.IoBuffer;
 import dev.ferry.block.Loop;
 import dev.ferry.block.RequestFlags;
@@ -55,8 +56,8 @@ public final class Provisioner implements Completion {
 
     private void step() {
         if (stopped) {
-            whenDone.complete(BlockError.of(
-                    dev.ferry.block.ErrorKind.CANCELLED, provisioning.text() + " disk", "provision", "called off"));
+            whenDone.complete(
+                    BlockError.of(ErrorKind.CANCELLED, provisioning.text() + " disk", "provision", "called off"));
         } else if (done == sizeBytes) {
             flushing = true;
             file.flush(this);

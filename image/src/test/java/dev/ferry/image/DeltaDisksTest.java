@@ -6,6 +6,7 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 import dev.ferry.testkit.Seeds;
 import dev.ferry.testkit.SimLoop;
 import java.io.IOException;
+import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -48,8 +49,7 @@ class DeltaDisksTest {
 
     private static String contentId(Path image) throws IOException {
         byte[] bytes = Files.readAllBytes(image);
-        String text =
-                new String(bytes, 0, Math.min(bytes.length, 20_000), java.nio.charset.StandardCharsets.ISO_8859_1);
+        String text = new String(bytes, 0, Math.min(bytes.length, 20_000), StandardCharsets.ISO_8859_1);
         Matcher id = Pattern.compile("\nCID=([0-9a-f]+)").matcher(text);
         assertThat(id.find()).isTrue();
         return id.group(1);

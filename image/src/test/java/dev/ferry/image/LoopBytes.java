@@ -7,6 +7,7 @@ import dev.ferry.block.Completion;
 import dev.ferry.block.IoBuffer;
 import dev.ferry.block.Loop;
 import dev.ferry.testkit.OnLoop;
+import java.util.Arrays;
 import java.util.function.Consumer;
 
 /** A device as blocking code sees it, in tests. */
@@ -38,7 +39,7 @@ public final class LoopBytes implements FileBytes {
 
     @Override
     public void read(long offset, byte[] into, int at, int length) throws BlockException {
-        java.util.Arrays.fill(into, at, at + length, (byte) 0);
+        Arrays.fill(into, at, at + length, (byte) 0);
         int there = Math.clamp(device.lengthBytes() - offset, 0, length);
         if (there > 0) {
             IoBuffer buffer = IoBuffer.allocate(there);

@@ -1,6 +1,7 @@
 package dev.ferry.migration;
 
 import java.util.Locale;
+import java.util.Objects;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -224,7 +225,7 @@ final class EtaEstimator {
 
     /** The largest of what has changed since the range was shown that it left. */
     private String reason(Sample now, boolean later) {
-        Sample then = java.util.Objects.requireNonNull(shownAt);
+        Sample then = Objects.requireNonNull(shownAt);
         if (stoppedFor != null && later) {
             return String.format(Locale.ROOT, "it was %s for %.0f s", stoppedFor, stoppedSeconds);
         }

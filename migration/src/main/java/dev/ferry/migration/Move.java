@@ -9,6 +9,7 @@ import dev.ferry.migration.copy.PaceSettings;
 import dev.ferry.migration.journal.Authority;
 import dev.ferry.migration.journal.DiskRecord;
 import dev.ferry.migration.journal.MoveRecord;
+import dev.ferry.stack.OnLoop;
 import java.time.Duration;
 import java.time.InstantSource;
 import java.util.ArrayList;
@@ -337,7 +338,7 @@ final class Move implements Runnable {
     void end(Keeping.Wish wish) throws BlockException {
         CompletableFuture<Boolean> done = new CompletableFuture<>();
         ask(() -> work.keeping().ask(wish, done));
-        dev.ferry.stack.OnLoop.join(done);
+        OnLoop.join(done);
     }
 
     /** Stops because the daemon ends, so that the next one goes on; one whose decision has been made is finished instead. */
@@ -390,7 +391,7 @@ final class Move implements Runnable {
                 }
             });
         }
-        dev.ferry.stack.OnLoop.join(answer);
+        OnLoop.join(answer);
     }
 
     // ---- what it tells; any thread

@@ -5,6 +5,7 @@ import dev.ferry.migration.Carrier.Verdict;
 import dev.ferry.migration.journal.DiskRecord;
 import dev.ferry.migration.journal.StepFiles;
 import dev.ferry.stack.OpenDisk;
+import java.util.Objects;
 import org.jspecify.annotations.Nullable;
 
 /** One disk of a move that is at work. Thread: that of the move, except what is marked. */
@@ -49,7 +50,7 @@ final class MovingDisk {
     }
 
     Carrier carrier() {
-        return java.util.Objects.requireNonNull(carrier);
+        return Objects.requireNonNull(carrier);
     }
 
     /** Of its bytes, how many have been compared and found equal. */

@@ -13,6 +13,7 @@ import java.io.IOException;
 import java.time.InstantSource;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Objects;
 import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
@@ -103,7 +104,7 @@ final class Recovery {
     }
 
     private MoveRecord bringToEnd(Journals.Found found, MigrationState meant, @Nullable String why) throws IOException {
-        MoveRecord last = java.util.Objects.requireNonNull(found.last());
+        MoveRecord last = Objects.requireNonNull(found.last());
         Ledger ledger = new Ledger(journals, journals.reopen(found), last, clock);
         try {
             for (int i = 0; i < last.disks().size(); i++) {
@@ -163,7 +164,7 @@ final class Recovery {
     static void settleRollback(Ledger ledger, Catalog catalog) throws BlockException {
         List<DiskRecord> told = new ArrayList<>();
         for (DiskRecord disk : ledger.record().disks()) {
-            DiskRecord.Former former = java.util.Objects.requireNonNull(disk.former());
+            DiskRecord.Former former = Objects.requireNonNull(disk.former());
             catalog.moved(disk.name(), disk.sourceDatastore(), disk.sourceFile(), former.provisioning());
             told.add(disk.withBack());
         }
@@ -246,7 +247,7 @@ final class Recovery {
                 continue;
             }
             if (!disk.told()) {
-                DiskFiles.publish(disk.targetFile(), java.util.Objects.requireNonNull(disk.targetIdentity()));
+                DiskFiles.publish(disk.targetFile(), Objects.requireNonNull(disk.targetIdentity()));
                 catalog.moved(
                         disk.name(), ledger.record().targetDatastore(), disk.targetFile(), disk.targetProvisioning());
                 ledger.disk(i, disk.withTold());

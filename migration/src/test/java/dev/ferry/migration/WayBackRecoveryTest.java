@@ -3,6 +3,7 @@ package dev.ferry.migration;
 import static org.assertj.core.api.Assertions.assertThat;
 
 import dev.ferry.block.BlockException;
+import dev.ferry.block.ErrorKind;
 import dev.ferry.image.Provisioning;
 import dev.ferry.migration.journal.Authority;
 import dev.ferry.migration.journal.Grace;
@@ -156,7 +157,7 @@ class WayBackRecoveryTest {
                 }
                 refused = false;
             } catch (BlockException e) {
-                refused = e.kind() == dev.ferry.block.ErrorKind.BUSY;
+                refused = e.kind() == ErrorKind.BUSY;
             }
         }
     }
@@ -177,7 +178,7 @@ class WayBackRecoveryTest {
                     .startsWith(world.directory.resolve("slow").toRealPath());
             world.reboot();
             world.engine.recover();
-            EngineRig.refused(dev.ferry.block.ErrorKind.IO, "inventory", () -> world.engine.beforeOpen("vm0"));
+            EngineRig.refused(ErrorKind.IO, "inventory", () -> world.engine.beforeOpen("vm0"));
             world.inventoryFails = false;
             world.engine.beforeOpen("vm0");
             OpenDisk disk = world.openDisk("vm0");

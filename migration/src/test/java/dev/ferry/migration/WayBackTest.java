@@ -6,6 +6,7 @@ import dev.ferry.block.ErrorKind;
 import dev.ferry.image.Provisioning;
 import dev.ferry.migration.FlakyDevice.Mood;
 import dev.ferry.migration.MigrationStatus.WayBack;
+import dev.ferry.migration.journal.Authority;
 import dev.ferry.migration.journal.Grace;
 import dev.ferry.migration.journal.Resumption;
 import dev.ferry.stack.OpenDisk;
@@ -331,7 +332,7 @@ class WayBackTest extends EngineRig {
         }
         List<Long> switched = new ArrayList<>();
         world.whenWritten = record -> switched.add(record.disks().stream()
-                .filter(d -> d.authority() == dev.ferry.migration.journal.Authority.TARGET)
+                .filter(d -> d.authority() == Authority.TARGET)
                 .count());
         MigrationRequest request = new MigrationRequest(names, "fast", null, 0, true, false);
         String id = engine.start(request.withGrace(Grace.UNTIL_COMMIT)).id();

@@ -5,6 +5,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 import dev.ferry.block.BlockDevice;
 import dev.ferry.device.FileDevice;
 import dev.ferry.device.FileOptions;
+import dev.ferry.nbd.client.NbdUri;
 import dev.ferry.reactor.EventLoops;
 import dev.ferry.testkit.MemoryDisk;
 import dev.ferry.testkit.Requires;
@@ -170,7 +171,7 @@ class StrangeClientsTest {
                 .contains("\"virtual-size\": " + SIZE_BYTES)
                 .contains("\"format\": \"raw\"");
         String options = "driver=raw,file.driver=nbd,file.export=disk,file.server.type=unix,file.server.path="
-                + ((dev.ferry.nbd.client.NbdUri.Unix) served.unix("disk")).socket();
+                + ((NbdUri.Unix) served.unix("disk")).socket();
         assertThat(Stranger.succeeds("qemu-img", "info", "--output=json", "--image-opts", options))
                 .contains("\"virtual-size\": " + SIZE_BYTES);
     }

@@ -27,6 +27,7 @@ import java.nio.file.StandardCopyOption;
 import java.security.cert.CertificateFactory;
 import java.security.cert.X509Certificate;
 import java.util.List;
+import java.util.Random;
 import java.util.Set;
 import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.BeforeAll;
@@ -230,7 +231,7 @@ class TlsTest extends TlsRig {
     void nonsenseInsteadOfTlsCostsThatConnectionOnly(int length) throws Exception {
         serve(TlsMode.REQUIRE, false);
         byte[] nonsense = new byte[length];
-        new java.util.Random(length).nextBytes(nonsense);
+        new Random(length).nextBytes(nonsense);
         try (RawClient client = raw().greet()) {
             assertThat(client.askType(Bytes.empty().option(Nbd.OPT_STARTTLS))).isEqualTo(Nbd.REP_ACK);
             client.send(nonsense);

@@ -4,6 +4,8 @@ import static dev.ferry.reactor.RingLayout.COMPLETION_BYTES;
 import static dev.ferry.reactor.RingLayout.ENTRY_BYTES;
 
 import java.util.Arrays;
+import java.util.Objects;
+import java.util.concurrent.CountDownLatch;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -54,7 +56,7 @@ final class RingLoop extends ThreadLoop {
     private long registeredFrom;
     private long registeredTo;
     private volatile @Nullable String failure;
-    private final java.util.concurrent.CountDownLatch opened = new java.util.concurrent.CountDownLatch(1);
+    private final CountDownLatch opened = new CountDownLatch(1);
 
     RingLoop(String threadName) {
         super(threadName);
@@ -238,7 +240,7 @@ final class RingLoop extends ThreadLoop {
     }
 
     private void complete(int slot, int result) {
-        IoOperation operation = java.util.Objects.requireNonNull(operations[slot]);
+        IoOperation operation = Objects.requireNonNull(operations[slot]);
         operations[slot] = null;
         freeSlots[freeCount++] = slot;
         operation.slot = -1;

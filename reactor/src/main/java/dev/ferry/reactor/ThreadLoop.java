@@ -1,5 +1,7 @@
 package dev.ferry.reactor;
 
+import java.util.Arrays;
+import java.util.Objects;
 import java.util.concurrent.RejectedExecutionException;
 import org.jctools.queues.varhandle.MpscUnboundedVarHandleArrayQueue;
 import org.jspecify.annotations.Nullable;
@@ -128,8 +130,8 @@ abstract class ThreadLoop extends EventLoop {
     @Override
     public final void end(IoOperation operation, int result) {
         if (endedCount == ended.length) {
-            ended = java.util.Arrays.copyOf(ended, endedCount * 2);
-            endedResults = java.util.Arrays.copyOf(endedResults, endedCount * 2);
+            ended = Arrays.copyOf(ended, endedCount * 2);
+            endedResults = Arrays.copyOf(endedResults, endedCount * 2);
         }
         operation.slot = OUTSIDE;
         ended[endedCount] = operation;
@@ -140,14 +142,14 @@ abstract class ThreadLoop extends EventLoop {
         // Completions may end more operations: those wait for the next round.
         int count = endedCount;
         for (int i = 0; i < count; i++) {
-            IoOperation operation = java.util.Objects.requireNonNull(ended[i]);
+            IoOperation operation = Objects.requireNonNull(ended[i]);
             operation.slot = -1;
             deliver(operation, endedResults[i]);
         }
         int rest = endedCount - count;
         System.arraycopy(ended, count, ended, 0, rest);
         System.arraycopy(endedResults, count, endedResults, 0, rest);
-        java.util.Arrays.fill(ended, rest, endedCount, null);
+        Arrays.fill(ended, rest, endedCount, null);
         endedCount = rest;
     }
 

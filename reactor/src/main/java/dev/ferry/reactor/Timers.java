@@ -1,6 +1,7 @@
 package dev.ferry.reactor;
 
 import java.util.PriorityQueue;
+import java.util.function.Consumer;
 
 /** Tasks that wait for their time, for one loop; belongs to its thread. */
 final class Timers {
@@ -74,7 +75,7 @@ final class Timers {
     }
 
     /** Runs what is due; a task that schedules another for now does not keep the loop here. */
-    void run(long nowNanos, java.util.function.Consumer<Runnable> runner) {
+    void run(long nowNanos, Consumer<Runnable> runner) {
         Entry first = queue.peek();
         while (first != null && first.atNanos - nowNanos <= 0) {
             queue.poll();

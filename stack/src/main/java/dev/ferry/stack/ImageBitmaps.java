@@ -4,6 +4,7 @@ import dev.ferry.block.BlockException;
 import dev.ferry.filter.tracking.DirtyBitmap;
 import dev.ferry.image.qcow2.Qcow2Bitmaps;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.List;
 import java.util.Optional;
 
@@ -38,7 +39,7 @@ public final class ImageBitmaps {
         for (int i = 0; i < bitmap.pieces(); i++) {
             int at = i * DirtyBitmap.PIECE_BYTES;
             int there = Math.clamp(content.bits().length - at, 0, piece.length);
-            java.util.Arrays.fill(piece, (byte) 0);
+            Arrays.fill(piece, (byte) 0);
             System.arraycopy(content.bits(), Math.min(at, content.bits().length), piece, 0, there);
             bitmap.putPiece(i, piece, 0);
         }
@@ -56,7 +57,7 @@ public final class ImageBitmaps {
             for (int i = 0; i < bitmap.pieces(); i++) {
                 bitmap.copyPiece(i, pieces, i * DirtyBitmap.PIECE_BYTES);
             }
-            byte[] bits = java.util.Arrays.copyOf(pieces, (int) ((blocks + Byte.SIZE - 1) / Byte.SIZE));
+            byte[] bits = Arrays.copyOf(pieces, (int) ((blocks + Byte.SIZE - 1) / Byte.SIZE));
             contents.add(new Qcow2Bitmaps.Content(
                     one.name(), bitmap.granularityBytes(), bitmap.sizeBytes(), true, false, bits));
         }

@@ -31,8 +31,10 @@ import dev.ferry.image.vmdk.VmdkDescriptor;
 import dev.ferry.image.vmdk.VmdkImage;
 import dev.ferry.image.vmdk.WritableVmdk;
 import java.io.IOException;
+import java.nio.file.InvalidPathException;
 import java.nio.file.Path;
 import java.util.List;
+import java.util.Objects;
 import java.util.concurrent.Executor;
 import java.util.concurrent.Executors;
 import org.jspecify.annotations.Nullable;
@@ -312,10 +314,9 @@ public final class Images {
         Path directory;
         Path path;
         try {
-            directory =
-                    java.util.Objects.requireNonNull(spec.path().toRealPath().getParent());
+            directory = Objects.requireNonNull(spec.path().toRealPath().getParent());
             path = directory.resolve(named).toRealPath();
-        } catch (IOException | java.nio.file.InvalidPathException gone) {
+        } catch (IOException | InvalidPathException gone) {
             throw refused(spec, "the file " + printable(named) + " that it names is not there");
         }
         if (!path.startsWith(directory)) {

@@ -1,6 +1,7 @@
 package dev.ferry.stack;
 
 import dev.ferry.block.BlockDevice;
+import dev.ferry.block.BlockException;
 import dev.ferry.block.BufferPool;
 import dev.ferry.block.Loop;
 import dev.ferry.datastore.Datastore;
@@ -40,7 +41,7 @@ class StackContractTest {
         loops.close();
     }
 
-    static FileDevice file(DiskLoop on, DiskSpec spec) throws dev.ferry.block.BlockException {
+    static FileDevice file(DiskLoop on, DiskSpec spec) throws BlockException {
         return FileDevice.open(
                 on.events(),
                 spec.path(),

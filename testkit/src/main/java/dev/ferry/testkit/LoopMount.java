@@ -1,6 +1,7 @@
 package dev.ferry.testkit;
 
 import java.io.IOException;
+import java.io.RandomAccessFile;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -39,7 +40,7 @@ public final class LoopMount implements AutoCloseable {
         Requires.program("mount");
         Path path = Files.createTempDirectory(directory, kind);
         Path image = path.resolveSibling(path.getFileName() + ".img");
-        try (var file = new java.io.RandomAccessFile(image.toFile(), "rw")) {
+        try (var file = new RandomAccessFile(image.toFile(), "rw")) {
             file.setLength(sizeBytes);
         }
         LoopMount mount = new LoopMount(attach(image, sectorBytes), image, path, sectorBytes);

@@ -2,6 +2,7 @@ package dev.ferry.filter.mirror;
 
 import dev.ferry.block.BlockError;
 import dev.ferry.block.Completion;
+import dev.ferry.block.ErrorKind;
 import dev.ferry.block.Invariant;
 import dev.ferry.block.Loop;
 import java.util.Objects;
@@ -200,7 +201,7 @@ public class StepMap {
         tickTimer = null;
         checkpointTimer = null;
         if (failure == null) {
-            failure = BlockError.of(dev.ferry.block.ErrorKind.CLOSED, "record of regions", "mark", "the move is over");
+            failure = BlockError.of(ErrorKind.CLOSED, "record of regions", "mark", "the move is over");
         }
         releaseAll();
     }

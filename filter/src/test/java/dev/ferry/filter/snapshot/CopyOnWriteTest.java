@@ -20,6 +20,7 @@ import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
 import java.util.SplittableRandom;
+import java.util.function.Consumer;
 import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.Test;
 
@@ -42,7 +43,7 @@ class CopyOnWriteTest {
         base.fill(0, content);
     }
 
-    private @Nullable BlockError ended(java.util.function.Consumer<Completion> request) {
+    private @Nullable BlockError ended(Consumer<Completion> request) {
         List<@Nullable BlockError> ends = new ArrayList<>();
         request.accept(ends::add);
         loop.run();

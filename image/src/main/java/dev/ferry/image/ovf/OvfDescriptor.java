@@ -13,6 +13,7 @@ import java.util.HashMap;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
+import java.util.Objects;
 import javax.xml.XMLConstants;
 import javax.xml.parsers.DocumentBuilder;
 import javax.xml.parsers.DocumentBuilderFactory;
@@ -66,7 +67,7 @@ public final class OvfDescriptor {
             }
             Element inFile = files.get(reference);
             require(inFile != null, "a disk of it is in a file that it does not name");
-            disks.add(disk(disk, java.util.Objects.requireNonNull(inFile)));
+            disks.add(disk(disk, Objects.requireNonNull(inFile)));
             require(disks.size() <= DISKS_MAX, "it has more than " + DISKS_MAX + " disks");
         }
         require(!disks.isEmpty(), "it has no disk that is in a file");

@@ -2,6 +2,7 @@ package dev.ferry.image.qcow2;
 
 import dev.ferry.block.BlockError;
 import dev.ferry.block.Completion;
+import dev.ferry.block.ErrorKind;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -58,7 +59,7 @@ final class Closing extends Steps {
 
     @Override
     void ended(@Nullable BlockError error) {
-        problem = error != null && error.kind() != dev.ferry.block.ErrorKind.UNSUPPORTED ? error : null;
+        problem = error != null && error.kind() != ErrorKind.UNSUPPORTED ? error : null;
         closeFiles();
     }
 

@@ -5,6 +5,7 @@ import static dev.ferry.image.qcow2.Qcow2Layout.*;
 import dev.ferry.block.BlockException;
 import dev.ferry.block.ErrorKind;
 import dev.ferry.image.FileBytes;
+import java.util.Arrays;
 
 /**
  * The clusters of an image that nobody uses and that is changed over to another state: hands out those that neither the old
@@ -92,7 +93,7 @@ final class FreshClusters {
     long write(byte[] bytes) throws BlockException {
         long clusters = Math.max(1, clustersOf(bytes.length));
         long offset = take(clusters);
-        byte[] whole = java.util.Arrays.copyOf(bytes, Math.toIntExact(clusters << header.clusterBits()));
+        byte[] whole = Arrays.copyOf(bytes, Math.toIntExact(clusters << header.clusterBits()));
         file.write(offset, whole);
         return offset;
     }

@@ -6,6 +6,7 @@ import dev.ferry.block.Completion;
 import dev.ferry.block.IoBuffer;
 import java.lang.foreign.ValueLayout;
 import java.nio.ByteOrder;
+import java.util.Objects;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -180,7 +181,7 @@ final class MapCache {
 
         @Override
         public void complete(@Nullable BlockError error) {
-            MapSlice loaded = java.util.Objects.requireNonNull(slice);
+            MapSlice loaded = Objects.requireNonNull(slice);
             slice = null;
             for (int i = 0; error == null && i < sliceEntries; i++) {
                 loaded.entries[i] = bytes.segment().get(BIG_ENDIAN, i * 8L);

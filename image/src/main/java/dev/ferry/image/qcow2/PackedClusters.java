@@ -9,6 +9,7 @@ import dev.ferry.block.Completion;
 import dev.ferry.block.ErrorKind;
 import dev.ferry.block.IoBuffer;
 import dev.ferry.block.Loop;
+import java.util.Objects;
 import java.util.concurrent.Executor;
 import org.jspecify.annotations.Nullable;
 
@@ -70,7 +71,7 @@ final class PackedClusters {
         }
         if (oldest == null) {
             turn = (turn + 1) % kept.length;
-            java.util.Objects.requireNonNull(kept[turn]).waiting.add(waiter);
+            Objects.requireNonNull(kept[turn]).waiting.add(waiter);
             return null;
         }
         oldest.waiting.add(waiter);

@@ -10,6 +10,7 @@ import dev.ferry.image.FileBytes;
 import java.io.ByteArrayOutputStream;
 import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
@@ -90,7 +91,7 @@ public final class Qcow2Bitmaps {
                 header.table(file, "data of a bitmap", host, length);
                 file.read(host, bits, at, length);
             } else if (table[i] == ALL_DIRTY) {
-                java.util.Arrays.fill(bits, at, at + length, (byte) -1);
+                Arrays.fill(bits, at, at + length, (byte) -1);
             }
         }
         return new Content(
@@ -184,7 +185,7 @@ public final class Qcow2Bitmaps {
             byte[] table = new byte[entries * 8];
             for (int i = 0; i < entries; i++) {
                 int at = i * cluster;
-                byte[] piece = java.util.Arrays.copyOfRange(content, at, Math.min(content.length, at + cluster));
+                byte[] piece = Arrays.copyOfRange(content, at, Math.min(content.length, at + cluster));
                 u64(table, i * 8, clean(piece) ? 0 : change.clusters.write(piece));
             }
             long tableOffset = change.clusters.write(table);

@@ -6,6 +6,7 @@ import dev.ferry.block.BlockError;
 import dev.ferry.block.BlockException;
 import dev.ferry.block.ErrorKind;
 import dev.ferry.image.FileBytes;
+import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
 import java.util.List;
 
@@ -188,7 +189,7 @@ public final class Qcow2Creator {
         byte[] table = new byte[48 * names.length];
         for (int bit = 0; bit < names.length; bit++) {
             table[48 * bit + 1] = (byte) bit;
-            byte[] name = names[bit].getBytes(java.nio.charset.StandardCharsets.US_ASCII);
+            byte[] name = names[bit].getBytes(StandardCharsets.US_ASCII);
             System.arraycopy(name, 0, table, 48 * bit + 2, name.length);
         }
         return table;

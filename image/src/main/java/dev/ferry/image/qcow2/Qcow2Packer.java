@@ -8,6 +8,7 @@ import dev.ferry.image.Appender;
 import dev.ferry.image.ClusterPacker;
 import dev.ferry.image.FileBytes;
 import dev.ferry.image.ImageWriter;
+import java.util.Arrays;
 
 /**
  * Writes a new image from its first cluster to its last in one pass, each as it was compressed. The file grows at its end
@@ -106,7 +107,7 @@ public final class Qcow2Packer implements ImageWriter {
             end.append(table, 0, clusterBytes);
             u64(l1, (int) ((next - 1) / (clusterBytes / 8)) * 8, host | COPIED);
         }
-        java.util.Arrays.fill(table, (byte) 0);
+        Arrays.fill(table, (byte) 0);
         tableUsed = false;
     }
 

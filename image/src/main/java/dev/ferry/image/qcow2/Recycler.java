@@ -3,6 +3,7 @@ package dev.ferry.image.qcow2;
 import dev.ferry.block.BlockDevice;
 import dev.ferry.block.BlockError;
 import dev.ferry.block.Loop;
+import java.util.Objects;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -100,10 +101,7 @@ final class Recycler extends Waiter {
     /** At the end, once nothing goes on: either there is still something to do, or the end has come. */
     void somethingEnded() {
         Runnable idle = whenIdle;
-        if (idle == null
-                || cycle != null
-                || !java.util.Objects.requireNonNull(reserve).idle()
-                || !refcounts.idle()) {
+        if (idle == null || cycle != null || !Objects.requireNonNull(reserve).idle() || !refcounts.idle()) {
             return;
         }
         if (timer != null) {
@@ -125,7 +123,7 @@ final class Recycler extends Waiter {
 
     @Override
     void mapWritten(@Nullable BlockError error) {
-        java.util.Objects.requireNonNull(cycle).complete(error);
+        Objects.requireNonNull(cycle).complete(error);
     }
 
     private final class Cycle extends Steps {
@@ -153,7 +151,7 @@ final class Recycler extends Waiter {
         @Override
         boolean step() {
             switch (state++) {
-                case SETTLE -> java.util.Objects.requireNonNull(map).join(Recycler.this);
+                case SETTLE -> Objects.requireNonNull(map).join(Recycler.this);
                 case FLUSH -> file.flush(this);
                 case READERS -> {
                     awaited = generation;
@@ -179,7 +177,7 @@ final class Recycler extends Waiter {
                     file.flush(this);
                 }
                 case HAND_OVER -> {
-                    Reserve to = java.util.Objects.requireNonNull(reserve);
+                    Reserve to = Objects.requireNonNull(reserve);
                     for (int i = 0; i < mine.size(); i++) {
                         if (whenIdle != null || !to.give(mine.start(i), mine.count(i))) {
                             counted.add(mine.start(i), mine.count(i));

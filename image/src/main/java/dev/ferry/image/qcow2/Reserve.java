@@ -6,6 +6,8 @@ import dev.ferry.block.BlockDevice;
 import dev.ferry.block.BlockError;
 import dev.ferry.block.ErrorKind;
 import dev.ferry.block.IoBuffer;
+import dev.ferry.block.RequestFlags;
+import java.util.Arrays;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -253,7 +255,7 @@ final class Reserve {
             newEnd = start + blocks + tableClusters + more;
             long perBlock = refcounts.countsInBlock();
             long[] table = refcounts.table;
-            table = java.util.Arrays.copyOf(
+            table = Arrays.copyOf(
                     table, tableClusters == 0 ? table.length : (int) (tableClusters << (clusterBits - 3)));
             long next = start;
             for (long block = start / perBlock; next < start + blocks; block++) {
@@ -342,13 +344,7 @@ final class Reserve {
                 for (int i = 0; i < refcounts.table.length; i++) {
                     whole.segment().set(MapCache.BIG_ENDIAN, i * 8L, refcounts.table[i]);
                 }
-                file.write(
-                        newTableStart << clusterBits,
-                        whole,
-                        0,
-                        whole.capacity(),
-                        dev.ferry.block.RequestFlags.FUA,
-                        this);
+                file.write(newTableStart << clusterBits, whole, 0, whole.capacity(), RequestFlags.FUA, this);
                 return false;
             }
             int count = (int) (lastBlock - firstBlock + 1);
@@ -357,13 +353,7 @@ final class Reserve {
                 entries.segment().set(MapCache.BIG_ENDIAN, i * 8L, refcounts.table[(int) firstBlock + i]);
             }
             state = READY;
-            file.write(
-                    refcounts.tableOffset + firstBlock * 8,
-                    entries,
-                    0,
-                    count * 8,
-                    dev.ferry.block.RequestFlags.FUA,
-                    this);
+            file.write(refcounts.tableOffset + firstBlock * 8, entries, 0, count * 8, RequestFlags.FUA, this);
             return false;
         }
 
@@ -372,7 +362,7 @@ final class Reserve {
             fields.segment().set(MapCache.BIG_ENDIAN, 0, newTableStart << clusterBits);
             fields.segment().set(MapCache.BIG_ENDIAN_INT, 8, (int) newTableClusters);
             state = READY;
-            file.write(REFCOUNT_TABLE_OFFSET, fields, 0, 12, dev.ferry.block.RequestFlags.FUA, this);
+            file.write(REFCOUNT_TABLE_OFFSET, fields, 0, 12, RequestFlags.FUA, this);
             return false;
         }
 

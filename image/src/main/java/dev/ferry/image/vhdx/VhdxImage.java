@@ -19,6 +19,7 @@ import dev.ferry.image.sparse.Neighbours;
 import dev.ferry.image.sparse.SparseExtent;
 import java.util.LinkedHashSet;
 import java.util.List;
+import java.util.Objects;
 import java.util.Set;
 import java.util.UUID;
 import org.jspecify.annotations.Nullable;
@@ -195,7 +196,7 @@ public final class VhdxImage implements DeltaFile {
                         && found.length() <= file.lengthBytes()
                         && found.offset() <= file.lengthBytes() - found.length(),
                 "a region of it is missing, or past the end of the file");
-        return java.util.Objects.requireNonNull(found);
+        return Objects.requireNonNull(found);
     }
 
     public long sizeBytes() {

@@ -12,6 +12,7 @@ import dev.ferry.image.sparse.TableCache;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.util.ArrayDeque;
+import java.util.Objects;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -136,7 +137,7 @@ final class GrainTables implements GrowingMap {
                 System.arraycopy(bytes, 0, table, within(), length);
             }
             tables.release(tableOf(grain));
-            Completion ended = java.util.Objects.requireNonNull(whenWritten);
+            Completion ended = Objects.requireNonNull(whenWritten);
             whenWritten = null;
             free.add(this);
             ended.complete(error);

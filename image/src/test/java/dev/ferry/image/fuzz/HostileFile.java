@@ -1,9 +1,11 @@
 package dev.ferry.image.fuzz;
 
 import dev.ferry.block.BlockDevice;
+import dev.ferry.block.BlockError;
 import dev.ferry.block.BlockException;
 import dev.ferry.block.CheckedDevice;
 import dev.ferry.block.Completion;
+import dev.ferry.block.ErrorKind;
 import dev.ferry.block.IoBuffer;
 import dev.ferry.image.FileBytes;
 import dev.ferry.image.LoopBytes;
@@ -21,8 +23,7 @@ import java.util.function.Consumer;
 final class HostileFile {
     /** No image has others beside it here. */
     static final Neighbours ALONE = name -> {
-        throw dev.ferry.block.BlockError.of(
-                        dev.ferry.block.ErrorKind.NOT_FOUND, "neighbour", "open", "there is none here")
+        throw BlockError.of(ErrorKind.NOT_FOUND, "neighbour", "open", "there is none here")
                 .toException();
     };
 

@@ -15,8 +15,10 @@ import dev.ferry.testkit.SimLoop;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
+import java.util.Locale;
 import java.util.SplittableRandom;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -41,7 +43,7 @@ class ApplianceFilesTest {
 
     private byte[] archive(String format, String... names) throws Exception {
         Path tar = directory.resolve("a.tar");
-        List<Object> arguments = new java.util.ArrayList<>(List.of("--format=" + format, "-C", directory, "-cf", tar));
+        List<Object> arguments = new ArrayList<>(List.of("--format=" + format, "-C", directory, "-cf", tar));
         for (String name : names) {
             Files.writeString(directory.resolve(name), "content of " + name);
             arguments.add(name);
@@ -188,7 +190,7 @@ class ApplianceFilesTest {
     void aFileIsHeldToItsDigest() throws Exception {
         Path file = Files.writeString(directory.resolve("disk"), "what is in the disk");
         for (String algorithm : List.of("SHA1", "SHA256", "SHA512")) {
-            String program = algorithm.toLowerCase(java.util.Locale.ROOT) + "sum";
+            String program = algorithm.toLowerCase(Locale.ROOT) + "sum";
             String digest = Program.ok(program, file).split(" ", -1)[0];
             Manifest manifest = Manifest.read(bytes(algorithm + "(disk)= " + digest + "\n"));
             manifest.verify("disk", bytes(Files.readAllBytes(file)));

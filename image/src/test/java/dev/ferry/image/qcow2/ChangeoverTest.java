@@ -6,7 +6,9 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 import dev.ferry.block.BlockDevice;
 import dev.ferry.block.BlockException;
 import dev.ferry.block.CheckedDevice;
+import dev.ferry.block.ErrorKind;
 import dev.ferry.image.ChannelDisk;
+import dev.ferry.image.CrashDisk;
 import dev.ferry.image.FileBytes;
 import dev.ferry.image.LoopBytes;
 import dev.ferry.image.Program;
@@ -21,6 +23,7 @@ import java.util.Arrays;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
 import java.util.SplittableRandom;
 import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.Test;
@@ -110,8 +113,7 @@ class ChangeoverTest {
                     snapshots.put(name, content.clone());
                 } else if (what == 1) {
                     change(image, ours, "-a", name, bytes -> Qcow2Snapshots.apply(bytes, name));
-                    content = java.util.Objects.requireNonNull(snapshots.get(name))
-                            .clone();
+                    content = Objects.requireNonNull(snapshots.get(name)).clone();
                 } else if (what == 2) {
                     change(image, ours, "-d", name, bytes -> Qcow2Snapshots.delete(bytes, name));
                     snapshots.remove(name);
@@ -305,7 +307,7 @@ class ChangeoverTest {
 
     /** @return true if the change ran to its end */
     private boolean crashAt(int stop, Work work, byte[] before, byte[] old, byte[] fresh, long seed) throws Exception {
-        dev.ferry.image.CrashDisk disk = new dev.ferry.image.CrashDisk(loop, seed, 16 << 20, true);
+        CrashDisk disk = new CrashDisk(loop, seed, 16 << 20, true);
         disk.fill(before);
         @Nullable BlockException stopped = null;
         try {
@@ -328,7 +330,7 @@ class ChangeoverTest {
             try (OpenImage then = OpenImage.snapshot(image, "there")) {
                 assertThat(then.content()).hasSize(1 << 20);
             } catch (BlockException gone) {
-                assertThat(gone.kind()).isEqualTo(dev.ferry.block.ErrorKind.NOT_FOUND);
+                assertThat(gone.kind()).isEqualTo(ErrorKind.NOT_FOUND);
             }
         }
         return stopped == null;

@@ -19,6 +19,7 @@ import dev.ferry.testkit.SimLoop;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.HashSet;
 import java.util.List;
 import java.util.Set;
@@ -188,8 +189,8 @@ class CrashTest {
         disk.resize(file.length, error -> assertThat(error).isNull());
         for (int at = 0; at < file.length; at += ZEROES.length) {
             int end = Math.min(file.length, at + ZEROES.length);
-            if (!java.util.Arrays.equals(file, at, end, ZEROES, 0, end - at)) {
-                disk.fill(at, java.util.Arrays.copyOfRange(file, at, end));
+            if (!Arrays.equals(file, at, end, ZEROES, 0, end - at)) {
+                disk.fill(at, Arrays.copyOfRange(file, at, end));
             }
         }
         LoopBytes bytes = new LoopBytes(loop, checked);
@@ -395,7 +396,7 @@ class CrashTest {
     @Test
     void anImageWithASnapshotAndCompressedClusters() {
         Seeds.run(SEEDS, seed -> {
-            Path raw = Files.write(directory.resolve("raw"), java.util.Arrays.copyOf(base(), SIZE));
+            Path raw = Files.write(directory.resolve("raw"), Arrays.copyOf(base(), SIZE));
             Path image = directory.resolve("qcow2");
             Program.ok("qemu-img", "convert", "-c", "-f", "raw", "-O", "qcow2", "-o", "cluster_size=4k", raw, image);
             Program.ok("qemu-io", "-f", "qcow2", "-c", "discard 0 128k", image);

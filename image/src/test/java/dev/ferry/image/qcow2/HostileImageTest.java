@@ -15,6 +15,8 @@ import dev.ferry.testkit.MemoryDisk;
 import dev.ferry.testkit.OnLoop;
 import dev.ferry.testkit.Seeds;
 import dev.ferry.testkit.SimLoop;
+import java.lang.foreign.ValueLayout;
+import java.util.Arrays;
 import java.util.SplittableRandom;
 import org.junit.jupiter.api.Test;
 
@@ -34,8 +36,7 @@ class HostileImageTest {
         IoBuffer buffer = IoBuffer.allocate(SIZE);
         new SplittableRandom(1)
                 .ints(SIZE / 8)
-                .forEach(i -> buffer.segment()
-                        .set(java.lang.foreign.ValueLayout.JAVA_BYTE, i & (SIZE - 1), (byte) (i >> 24)));
+                .forEach(i -> buffer.segment().set(ValueLayout.JAVA_BYTE, i & (SIZE - 1), (byte) (i >> 24)));
         assertThat(OnLoop.await(loop, end -> device.write(0, buffer, 0, SIZE / 2, 0, end)))
                 .isNull();
         assertThat(OnLoop.await(loop, device::close)).isNull();
@@ -132,7 +133,7 @@ class HostileImageTest {
     void aFileThatEndsAnywhereIsAClearError() throws Exception {
         byte[] sound = image(Qcow2Options.DEFAULT.withClusterBits(12));
         for (int length = 0; length < 30_000; length += 997) {
-            use(java.util.Arrays.copyOf(sound, length));
+            use(Arrays.copyOf(sound, length));
         }
     }
 
@@ -206,7 +207,7 @@ class HostileImageTest {
             BlockError zeroed = OnLoop.await(loop, end -> device.writeZeroes(0, 4096, 0, end));
             assertThat(zeroed == null ? null : zeroed.kind()).isEqualTo(ErrorKind.CORRUPT);
             assertThat(disk.bytes(target, 512))
-                    .isEqualTo(java.util.Arrays.copyOfRange(content, (int) target, (int) target + 512));
+                    .isEqualTo(Arrays.copyOfRange(content, (int) target, (int) target + 512));
         }
     }
 

@@ -13,7 +13,9 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Arrays;
+import java.util.HashSet;
 import java.util.List;
+import java.util.Set;
 import java.util.SplittableRandom;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
@@ -233,8 +235,8 @@ class QemuTest {
         assertThat(data(here).size()).isLessThan(data(there).size() + 4 * 16 * 20);
     }
 
-    private static java.util.Set<Long> data(List<long[]> extents) {
-        java.util.Set<Long> blocks = new java.util.HashSet<>();
+    private static Set<Long> data(List<long[]> extents) {
+        Set<Long> blocks = new HashSet<>();
         for (long[] extent : extents) {
             for (long at = extent[0] / 4096; extent[2] == 1 && at < (extent[0] + extent[1] + 4095) / 4096; at++) {
                 blocks.add(at);

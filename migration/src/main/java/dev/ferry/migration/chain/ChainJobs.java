@@ -20,6 +20,7 @@ import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
 import java.util.Optional;
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.ThreadFactory;
@@ -129,7 +130,7 @@ public final class ChainJobs {
     }
 
     private static void refuseUnlessNameable(ChainRecord record) throws BlockException {
-        Path base = java.util.Objects.requireNonNull(record.base());
+        Path base = Objects.requireNonNull(record.base());
         Path named = nameOf(record);
         try {
             if (!Files.getFileStore(base).equals(Files.getFileStore(record.top()))) {
@@ -368,12 +369,12 @@ public final class ChainJobs {
 
         @Override
         public Path rename(ChainRecord record) throws BlockException, IOException {
-            Path base = java.util.Objects.requireNonNull(record.base());
+            Path base = Objects.requireNonNull(record.base());
             Path named = nameOf(record);
             if (Files.exists(base) && !sameFile(base, named)) {
                 Files.move(base, named, StandardCopyOption.ATOMIC_MOVE);
             }
-            Path folder = java.util.Objects.requireNonNull(named.getParent());
+            Path folder = Objects.requireNonNull(named.getParent());
             ChainRecord.sync(folder);
             if (!named.equals(record.top())) {
                 Catalog.CatalogDisk disk = catalog.disk(record.disk());

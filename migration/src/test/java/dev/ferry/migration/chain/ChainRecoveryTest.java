@@ -21,6 +21,7 @@ import dev.ferry.stack.Stacks;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.nio.file.StandardCopyOption;
 import java.util.List;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.AfterEach;
@@ -103,7 +104,7 @@ class ChainRecoveryTest {
         OneDisk disk = new OneDisk();
         Path named = directory.resolve("vm." + format);
         if (done >= 1) {
-            Files.move(directory.resolve("golden"), named, java.nio.file.StandardCopyOption.REPLACE_EXISTING);
+            Files.move(directory.resolve("golden"), named, StandardCopyOption.REPLACE_EXISTING);
         }
         if (done >= 2) {
             disk.path = named;

@@ -30,6 +30,7 @@ import dev.ferry.testkit.SimDisk;
 import dev.ferry.testkit.SimLoop;
 import java.nio.ByteBuffer;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.HashSet;
 import java.util.List;
 import java.util.Set;
@@ -92,7 +93,7 @@ final class SimulatedCommit {
 
         @Override
         public void read(long offset, byte[] into, int at, int length) throws BlockException {
-            java.util.Arrays.fill(into, at, at + length, (byte) 0);
+            Arrays.fill(into, at, at + length, (byte) 0);
             int there = Math.clamp(device.lengthBytes() - offset, 0, length);
             if (there > 0) {
                 IoBuffer buffer = IoBuffer.allocate(there);

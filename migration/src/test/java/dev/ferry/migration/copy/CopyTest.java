@@ -14,8 +14,10 @@ import dev.ferry.testkit.MemoryDisk;
 import dev.ferry.testkit.SimLoop;
 import java.util.ArrayDeque;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.Deque;
 import java.util.List;
+import java.util.Objects;
 import java.util.SplittableRandom;
 import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.Test;
@@ -42,7 +44,7 @@ class CopyTest {
 
     private static byte[] filled(int length, int value) {
         byte[] bytes = new byte[length];
-        java.util.Arrays.fill(bytes, (byte) value);
+        Arrays.fill(bytes, (byte) value);
         return bytes;
     }
 
@@ -145,7 +147,7 @@ class CopyTest {
         loop.run();
         assertThat(idle).containsExactly("first", "second");
         assertThat(ends).hasSize(1);
-        assertThat(java.util.Objects.requireNonNull(ends.getFirst()).kind()).isEqualTo(ErrorKind.CANCELLED);
+        assertThat(Objects.requireNonNull(ends.getFirst()).kind()).isEqualTo(ErrorKind.CANCELLED);
     }
 
     @Test
@@ -177,7 +179,7 @@ class CopyTest {
         Copier copier = copier(mirror, 0);
         copier.start(ends::add);
         loop.run();
-        assertThat(java.util.Objects.requireNonNull(ends.getFirst()).kind()).isEqualTo(ErrorKind.IO);
+        assertThat(Objects.requireNonNull(ends.getFirst()).kind()).isEqualTo(ErrorKind.IO);
         assertThat(mirror.copied((1 << 20) / REGION)).isFalse();
         assertThat(mirror.attached()).as("it is not the target's error").isTrue();
         sourceFault.rule(null);
@@ -240,7 +242,7 @@ class CopyTest {
         loop.runFor(1_000_000_000);
         stopped.stop();
         loop.run();
-        assertThat(java.util.Objects.requireNonNull(verifyFailure).kind()).isEqualTo(ErrorKind.CANCELLED);
+        assertThat(Objects.requireNonNull(verifyFailure).kind()).isEqualTo(ErrorKind.CANCELLED);
     }
 
     @Test
@@ -260,7 +262,7 @@ class CopyTest {
             comparisons.remove().run();
             loop.run();
         }
-        assertThat(java.util.Objects.requireNonNull(verified).equal()).isTrue();
+        assertThat(Objects.requireNonNull(verified).equal()).isTrue();
         assertThat(verifier.workedBytes()).isEqualTo(SIZE);
     }
 
@@ -271,13 +273,13 @@ class CopyTest {
         copier(mirror, 0).start(ends::add);
         loop.run();
         verify(mirror);
-        VerifyResult equal = java.util.Objects.requireNonNull(verified);
+        VerifyResult equal = Objects.requireNonNull(verified);
         assertThat(equal.equal()).isTrue();
         assertThat(equal.sourceDigest()).hasSize(64).isEqualTo(equal.targetDigest());
         assertThat(equal.bytes()).isEqualTo(SIZE);
         target.fill(REGION * 5L + 4096 + 17, filled(1, 99));
         verify(mirror);
-        VerifyResult different = java.util.Objects.requireNonNull(verified);
+        VerifyResult different = Objects.requireNonNull(verified);
         assertThat(different.equal()).isFalse();
         assertThat(different.sourceDigest()).isEqualTo(equal.sourceDigest()).isNotEqualTo(different.targetDigest());
         assertThat(different.differences()).containsExactly(new DifferingRange(REGION * 5L + 4096, 4096));
@@ -288,6 +290,6 @@ class CopyTest {
         source.fill(0, filled(100, 1));
         verify(mirror(true));
         assertThat(verified).isNull();
-        assertThat(java.util.Objects.requireNonNull(verifyFailure).kind()).isEqualTo(ErrorKind.BUSY);
+        assertThat(Objects.requireNonNull(verifyFailure).kind()).isEqualTo(ErrorKind.BUSY);
     }
 }

@@ -1,5 +1,6 @@
 package dev.ferry.migration.copy;
 
+import dev.ferry.block.BlockDevice;
 import dev.ferry.block.BlockError;
 import dev.ferry.block.BufferPool;
 import dev.ferry.block.ErrorKind;
@@ -424,7 +425,7 @@ final class SimulatedMove {
     }
 
     /** The guest sees the size that it had. */
-    private dev.ferry.block.BlockDevice cut(SimDisk disk) {
+    private BlockDevice cut(SimDisk disk) {
         return disk.geometry().sizeBytes() == size ? disk : new CutDevice(disk, size);
     }
 

@@ -13,6 +13,7 @@ import dev.ferry.reactor.EventLoop;
 import dev.ferry.reactor.IoOperation;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
+import java.util.Objects;
 import java.util.concurrent.TimeUnit;
 import org.jspecify.annotations.Nullable;
 
@@ -246,7 +247,7 @@ final class ClientLink implements Outbox.Listener {
     private void sendWaiting() {
         // What still waits when the device is closed is not sent: nothing may follow the request to disconnect.
         while (broken == null && !closing && waitingHead != null) {
-            ClientRequest request = java.util.Objects.requireNonNull(waitingHead);
+            ClientRequest request = Objects.requireNonNull(waitingHead);
             ClientRequest following = request.next;
             if (!put(request)) {
                 return;

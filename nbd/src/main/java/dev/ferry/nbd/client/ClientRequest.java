@@ -5,6 +5,7 @@ import dev.ferry.block.Completion;
 import dev.ferry.block.ExtentSink;
 import dev.ferry.block.IoBuffer;
 import dev.ferry.nbd.wire.Nbd;
+import java.util.Objects;
 import org.jspecify.annotations.Nullable;
 
 /** One request of a client to its server; pooled by its device, and handed to one connection after another if need be. */
@@ -68,7 +69,7 @@ final class ClientRequest {
     }
 
     IoBuffer buffer() {
-        return java.util.Objects.requireNonNull(buffer);
+        return Objects.requireNonNull(buffer);
     }
 
     /** What errors call it. */

@@ -10,6 +10,7 @@ import dev.ferry.nbd.wire.SessionTerms;
 import dev.ferry.reactor.EventLoop;
 import java.util.Arrays;
 import java.util.List;
+import java.util.Objects;
 import java.util.concurrent.TimeUnit;
 import org.jspecify.annotations.Nullable;
 
@@ -77,8 +78,7 @@ final class LinkGroup {
     int[] contextIds(SessionTerms of) {
         int[] ids = new int[contexts.size()];
         for (int i = 0; i < ids.length; i++) {
-            ids[i] = java.util.Objects.requireNonNull(of.context(contexts.get(i)))
-                    .id();
+            ids[i] = Objects.requireNonNull(of.context(contexts.get(i))).id();
         }
         return ids;
     }
@@ -330,7 +330,7 @@ final class LinkGroup {
     }
 
     private void end(ClientRequest request, @Nullable BlockError error) {
-        Completion completion = java.util.Objects.requireNonNull(request.completion);
+        Completion completion = Objects.requireNonNull(request.completion);
         request.completion = null;
         request.buffer = null;
         request.sink = null;

@@ -17,6 +17,7 @@ import java.io.IOException;
 import java.net.InetSocketAddress;
 import java.nio.ByteBuffer;
 import java.nio.file.Path;
+import java.util.Objects;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.RejectedExecutionException;
@@ -34,7 +35,7 @@ final class Negotiation extends IoOperation {
     @SuppressWarnings("ArrayRecordComponent") // handed over once, and never compared
     record Result(ClientHandshake handshake, @Nullable Transport transport, byte[] early) {
         Transport usable() {
-            return java.util.Objects.requireNonNull(transport);
+            return Objects.requireNonNull(transport);
         }
 
         /** Gives the connection up. */
@@ -225,7 +226,7 @@ final class Negotiation extends IoOperation {
 
     private void secure() {
         int port = uri instanceof NbdUri.Tcp tcp ? tcp.port() : NbdUri.DEFAULT_PORT;
-        SSLEngine engine = java.util.Objects.requireNonNull(tls).engine(port);
+        SSLEngine engine = Objects.requireNonNull(tls).engine(port);
         TlsTransport secure = new TlsTransport(loop, transport.socket(), engine, input);
         input.limit(input.position());
         transport = secure;

@@ -12,6 +12,7 @@ import dev.ferry.nbd.wire.TransmissionLayout;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
 import java.nio.charset.StandardCharsets;
+import java.util.Objects;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -337,7 +338,7 @@ final class ReplyReader {
         if (dataLeft == 0) {
             return true;
         }
-        ClientRequest request = java.util.Objects.requireNonNull(current);
+        ClientRequest request = Objects.requireNonNull(current);
         int taken = Math.min(dataLeft, writeAt - readAt);
         MemorySegment.copy(in, readAt, request.buffer().segment(), dataAt, taken);
         readAt += taken;
@@ -352,7 +353,7 @@ final class ReplyReader {
     }
 
     private void dataDone() {
-        ClientRequest request = java.util.Objects.requireNonNull(current);
+        ClientRequest request = Objects.requireNonNull(current);
         current = null;
         chunkDone(request, last);
     }
@@ -387,7 +388,7 @@ final class ReplyReader {
             int state = in.get(TransmissionLayout.INT, readAt + (wide ? 12 : 4));
             readAt += extentBytes;
             statusLeft -= extentBytes;
-            ClientRequest request = java.util.Objects.requireNonNull(current);
+            ClientRequest request = Objects.requireNonNull(current);
             if (statusWanted && !takeExtent(request, length, state)) {
                 return false;
             }
@@ -405,7 +406,7 @@ final class ReplyReader {
             return nonsense("an extent outside of what was asked for");
         }
         long within = Math.min(length, end - request.statusNext);
-        ExtentSink sink = java.util.Objects.requireNonNull(request.sink);
+        ExtentSink sink = Objects.requireNonNull(request.sink);
         sink.extent(
                 request.statusNext, within, statusIsAllocation ? state & (ExtentSink.HOLE | ExtentSink.ZERO) : state);
         request.statusNext += length;

@@ -9,6 +9,7 @@ import dev.ferry.nbd.wire.ReplyStyle;
 import dev.ferry.nbd.wire.SessionTerms;
 import dev.ferry.reactor.EventLoop;
 import dev.ferry.reactor.Sockets;
+import java.util.Objects;
 import java.util.concurrent.TimeUnit;
 import org.jspecify.annotations.Nullable;
 
@@ -225,7 +226,7 @@ final class Connection {
 
     /** Clients take no answer to a request that they have not sent in full; now they have. */
     void payloadPassedOver() {
-        ServerRequest request = java.util.Objects.requireNonNull(refused);
+        ServerRequest request = Objects.requireNonNull(refused);
         refused = null;
         unanswered++;
         refuse(request, refusedError);
@@ -293,7 +294,7 @@ final class Connection {
         retries = 0;
         if (byFile) {
             request.startNanos = loop.nanoTime();
-            java.util.Objects.requireNonNull(files).add(request);
+            Objects.requireNonNull(files).add(request);
             pump();
         } else if (type == Nbd.CMD_WRITE) {
             if (stream.takePayload(request)) {

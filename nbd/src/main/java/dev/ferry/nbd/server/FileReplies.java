@@ -14,6 +14,7 @@ import dev.ferry.reactor.EventLoop;
 import dev.ferry.reactor.IoOperation;
 import dev.ferry.reactor.Linux;
 import dev.ferry.reactor.Sockets;
+import java.util.Objects;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -134,7 +135,7 @@ final class FileReplies {
     }
 
     private void begin() {
-        ServerRequest request = java.util.Objects.requireNonNull(head);
+        ServerRequest request = Objects.requireNonNull(head);
         head = request.next;
         if (head == null) {
             tail = null;
@@ -164,7 +165,7 @@ final class FileReplies {
 
     /** True when the reply has gone out whole. */
     private boolean proceed() {
-        ServerRequest request = java.util.Objects.requireNonNull(current);
+        ServerRequest request = Objects.requireNonNull(current);
         if (headerSent == 0 && !located(request.offset, (int) request.length)) {
             // Nothing has been promised yet: this is an ordinary read again, and can fail like one.
             current = null;
@@ -255,7 +256,7 @@ final class FileReplies {
     }
 
     private void finish() {
-        ServerRequest request = java.util.Objects.requireNonNull(current);
+        ServerRequest request = Objects.requireNonNull(current);
         current = null;
         device.located(request.offset, (int) request.length, loop.nanoTime() - request.startNanos);
         connection.answered(request);

@@ -8,6 +8,7 @@ import dev.ferry.nbd.wire.ServerHandshake;
 import dev.ferry.reactor.EventLoop;
 import dev.ferry.reactor.IoOperation;
 import java.nio.ByteBuffer;
+import java.util.Objects;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -82,7 +83,7 @@ final class Greeting extends IoOperation {
                 return;
             }
             case SECURING -> {
-                if (!tls.admits(java.util.Objects.requireNonNull(securing).session())) {
+                if (!tls.admits(Objects.requireNonNull(securing).session())) {
                     close();
                     return;
                 }

@@ -8,6 +8,7 @@ import dev.ferry.nbd.wire.TransmissionLayout;
 import dev.ferry.reactor.IoOperation;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
+import java.util.Objects;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -115,7 +116,7 @@ final class RequestStream {
 
         @Override
         protected void completed(int result) {
-            ServerRequest write = java.util.Objects.requireNonNull(request);
+            ServerRequest write = Objects.requireNonNull(request);
             request = null;
             connection.payloadReceived(write, result == missing);
         }

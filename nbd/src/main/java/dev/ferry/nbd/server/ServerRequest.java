@@ -4,6 +4,7 @@ import dev.ferry.block.BlockError;
 import dev.ferry.block.Completion;
 import dev.ferry.block.IoBuffer;
 import dev.ferry.nbd.wire.Nbd;
+import java.util.Objects;
 import org.jspecify.annotations.Nullable;
 
 /** One request of a client, from its header to its reply; pooled by its connection, on whose thread it lives. */
@@ -44,7 +45,7 @@ final class ServerRequest implements Completion {
     }
 
     IoBuffer buffer() {
-        return java.util.Objects.requireNonNull(buffer);
+        return Objects.requireNonNull(buffer);
     }
 
     void releaseBuffer() {

@@ -5,7 +5,9 @@ import java.security.cert.CertificateParsingException;
 import java.security.cert.X509Certificate;
 import java.util.Collection;
 import java.util.List;
+import java.util.Objects;
 import java.util.Set;
+import java.util.stream.Stream;
 import javax.naming.InvalidNameException;
 import javax.naming.ldap.LdapName;
 import javax.naming.ldap.Rdn;
@@ -67,8 +69,7 @@ public record ServerTls(
         if (keys != null) {
             return PskEngine.ofServer(keys.keys());
         }
-        SSLEngine engine =
-                java.util.Objects.requireNonNull(credentials).context().createSSLEngine();
+        SSLEngine engine = Objects.requireNonNull(credentials).context().createSSLEngine();
         engine.setUseClientMode(false);
         engine.setNeedClientAuth(verifyClients);
         return engine;
@@ -90,9 +91,9 @@ public record ServerTls(
         }
     }
 
-    private static java.util.stream.Stream<String> namesOf(X509Certificate certificate)
+    private static Stream<String> namesOf(X509Certificate certificate)
             throws CertificateParsingException, InvalidNameException {
-        java.util.stream.Stream.Builder<String> names = java.util.stream.Stream.builder();
+        Stream.Builder<String> names = Stream.builder();
         for (Rdn part : new LdapName(certificate.getSubjectX500Principal().getName()).getRdns()) {
             if (part.getType().equalsIgnoreCase("CN")) {
                 names.add(String.valueOf(part.getValue()));

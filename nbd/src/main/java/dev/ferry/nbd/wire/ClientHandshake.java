@@ -2,10 +2,12 @@ package dev.ferry.nbd.wire;
 
 import dev.ferry.block.ErrorKind;
 import java.nio.ByteBuffer;
+import java.nio.charset.StandardCharsets;
 import java.util.ArrayDeque;
 import java.util.ArrayList;
 import java.util.Deque;
 import java.util.List;
+import java.util.Objects;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -90,7 +92,7 @@ public final class ClientHandshake {
     }
 
     public SessionTerms terms() {
-        return java.util.Objects.requireNonNull(terms);
+        return Objects.requireNonNull(terms);
     }
 
     public ErrorKind failureKind() {
@@ -367,7 +369,7 @@ public final class ClientHandshake {
             }
             default -> {}
         }
-        String why = printable(new String(text, java.nio.charset.StandardCharsets.UTF_8));
+        String why = printable(new String(text, StandardCharsets.UTF_8));
         return switch (type) {
             case Nbd.REP_ERR_UNKNOWN ->
                 fail(ErrorKind.NOT_FOUND, "the server has no export \"" + printable(asked.name) + "\"");

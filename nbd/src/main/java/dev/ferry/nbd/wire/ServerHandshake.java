@@ -4,6 +4,7 @@ import java.nio.ByteBuffer;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
+import java.util.Objects;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -93,7 +94,7 @@ public final class ServerHandshake {
 
     /** What has been agreed on, after {@link Outcome#TRANSMISSION}. */
     public SessionTerms terms() {
-        return java.util.Objects.requireNonNull(terms);
+        return Objects.requireNonNull(terms);
     }
 
     /** Goes on with the bytes that have come, up to the answer to one option. */

@@ -11,6 +11,7 @@ import dev.ferry.nbd.wire.Nbd;
 import java.io.IOException;
 import java.nio.ByteBuffer;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.Collections;
 import java.util.List;
 import java.util.Optional;
@@ -236,7 +237,7 @@ class ExtendedLiesTest extends HostileRig {
                                 Nbd.CHUNK_OFFSET_DATA,
                                 Bytes.empty().u64(read.offset).zeroes(LENGTH))
                         .done();
-                client.send(java.util.Arrays.copyOf(all, some));
+                client.send(Arrays.copyOf(all, some));
                 client.channel().close();
             };
             try (FakeServer server = new FakeServer(script)) {

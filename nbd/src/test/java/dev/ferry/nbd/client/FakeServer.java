@@ -4,6 +4,7 @@ import dev.ferry.nbd.wire.Bytes;
 import dev.ferry.nbd.wire.Nbd;
 import java.io.EOFException;
 import java.io.IOException;
+import java.io.UncheckedIOException;
 import java.net.StandardProtocolFamily;
 import java.net.UnixDomainSocketAddress;
 import java.nio.ByteBuffer;
@@ -161,7 +162,7 @@ public final class FakeServer implements AutoCloseable {
         try {
             client.close();
         } catch (IOException gone) {
-            throw new java.io.UncheckedIOException(gone);
+            throw new UncheckedIOException(gone);
         }
     }
 

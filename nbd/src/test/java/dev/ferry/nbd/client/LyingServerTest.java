@@ -9,6 +9,7 @@ import dev.ferry.nbd.client.FakeServer.Request;
 import dev.ferry.nbd.client.FakeServer.Script;
 import dev.ferry.nbd.wire.Bytes;
 import dev.ferry.nbd.wire.Nbd;
+import java.lang.foreign.ValueLayout;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
@@ -125,9 +126,8 @@ class LyingServerTest extends HostileRig {
                 }
             });
             for (int i = 0; i < LENGTH; i++) {
-                assertThat(guarded.segment().get(java.lang.foreign.ValueLayout.JAVA_BYTE, i))
-                        .isEqualTo((byte) 0x5a);
-                assertThat(guarded.segment().get(java.lang.foreign.ValueLayout.JAVA_BYTE, 2L * LENGTH + i))
+                assertThat(guarded.segment().get(ValueLayout.JAVA_BYTE, i)).isEqualTo((byte) 0x5a);
+                assertThat(guarded.segment().get(ValueLayout.JAVA_BYTE, 2L * LENGTH + i))
                         .isEqualTo((byte) 0x5a);
             }
             expectFailed(submit(device::flush));

@@ -13,6 +13,7 @@ import dev.ferry.nbd.wire.Nbd;
 import java.io.IOException;
 import java.time.Duration;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.Collections;
 import java.util.List;
 import java.util.Optional;
@@ -174,7 +175,7 @@ class ReconnectTest extends HostileRig {
 
     private static byte[] bytes(int length, int value) {
         byte[] bytes = new byte[length];
-        java.util.Arrays.fill(bytes, (byte) value);
+        Arrays.fill(bytes, (byte) value);
         return bytes;
     }
 

@@ -8,8 +8,10 @@ import dev.ferry.nbd.wire.Nbd;
 import dev.ferry.nbd.wire.RawClient;
 import dev.ferry.testkit.MemoryDisk;
 import java.io.IOException;
+import java.nio.charset.StandardCharsets;
 import java.time.Duration;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.List;
 import java.util.Random;
 import org.junit.jupiter.api.Test;
@@ -55,7 +57,7 @@ class CrowdTest {
                 member.close();
             }
             ServerRig.await("the crowd has gone", () -> rig.server().connections() == 1);
-            assertThat(busy.read(0, 4096)).isEqualTo(java.util.Arrays.copyOf(content, 4096));
+            assertThat(busy.read(0, 4096)).isEqualTo(Arrays.copyOf(content, 4096));
             busy.disconnect();
         } finally {
             for (RawClient member : crowd) {
@@ -92,11 +94,11 @@ class CrowdTest {
             long began = System.nanoTime();
             for (int i = 0; i < REQUESTS; i++) {
                 int offset = i % 256 * 4096;
-                byte[] expected = java.util.Arrays.copyOfRange(content, offset, offset + 4096);
+                byte[] expected = Arrays.copyOfRange(content, offset, offset + 4096);
                 if (i % 8 == 0) {
                     assertThat(client.errorOf(0, Nbd.CMD_WRITE, offset, 4096, expected))
                             .isZero();
-                } else if (!java.util.Arrays.equals(client.read(offset, 4096), expected)) {
+                } else if (!Arrays.equals(client.read(offset, 4096), expected)) {
                     throw new AssertionError("wrong bytes at " + offset);
                 }
             }
@@ -122,8 +124,7 @@ class CrowdTest {
                 assertThat(third.askType(Bytes.empty().info(Nbd.OPT_GO, "disk")))
                         .isEqualTo(Nbd.REP_ACK);
                 try (RawClient fourth = rig.connect().greet()) {
-                    fourth.send(Bytes.empty()
-                            .option(Nbd.OPT_EXPORT_NAME, "disk".getBytes(java.nio.charset.StandardCharsets.UTF_8)));
+                    fourth.send(Bytes.empty().option(Nbd.OPT_EXPORT_NAME, "disk".getBytes(StandardCharsets.UTF_8)));
                     fourth.expectEnd();
                 }
                 try (RawClient elsewhere = rig.connect().go("other")) {

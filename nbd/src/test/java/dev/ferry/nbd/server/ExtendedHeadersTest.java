@@ -10,6 +10,9 @@ import dev.ferry.nbd.wire.RawClient.Reply;
 import dev.ferry.testkit.MemoryDisk;
 import java.io.IOException;
 import java.nio.ByteBuffer;
+import java.nio.charset.StandardCharsets;
+import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.List;
 import java.util.Random;
 import org.junit.jupiter.api.AfterEach;
@@ -60,8 +63,7 @@ class ExtendedHeadersTest {
         Reply read = client.reply();
         assertThat(read.offset()).isEqualTo(4096);
         assertThat(read.buffer().getLong()).isEqualTo(4096);
-        assertThat(java.util.Arrays.copyOfRange(read.payload(), 8, 8 + data.length))
-                .isEqualTo(data);
+        assertThat(Arrays.copyOfRange(read.payload(), 8, 8 + data.length)).isEqualTo(data);
         client.request(0, Nbd.CMD_READ, 7, DISK_BYTES, 512);
         Reply refused = client.reply();
         assertThat(refused.type()).isEqualTo(Nbd.CHUNK_ERROR);
@@ -164,7 +166,7 @@ class ExtendedHeadersTest {
     }
 
     private static List<Long> longs(ByteBuffer buffer) {
-        List<Long> values = new java.util.ArrayList<>();
+        List<Long> values = new ArrayList<>();
         while (buffer.hasRemaining()) {
             values.add(buffer.getLong());
         }
@@ -234,8 +236,7 @@ class ExtendedHeadersTest {
         client.greet();
         assertThat(client.askType(Bytes.empty().option(Nbd.OPT_EXTENDED_HEADERS)))
                 .isEqualTo(Nbd.REP_ACK);
-        client.send(
-                Bytes.empty().option(Nbd.OPT_EXPORT_NAME, "disk".getBytes(java.nio.charset.StandardCharsets.UTF_8)));
+        client.send(Bytes.empty().option(Nbd.OPT_EXPORT_NAME, "disk".getBytes(StandardCharsets.UTF_8)));
         client.expectEnd();
     }
 

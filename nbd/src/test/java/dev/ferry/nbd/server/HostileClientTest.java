@@ -13,6 +13,7 @@ import java.io.IOException;
 import java.nio.ByteBuffer;
 import java.time.Duration;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.List;
 import java.util.Objects;
 import java.util.Random;
@@ -311,12 +312,12 @@ class HostileClientTest {
         }
         int cut = random.nextInt(changed.length);
         return switch (random.nextInt(4)) {
-            case 0 -> java.util.Arrays.copyOf(changed, cut);
+            case 0 -> Arrays.copyOf(changed, cut);
             case 1 ->
                 Bytes.empty()
-                        .raw(java.util.Arrays.copyOf(changed, cut))
+                        .raw(Arrays.copyOf(changed, cut))
                         .u32(random.nextInt())
-                        .raw(java.util.Arrays.copyOfRange(changed, cut, changed.length))
+                        .raw(Arrays.copyOfRange(changed, cut, changed.length))
                         .done();
             default -> changed;
         };

@@ -9,6 +9,7 @@ import dev.ferry.nbd.wire.RawClient.Reply;
 import dev.ferry.testkit.MemoryDisk;
 import java.io.IOException;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.List;
 import java.util.Random;
 import org.junit.jupiter.api.AfterEach;
@@ -47,7 +48,7 @@ class SparseReadTest {
     private Answer read(int flags, int offset, int length) throws IOException {
         client.request(flags, Nbd.CMD_READ, 9, offset, length);
         byte[] bytes = new byte[length];
-        java.util.Arrays.fill(bytes, (byte) 0x55);
+        Arrays.fill(bytes, (byte) 0x55);
         List<Integer> types = new ArrayList<>();
         long received = 0;
         int described = 0;
@@ -58,7 +59,7 @@ class SparseReadTest {
             int at = (int) (reply.buffer().getLong() - offset);
             if (reply.type() == Nbd.CHUNK_OFFSET_HOLE) {
                 int hole = reply.buffer().getInt(8);
-                java.util.Arrays.fill(bytes, at, at + hole, (byte) 0);
+                Arrays.fill(bytes, at, at + hole, (byte) 0);
                 described += hole;
             } else {
                 assertThat(reply.type()).isEqualTo(Nbd.CHUNK_OFFSET_DATA);

@@ -6,6 +6,7 @@ import dev.ferry.nbd.wire.Nbd;
 import dev.ferry.nbd.wire.RawClient;
 import dev.ferry.testkit.MemoryDisk;
 import java.io.IOException;
+import java.util.Arrays;
 import java.util.List;
 import org.jspecify.annotations.Nullable;
 
@@ -48,7 +49,7 @@ public final class TransmissionFuzz {
                 default -> client.goExtended("disk", Nbd.BASE_ALLOCATION, Nbd.ALLOCATION_DEPTH);
             }
             try {
-                client.send(java.util.Arrays.copyOfRange(data, 1, data.length));
+                client.send(Arrays.copyOfRange(data, 1, data.length));
                 client.channel().shutdownOutput();
             } catch (IOException closedAlready) {
                 return;

@@ -11,6 +11,7 @@ import dev.ferry.nbd.wire.RawClient;
 import dev.ferry.nbd.wire.RawClient.Reply;
 import dev.ferry.testkit.MemoryDisk;
 import java.io.IOException;
+import java.io.UncheckedIOException;
 import java.nio.ByteBuffer;
 import java.util.Random;
 import org.junit.jupiter.api.AfterEach;
@@ -437,7 +438,7 @@ class TransmissionTest {
             try {
                 client.send(all);
             } catch (IOException lost) {
-                throw new java.io.UncheckedIOException(lost);
+                throw new UncheckedIOException(lost);
             }
         });
         boolean[] answered = new boolean[count];

@@ -6,10 +6,12 @@ import java.io.EOFException;
 import java.io.IOException;
 import java.net.UnixDomainSocketAddress;
 import java.nio.ByteBuffer;
+import java.nio.channels.ClosedByInterruptException;
 import java.nio.channels.SocketChannel;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.List;
 
 /** A client that says exactly what a test wants it to say, and takes apart exactly what comes back. One thread. */
@@ -72,10 +74,10 @@ public final class RawClient implements AutoCloseable {
         ByteBuffer buffer = ByteBuffer.allocate(1 << 16);
         try {
             while (channel.read(buffer) >= 0) {
-                all.raw(java.util.Arrays.copyOf(buffer.array(), buffer.position()));
+                all.raw(Arrays.copyOf(buffer.array(), buffer.position()));
                 buffer.clear();
             }
-        } catch (java.nio.channels.ClosedByInterruptException interrupted) {
+        } catch (ClosedByInterruptException interrupted) {
             throw new AssertionError("the server does not close the connection", interrupted);
         } catch (IOException reset) {
             return all.done();

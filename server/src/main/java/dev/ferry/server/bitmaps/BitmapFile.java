@@ -19,6 +19,7 @@ import java.nio.file.attribute.PosixFilePermissions;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
+import java.util.Objects;
 import java.util.Set;
 import java.util.zip.CRC32C;
 import java.util.zip.CheckedInputStream;
@@ -87,7 +88,7 @@ final class BitmapFile {
      * @param durable returns when it would outlive a loss of power
      */
     void write(boolean inUse, List<KeptBitmap> bitmaps, boolean durable) throws IOException {
-        Path directory = java.util.Objects.requireNonNull(path.getParent());
+        Path directory = Objects.requireNonNull(path.getParent());
         if (bitmaps.isEmpty()) {
             if (Files.deleteIfExists(path) && durable) {
                 force(directory);

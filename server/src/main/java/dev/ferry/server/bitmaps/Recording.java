@@ -8,6 +8,7 @@ import dev.ferry.stack.OnLoop;
 import dev.ferry.stack.OpenDisk;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Objects;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -66,7 +67,7 @@ final class Recording {
         }
         int place = bitmaps.indexOf(bitmap);
         KeptBitmap cleared = bitmap.cleared();
-        DirtyBitmap fresh = java.util.Objects.requireNonNull(cleared.bits());
+        DirtyBitmap fresh = Objects.requireNonNull(cleared.bits());
         OnLoop.run(disk.loop().loop(), () -> disk.tracker().add(cleared.name(), fresh));
         bitmaps.set(place, cleared);
         tell();

@@ -1,5 +1,8 @@
 package dev.ferry.server.supervise;
 
+import dev.ferry.reactor.Descriptors;
+import java.io.IOException;
+import java.io.UncheckedIOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
@@ -18,7 +21,7 @@ final class SupervisedChild {
         Keeper keeper = Keeper.ofEnvironment(System.getenv());
         int socket = keeper.take("nbd");
         if (socket < 0) {
-            keeper.store("nbd", dev.ferry.reactor.Descriptors.datagramSocket());
+            keeper.store("nbd", Descriptors.datagramSocket());
         }
         long pid = ProcessHandle.current().pid();
         Runtime.getRuntime().addShutdownHook(new Thread(() -> write(log, pid + " stopped\n")));
@@ -43,8 +46,8 @@ final class SupervisedChild {
     private static void write(Path log, String line) {
         try {
             Files.writeString(log, line, StandardOpenOption.CREATE, StandardOpenOption.APPEND);
-        } catch (java.io.IOException failed) {
-            throw new java.io.UncheckedIOException(failed);
+        } catch (IOException failed) {
+            throw new UncheckedIOException(failed);
         }
     }
 }
