@@ -132,13 +132,29 @@ final class ChangeRequest extends Request {
             case NORMAL ->
                 (entry & COPIED) == 0
                         ? copy(cluster, slice, clusterEnd(cluster))
-                        : writeHost(hostOffset(entry), runEnd(slice, index, cluster, entry, true));
+                        : overwrite(cluster, slice, index, entry);
             case UNALLOCATED ->
                 device.backed(cluster) ? copy(cluster, slice, clusterEnd(cluster)) : allocate(cluster, slice, index);
             case ZERO_PLAIN, ZERO_ALLOCATED -> allocate(cluster, slice, index);
             case PACKED -> copy(cluster, slice, clusterEnd(cluster));
             default -> fail("the L2 entry of its cluster is damaged");
         };
+    }
+
+    /** Writes into clusters that are this disk's alone, for as many as lie side by side. */
+    private boolean overwrite(long cluster, MapSlice slice, int index, long entry) {
+        long runEnd = runEnd(slice, index, cluster, entry, true);
+        afterMap(slice, index, runEnd);
+        return writeHost(hostOffset(entry), runEnd);
+    }
+
+    /**
+     * Another request may have changed entries up to here that are not in the file yet: this one ends no sooner than they are, or
+     * what it has changed would be lost with the process.
+     */
+    private void afterMap(MapSlice slice, int index, long runEnd) {
+        int clusters = (int) (((runEnd - 1) >>> device.clusterBits) - (position >>> device.clusterBits)) + 1;
+        changedMap |= slice.pending(index, index + clusters);
     }
 
     /** Writes into clusters that are this disk's alone, unless they are none of a guest's. */
@@ -272,6 +288,7 @@ final class ChangeRequest extends Request {
         if (keep && hostOffset(slice.entries[index]) == 0 && take(slice, index, 1) < 0) {
             return await();
         }
+        afterMap(slice, index, runEnd);
         advanceTo(runEnd);
         return true;
     }
@@ -317,6 +334,7 @@ final class ChangeRequest extends Request {
         long target = host + (position & device.clusterMask);
         long zeroEnd = keep && whole ? keptRun(slice, index, cluster, runEnd) : runEnd;
         long length = zeroEnd - position;
+        afterMap(slice, index, zeroEnd);
         advanceTo(zeroEnd);
         outstanding++;
         file.writeZeroes(target, length, flags, this);

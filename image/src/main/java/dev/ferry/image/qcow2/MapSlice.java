@@ -2,7 +2,7 @@ package dev.ferry.image.qcow2;
 
 /**
  * A part of an L2 table in memory: entries as numbers. Those from {@code dirtyFrom} to {@code dirtyTo} are not in the
- * file yet. Thread: the disk's loop.
+ * file yet, and those from {@code writingFrom} to {@code writingTo} are on their way there. Thread: the disk's loop.
  */
 final class MapSlice {
     final long[] entries;
@@ -13,6 +13,8 @@ final class MapSlice {
     int pins;
     int dirtyFrom;
     int dirtyTo;
+    private int writingFrom;
+    private int writingTo;
 
     MapSlice(int entryCount) {
         this.entries = new long[entryCount];
@@ -31,6 +33,23 @@ final class MapSlice {
     void touch(int from, int to) {
         dirtyFrom = Math.min(dirtyFrom, from);
         dirtyTo = Math.max(dirtyTo, to);
+    }
+
+    /** What is dirty is being written: it is clean, and in the file when {@link #written} says so. */
+    void writing() {
+        writingFrom = dirtyFrom;
+        writingTo = dirtyTo;
+        clean();
+    }
+
+    void written() {
+        writingFrom = 0;
+        writingTo = 0;
+    }
+
+    /** The file may not say of all these entries yet what is said here. */
+    boolean pending(int from, int to) {
+        return (from < dirtyTo && dirtyFrom < to) || (from < writingTo && writingFrom < to);
     }
 
     boolean evictable() {

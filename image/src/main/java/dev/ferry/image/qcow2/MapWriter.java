@@ -138,7 +138,7 @@ final class MapWriter implements Completion {
             slice = changed;
             from = changed.dirtyFrom;
             to = changed.dirtyTo;
-            changed.clean();
+            changed.writing();
             changed.pins++;
             for (int i = from; i < to; i++) {
                 bytes.segment().set(MapCache.BIG_ENDIAN, (i - from) * 8L, changed.entries[i]);
@@ -166,6 +166,7 @@ final class MapWriter implements Completion {
             slice = null;
             if (written != null) {
                 written.pins--;
+                written.written();
                 if (requestError != null) {
                     touched(written, from, to);
                 }

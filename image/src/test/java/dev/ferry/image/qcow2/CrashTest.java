@@ -376,7 +376,7 @@ class CrashTest {
     void anOverlayThatTakesOverWhatItLiesOver() {
         for (int bits : new int[] {9, 12, 16}) {
             Seeds.run(
-                    SEEDS,
+                    3 * SEEDS,
                     seed -> streams(
                             seed,
                             image(Qcow2Options.DEFAULT.withClusterBits(bits).withBacking("base", "raw")),
