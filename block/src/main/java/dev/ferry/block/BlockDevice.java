@@ -67,6 +67,14 @@ public interface BlockDevice {
     void extents(long offset, long length, ExtentSink sink, Completion completion);
 
     /**
+     * As {@link #extents}, of this image alone, where it lies over another: what shows through from there is a {@link
+     * ExtentSink#HOLE} without {@link ExtentSink#ZERO}. What lies over nothing answers both alike.
+     */
+    default void ownExtents(long offset, long length, ExtentSink sink, Completion completion) {
+        extents(offset, length, sink, completion);
+    }
+
+    /**
      * Says where a range lies if it is stored as is, in one piece, in a file whose pages are in memory, so that a caller
      * may have the kernel send it from there. Whoever uses the answer does so before it returns to the loop; after
      * that it is void.

@@ -142,6 +142,15 @@ public final class CheckedDevice implements BlockDevice {
     }
 
     @Override
+    public void ownExtents(long offset, long length, ExtentSink sink, Completion completion) {
+        if (!below.extents()) {
+            extents(offset, length, sink, completion);
+        } else if (admitRange("extents", offset, length, completion)) {
+            next.ownExtents(offset, length, sink, completion);
+        }
+    }
+
+    @Override
     public boolean locate(long offset, int length, FileRange range) {
         return !closed
                 && offset >= 0

@@ -37,6 +37,11 @@ public abstract class FilterDevice implements BlockDevice {
         next.extents(offset, length, sink, completion);
     }
 
+    @Override
+    public void ownExtents(long offset, long length, ExtentSink sink, Completion completion) {
+        next.ownExtents(offset, length, sink, completion);
+    }
+
     /** A read that then goes past this filter: each says whether it may. */
     @Override
     public abstract boolean locate(long offset, int length, FileRange range);

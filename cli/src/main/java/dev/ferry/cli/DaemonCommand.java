@@ -19,6 +19,11 @@ abstract class DaemonCommand implements Callable<Integer> {
     /** Asks; what it throws is told in one line. The connection is made with the first question. */
     abstract void ask(DaemonClient client) throws Exception;
 
+    /** One more connection, for another thread. */
+    final DaemonClient client() {
+        return daemon.client();
+    }
+
     @Override
     public final Integer call() throws Exception {
         try (DaemonClient client = daemon.client()) {
@@ -34,6 +39,10 @@ abstract class DaemonCommand implements Callable<Integer> {
 
         WithJson(Screen screen) {
             super(screen);
+        }
+
+        final boolean json() {
+            return json;
         }
 
         final void tell(Object answer, Runnable inWords) {

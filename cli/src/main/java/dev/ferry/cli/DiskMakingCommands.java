@@ -7,11 +7,15 @@ import dev.ferry.server.api.DiskCreate;
 import dev.ferry.server.api.DiskImport;
 import dev.ferry.server.api.DiskOverlay;
 import dev.ferry.server.api.DiskView;
+import dev.ferry.server.api.ImportStatus;
 import dev.ferry.server.api.ProblemException;
 import dev.ferry.server.client.DaemonClient;
 import dev.ferry.stack.Appliance;
 import java.nio.file.Path;
+import java.util.LinkedHashMap;
 import java.util.List;
+import java.util.Map;
+import java.util.Optional;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Option;
@@ -110,15 +114,17 @@ final class DiskMakingCommands {
                 description = "What it lies over: a file in the datastore's folder that is no disk itself.")
         private @Nullable String backing;
 
-        @Option(names = "--backing-format", paramLabel = "F", description = "Of that file: raw or qcow2.")
+        @Option(names = "--backing-format", paramLabel = "F", description = "Of that file.")
         private @Nullable String backingFormat;
 
         @Option(
                 names = "--format",
                 paramLabel = "F",
-                defaultValue = "raw",
-                description = "raw (default), qcow2, vmdk, vhd or vhdx.")
-        private String format = "";
+                description = {
+                    "raw (default), qcow2, vmdk, vhd or vhdx.",
+                    "Over a file: qcow2 (default), or vmdk, vhd or vhdx over a file of that format."
+                })
+        private @Nullable String format;
 
         Create(Screen screen) {
             super(screen);
@@ -133,15 +139,21 @@ final class DiskMakingCommands {
                 throw Problems.wrongUsage("--backing and --backing-format come together");
             }
             if (over != null && overFormat != null) {
-                DiskOverlay request =
-                        new DiskOverlay(name(), datastore(), size == null ? 0 : size, over, checkedFormat(overFormat));
+                DiskOverlay request = new DiskOverlay(
+                        name(),
+                        datastore(),
+                        size == null ? 0 : size,
+                        over,
+                        checkedFormat(overFormat),
+                        format == null ? null : checkedFormat(format));
                 tell(client.post("/v1/disks/overlay", request, DiskView.class));
                 return;
             }
             if (size == null) {
                 throw Problems.wrongUsage("say how large it is to be, by --size");
             }
-            DiskCreate request = new DiskCreate(name(), datastore(), size, checkedFormat(format), provisioning());
+            String chosen = checkedFormat(format == null ? ImageFormat.RAW.text() : format);
+            DiskCreate request = new DiskCreate(name(), datastore(), size, chosen, provisioning());
             tell(client.post("/v1/disks", request, DiskView.class));
         }
     }
@@ -182,14 +194,38 @@ final class DiskMakingCommands {
             super(screen);
         }
 
+        @Option(
+                names = "--map-device",
+                paramLabel = "NAME=PATH",
+                description = "vmdk: the device that the raw device map NAME of the disk stands for on this host.")
+        private Map<String, Path> devices = new LinkedHashMap<>();
+
         @Override
         void ask(DaemonClient client) throws Exception {
+            try (DaemonClient other = client();
+                    CopyLine _ = new CopyLine(screen, json(), new ImportLine(() -> status(other), System::nanoTime))) {
+                make(client);
+            }
+        }
+
+        private Optional<ImportStatus> status(DaemonClient client) {
+            try {
+                return Optional.of(client.get("/v1/disks/" + name() + "/import", ImportStatus.class));
+            } catch (ProblemException notThere) {
+                return Optional.empty();
+            }
+        }
+
+        private void make(DaemonClient client) throws Exception {
             String path = from.toAbsolutePath().normalize().toString();
             if (format == null && Appliance.isOne(from)) {
                 ApplianceImport request = new ApplianceImport(name(), datastore(), path, disk, provisioning());
                 tell(List.of(client.post("/v1/disks/import-appliance", request, DiskView[].class)));
                 return;
             }
+            Map<String, String> paths = new LinkedHashMap<>();
+            devices.forEach((map, device) ->
+                    paths.put(map, device.toAbsolutePath().normalize().toString()));
             if (disk != null) {
                 throw Problems.wrongUsage("--disk is for appliances, which end in .ova or .ovf and need no --format");
             }
@@ -199,7 +235,8 @@ final class DiskMakingCommands {
                     datastore(),
                     path,
                     said.equals("auto") ? said : ImageCommands.format(said).text(),
-                    provisioning());
+                    provisioning(),
+                    paths);
             tell(client.post("/v1/disks/import", request, DiskView.class));
         }
     }

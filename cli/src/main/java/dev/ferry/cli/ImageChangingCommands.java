@@ -28,12 +28,14 @@ final class ImageChangingCommands {
             name = "resize",
             description = {
                 "Makes the disk in an image that nobody uses longer, by zeroes, or shorter.",
-                "Internal snapshots keep the size that they have. Killed at any time it leaves one size or the other."
+                "Internal snapshots keep the size that they have. Killed at any time it leaves one size or the other.",
+                "Disks in several VMDK files, compressed ones, and deltas keep theirs."
             },
             footer = {
                 "",
                 "Examples:",
                 "  ferry image resize vm1.qcow2 40G --format qcow2",
+                "  ferry image resize vm1.vmdk 40G --format vmdk",
                 "  ferry image resize vm1.raw 10G --shrink"
             })
     static final class Resize implements Callable<Integer> {
@@ -49,7 +51,7 @@ final class ImageChangingCommands {
                 description = "What the disk is to have.")
         private long sizeBytes;
 
-        @Option(names = "--format", paramLabel = "F", description = "raw (default) or qcow2.")
+        @Option(names = "--format", paramLabel = "F", description = "raw (default), qcow2, vmdk, vhd or vhdx.")
         private @Nullable String format;
 
         @Option(names = "--shrink", description = "It may become shorter; what lies beyond the new end is lost.")
@@ -64,9 +66,6 @@ final class ImageChangingCommands {
             try (DataPlane plane = NbdCommands.plane()) {
                 DiskLoop loop = plane.loops().getFirst();
                 ImageFormat has = ImageCommands.chosen(loop, file, format, "--format");
-                if (has != ImageFormat.RAW && has != ImageFormat.QCOW2) {
-                    throw Problems.wrongUsage("of the formats that there are, raw and qcow2 can be resized");
-                }
                 DiskSpec spec = ImageCommands.spec(file, has, false);
                 long before = Images.sizeBytes(loop, spec, DataPlane.FILES);
                 if (sizeBytes < before && !shrink) {

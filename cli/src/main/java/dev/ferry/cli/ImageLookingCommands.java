@@ -17,6 +17,7 @@ import dev.ferry.stack.DiskLoop;
 import dev.ferry.stack.DiskSpec;
 import dev.ferry.stack.Images;
 import dev.ferry.stack.OnLoop;
+import dev.ferry.stack.Parents;
 import dev.ferry.stack.Stacks;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -71,6 +72,7 @@ final class ImageLookingCommands {
             boolean corrupt,
             @JsonProperty("extended-l2") boolean extendedL2,
             @JsonProperty("data-file") @Nullable String dataFile,
+            @JsonProperty("data-file-raw") boolean dataFileRaw,
             List<BitmapView> bitmaps) {}
 
     private record BitmapView(String name, long granularity, List<String> flags) {}
@@ -141,7 +143,7 @@ final class ImageLookingCommands {
             if (spec.format() != ImageFormat.QCOW2) {
                 long size = Images.sizeBytes(loop, spec, DataPlane.FILES);
                 String has = spec.format().text();
-                String parent = Images.parentName(loop, spec, DataPlane.FILES);
+                String parent = Parents.named(loop, spec, DataPlane.FILES);
                 return new InfoView(
                         called, has, size, allocated, null, parent, parent == null ? null : has, false, null, null);
             }
@@ -157,6 +159,7 @@ final class ImageLookingCommands {
                     told.corrupt(),
                     told.extendedL2(),
                     told.dataFileName(),
+                    told.rawData(),
                     told.bitmaps().stream().map(Info::view).toList());
             return new InfoView(
                     called,
@@ -200,9 +203,12 @@ final class ImageLookingCommands {
                 Qcow2View data = view.specific().data();
                 screen.print("version       " + (data.compat().equals("0.10") ? "2" : "3") + ", refcounts of "
                         + data.refcountBits() + " bits, compression " + data.compression());
-                if (data.extendedL2() || data.dataFile() != null) {
-                    screen.print("to be read    " + (data.extendedL2() ? "extended L2 entries " : "")
-                            + (data.dataFile() == null ? "" : "data in " + ImageCommands.printable(data.dataFile())));
+                if (data.extendedL2()) {
+                    screen.print("extended L2   its clusters are allocated in 32 parts");
+                }
+                if (data.dataFile() != null) {
+                    screen.print("data file     " + ImageCommands.printable(data.dataFile())
+                            + (data.dataFileRaw() ? ", raw" : ""));
                 }
                 data.bitmaps()
                         .forEach(bitmap -> screen.print("bitmap        " + ImageCommands.printable(bitmap.name()) + " "

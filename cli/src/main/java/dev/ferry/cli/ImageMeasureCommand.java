@@ -70,6 +70,9 @@ final class ImageMeasureCommand implements Callable<Integer> {
         if (format != ImageFormat.RAW && format != ImageFormat.QCOW2) {
             throw Problems.wrongUsage("raw and qcow2 images are measured, and not " + format.text());
         }
+        if (wanted.qcow2().dataName() != null) {
+            throw Problems.wrongUsage("what is in a data file takes its room there; leave --data-file out");
+        }
         if ((file == null) == (sizeBytes == null) || (file == null && fromFormat != null)) {
             throw Problems.wrongUsage("say either FILE, with --from-format if it is not raw, or --size");
         }

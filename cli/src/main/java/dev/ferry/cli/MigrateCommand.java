@@ -29,6 +29,7 @@ import picocli.CommandLine.Parameters;
             "  ferry migrate vm1 --to slow",
             "  ferry migrate vm1 vm1-data --to slow --rate 200M --keep-source",
             "  ferry migrate vm1 --to slow --dry-run",
+            "  ferry migrate vm1 vm2 --to slow --with-snapshots",
             "  ferry migrate vm1 --to fast --grace 1h        and, if it is not well there: ferry migration rollback m1",
             "",
             "Ctrl-C leaves the move to the daemon; 'ferry migration watch ID' shows it again,",
@@ -139,6 +140,14 @@ final class MigrateCommand implements Callable<Integer> {
     private long graceMillis;
 
     @Option(
+            names = "--with-snapshots",
+            description = {
+                "Move the backing files of the disks too, each once, and have the disks lie over them there (default: the",
+                "disks are flattened). Old backing files are deleted when nobody lies over them any more."
+            })
+    private boolean withSnapshots;
+
+    @Option(
             names = "--dry-run",
             description = {
                 "Rehearse: try the target out, and say whether the move would go (exit status 0) or not (1), what",
@@ -206,6 +215,7 @@ final class MigrateCommand implements Callable<Integer> {
                 verify,
                 keepSource,
                 graceMillis,
+                withSnapshots,
                 dryRun);
     }
 }

@@ -135,6 +135,7 @@ final class MigrationCommands {
             screen.print("mode      " + s.mode());
             screen.print("mover     " + s.mover());
             screen.print("verified  " + (s.verified() ? "yes" : "no"));
+            s.bases().forEach(base -> screen.print("base      " + BaseWords.of(base)));
             for (MigrationStatus.DiskStatus disk : s.disks()) {
                 if (disk.proof() != null) {
                     screen.print("compared  " + VerifyCommand.words(disk, disk.proof()));

@@ -4,6 +4,7 @@ import dev.ferry.block.BlockDevice;
 import dev.ferry.block.BlockException;
 import dev.ferry.image.ImageFormat;
 import dev.ferry.image.qcow2.Qcow2Options;
+import dev.ferry.image.sparse.Neighbours;
 import dev.ferry.image.vhd.VhdKind;
 import dev.ferry.image.vhdx.VhdxKind;
 import dev.ferry.image.vmdk.VmdkKind;
@@ -11,11 +12,13 @@ import dev.ferry.image.vmdk.VmdkText;
 import dev.ferry.server.DataPlane;
 import dev.ferry.server.Problems;
 import dev.ferry.server.api.ProblemException;
+import dev.ferry.stack.DataFiles;
 import dev.ferry.stack.DiskLoop;
 import dev.ferry.stack.DiskSpec;
 import dev.ferry.stack.Images;
 import dev.ferry.stack.NewImages;
 import dev.ferry.stack.OnLoop;
+import dev.ferry.stack.Parents;
 import java.io.RandomAccessFile;
 import java.nio.file.Path;
 import java.util.LinkedHashMap;
@@ -26,8 +29,6 @@ import picocli.CommandLine.Option;
 
 /** What is said of an image that is to be made, and the making of it. */
 final class NewImageOptions {
-    private static final int SECTOR_BYTES = 512;
-
     @Option(
             names = "--format",
             paramLabel = "F",
@@ -41,6 +42,23 @@ final class NewImageOptions {
             converter = Quantities.Size.class,
             description = "qcow2: 512 to 2M (default: 64K).")
     private @Nullable Long clusterBytes;
+
+    @Option(
+            names = "--extended-l2",
+            description = "qcow2: allocate each cluster in 32 parts; clusters are 16K to 2M then (default: 128K).")
+    private boolean extendedL2;
+
+    @Option(
+            names = "--data-file",
+            paramLabel = "NAME",
+            description =
+                    "qcow2: keep the data in another file of this name in the same directory; it must not be there.")
+    private @Nullable String dataFile;
+
+    @Option(
+            names = "--data-file-raw",
+            description = "qcow2: that file is at all times what the guest sees, so that it can be read as a raw disk.")
+    private boolean dataFileRaw;
 
     @Option(names = "--qcow2-version", paramLabel = "N", description = "2 or 3 (default).")
     private @Nullable Integer version;
@@ -59,8 +77,16 @@ final class NewImageOptions {
     /** The format, after what is said besides has been looked at. */
     ImageFormat checked() throws ProblemException {
         ImageFormat wanted = ImageCommands.format(format);
-        if (wanted != ImageFormat.QCOW2 && (clusterBytes != null || version != null)) {
-            throw Problems.wrongUsage("--cluster-size and --qcow2-version are for qcow2 images");
+        boolean qcow2 = clusterBytes != null || version != null || extendedL2 || dataFile != null || dataFileRaw;
+        if (wanted != ImageFormat.QCOW2 && qcow2) {
+            throw Problems.wrongUsage(
+                    "--cluster-size, --extended-l2, --data-file and --qcow2-version are for qcow2 images");
+        }
+        if (dataFileRaw && dataFile == null) {
+            throw Problems.wrongUsage("--data-file-raw says something of --data-file, which is missing");
+        }
+        if (dataFile != null && !Neighbours.isName(dataFile)) {
+            throw Problems.wrongUsage("--data-file takes a name in the directory of the image, and no path");
         }
         if (clusterBytes != null && Long.bitCount(clusterBytes) != 1) {
             throw Problems.wrongUsage("a cluster size is a power of two from 512 to 2M");
@@ -79,9 +105,10 @@ final class NewImageOptions {
     }
 
     Qcow2Options qcow2() {
-        Qcow2Options options = clusterBytes == null
-                ? Qcow2Options.DEFAULT
-                : Qcow2Options.DEFAULT.withClusterBits(Long.numberOfTrailingZeros(clusterBytes));
+        Qcow2Options usual = extendedL2 ? Qcow2Options.DEFAULT.withExtendedL2() : Qcow2Options.DEFAULT;
+        Qcow2Options options =
+                clusterBytes == null ? usual : usual.withClusterBits(Long.numberOfTrailingZeros(clusterBytes));
+        options = dataFile == null ? options : options.withData(dataFile, dataFileRaw);
         return version == null ? options : options.withVersion(version);
     }
 
@@ -100,10 +127,13 @@ final class NewImageOptions {
                 .orElseThrow(() -> Problems.wrongUsage("--subformat of a vhdx image is dynamic or fixed"));
     }
 
-    static void refuseOdd(ImageFormat wanted, long sizeBytes) throws ProblemException {
-        if (wanted != ImageFormat.RAW && sizeBytes % SECTOR_BYTES != 0) {
-            throw Problems.wrongUsage("a " + wanted.text() + " disk has a multiple of 512 bytes, and not " + sizeBytes);
-        }
+    /** What a size has become in a format of whole sectors, in words; nothing where it fits. */
+    static String padding(ImageFormat made, long sizeBytes) {
+        long added = made.paddedBytes(sizeBytes) - sizeBytes;
+        return added == 0
+                ? ""
+                : " and " + added + " bytes of zeroes at its end: a " + made.text() + " disk has whole sectors, and "
+                        + sizeBytes + " bytes are none";
     }
 
     /** Fills a new disk. */
@@ -116,12 +146,13 @@ final class NewImageOptions {
      * Makes an image under its hidden name, with the files that it has beside it; those have their names when it is filled.
      *
      * @param made the file that is to be it
+     * @param sizeBytes of the disk; one of a format of whole sectors is longer by what is missing to one
      * @param filling what is to be in it; null: nothing
      */
     void make(DiskLoop loop, NewImage made, long sizeBytes, Qcow2Options qcow2, @Nullable Filling filling)
             throws Exception {
         ImageFormat wanted = checked();
-        refuseOdd(wanted, sizeBytes);
+        long wholeBytes = wanted.paddedBytes(sizeBytes);
         DiskSpec spec = ImageCommands.spec(made.partial(), wanted, false);
         switch (wanted) {
             case RAW -> {
@@ -129,17 +160,38 @@ final class NewImageOptions {
                     file.setLength(sizeBytes);
                 }
             }
-            case QCOW2 -> Images.format(loop, spec, DataPlane.FILES, sizeBytes, qcow2);
-            case VHD -> NewImages.vhd(loop, spec, DataPlane.FILES, sizeBytes, vhdKind());
+            case QCOW2 -> {
+                String data = qcow2.dataName();
+                if (data != null) {
+                    apart(loop, spec, wholeBytes, qcow2, data, filling);
+                    return;
+                }
+                Images.format(loop, spec, DataPlane.FILES, wholeBytes, qcow2);
+            }
+            case VHD -> NewImages.vhd(loop, spec, DataPlane.FILES, wholeBytes, vhdKind());
             case VMDK -> {
-                vmdk(loop, spec, sizeBytes, filling);
+                vmdk(loop, spec, NewImages.text(loop, spec, vmdkKind(), wholeBytes), filling);
                 return;
             }
-            case VHDX -> NewImages.vhdx(loop, spec, DataPlane.FILES, sizeBytes, vhdxKind());
+            case VHDX -> NewImages.vhdx(loop, spec, DataPlane.FILES, wholeBytes, vhdxKind());
         }
         if (filling != null) {
             fill(loop, Images.open(loop, spec, DataPlane.FILES), filling);
         }
+    }
+
+    /** Makes a delta under its hidden name, which reads as its parent does. */
+    void makeDelta(DiskLoop loop, NewImage made, Parents.Parent parent) throws Exception {
+        DiskSpec spec = ImageCommands.spec(made.partial(), checked(), false);
+        if (spec.format() != ImageFormat.VMDK) {
+            Parents.delta(loop, spec, DataPlane.FILES, parent);
+            return;
+        }
+        VmdkKind kind = vmdkKind();
+        if (!kind.canBeDelta()) {
+            throw Problems.wrongUsage("a vmdk delta is monolithicSparse or twoGbMaxExtentSparse");
+        }
+        vmdk(loop, spec, Parents.vmdk(loop, spec, DataPlane.FILES, kind, parent), null);
     }
 
     private static void fill(DiskLoop loop, BlockDevice disk, Filling filling) throws Exception {
@@ -150,8 +202,28 @@ final class NewImageOptions {
         }
     }
 
-    private void vmdk(DiskLoop loop, DiskSpec spec, long sizeBytes, @Nullable Filling filling) throws Exception {
-        VmdkText text = NewImages.text(loop, spec, vmdkKind(), sizeBytes);
+    /** A qcow2 image with its data in another file. */
+    private static void apart(
+            DiskLoop loop,
+            DiskSpec spec,
+            long sizeBytes,
+            Qcow2Options options,
+            String dataName,
+            @Nullable Filling filling)
+            throws Exception {
+        // QEMU looks for a name without a path in the directory that it is started in.
+        Path named = spec.path().resolveSibling(dataName);
+        Qcow2Options full = options.withData(named.toString(), options.dataRaw());
+        try (NewImage data = new NewImage(named)) {
+            DataFiles.format(loop, spec, DataPlane.FILES, data.partial(), sizeBytes, full);
+            if (filling != null) {
+                fill(loop, DataFiles.openNew(loop, spec, DataPlane.FILES, data.partial()), filling);
+            }
+            data.publish();
+        }
+    }
+
+    private static void vmdk(DiskLoop loop, DiskSpec spec, VmdkText text, @Nullable Filling filling) throws Exception {
         if (text.kind() == VmdkKind.STREAM_OPTIMIZED) {
             throw Problems.wrongUsage("a streamOptimized image is made by convert, and not written to afterwards");
         }

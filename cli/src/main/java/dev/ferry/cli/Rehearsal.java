@@ -69,6 +69,10 @@ public final class Rehearsal {
         Path full = Files.write(stage.resolve("full"), bytes);
         run("nbd", "copy", full.toString(), uri);
         run("nbd", "copy", uri, stage.resolve("copy").toString());
+        String image = stage.resolve("image.qcow2").toString();
+        run("image", "convert", full.toString(), image, "--format", "qcow2");
+        run("image", "convert", image, stage.resolve("raw").toString(), "--from-format", "qcow2", "--format", "raw");
+        run("image", "info", image);
         run("migrate", "d", "--to", "slow", "--data", directory);
         run("migration", "ls", "--json", "--data", directory);
         run("disk", "detach", "d", "--data", directory);

@@ -51,6 +51,7 @@ final class RehearsalWords {
         String go = doubtful ? "go, with what is unknown" : "go";
         screen.print(report.go() ? screen.green(go) : screen.red("no-go"));
         report.disks().forEach(disk -> print(disk, report.targetDatastore()));
+        report.bases().forEach(base -> line("base", BaseWords.of(base)));
         line("room", room(report.room()));
         line("time", range(report.seconds(), RehearsalWords::seconds));
         line(

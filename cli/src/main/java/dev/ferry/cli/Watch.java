@@ -121,9 +121,11 @@ final class Watch {
                         + disk.offloadRefusal());
             }
         }
-        long copied = status.disks().stream()
-                .mapToLong(MigrationStatus.DiskStatus::bytesCopied)
-                .sum();
+        status.bases().forEach(base -> screen.print(BaseWords.done(base)));
+        long copied = BaseWords.copiedBytes(status)
+                + status.disks().stream()
+                        .mapToLong(MigrationStatus.DiskStatus::bytesCopied)
+                        .sum();
         screen.print(String.format(
                 Locale.ROOT,
                 "%s: %s copied in %.1f s (%s), %s",

@@ -158,7 +158,7 @@ final class BadInputTest {
     @Test
     void aSecondDaemonOnADirectoryIsRefused() throws Exception {
         Process second = new ProcessBuilder(
-                        Self.command(Self.Part.SUPERVISOR, List.of("serve", "--data", host.data.toString())))
+                        Installation.command(Self.Part.SUPERVISOR, List.of("serve", "--data", host.data.toString())))
                 .redirectOutput(ProcessBuilder.Redirect.DISCARD)
                 .start();
         String err = new String(second.getErrorStream().readAllBytes(), StandardCharsets.UTF_8);
@@ -172,8 +172,8 @@ final class BadInputTest {
         try (FerryHost other = new FerryHost()) {
             Files.createDirectories(other.data);
             Path inventory = Files.write(other.data.resolve("inventory.db"), new byte[5000]);
-            Process process = new ProcessBuilder(
-                            Self.command(Self.Part.SUPERVISOR, List.of("serve", "--data", other.data.toString())))
+            Process process = new ProcessBuilder(Installation.command(
+                            Self.Part.SUPERVISOR, List.of("serve", "--data", other.data.toString())))
                     .redirectOutput(ProcessBuilder.Redirect.DISCARD)
                     .start();
             String err = new String(process.getErrorStream().readAllBytes(), StandardCharsets.UTF_8);

@@ -1,10 +1,9 @@
 package dev.ferry.cli;
 
+import static dev.ferry.testkit.Stranger.succeeds;
 import static org.assertj.core.api.Assertions.assertThat;
 
-import dev.ferry.testkit.Requires;
 import java.io.IOException;
-import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
 import java.util.List;
 import org.junit.jupiter.api.AfterEach;
@@ -50,28 +49,19 @@ final class BitmapsTest {
         return bitmaps().get(0).path("state").asString();
     }
 
-    private static String run(String... command) throws IOException, InterruptedException {
-        Requires.program(command[0]);
-        Process process = new ProcessBuilder(command).redirectErrorStream(true).start();
-        process.getOutputStream().close();
-        String said = new String(process.getInputStream().readAllBytes(), StandardCharsets.UTF_8);
-        assertThat(process.waitFor()).as(said).isZero();
-        return said;
-    }
-
     private static void write(String uri, String... commands) throws IOException, InterruptedException {
-        List<String> all = new ArrayList<>(List.of("qemu-io", "-f", "raw"));
+        List<String> all = new ArrayList<>(List.of("-f", "raw"));
         for (String one : commands) {
             all.addAll(List.of("-c", one));
         }
         all.add(uri);
-        String said = run(all.toArray(String[]::new));
+        String said = succeeds("qemu-io", all.toArray());
         assertThat(said).doesNotContain("failed");
     }
 
     /** Where a stranger sees that the disk was changed, in KiB. */
     private static List<String> dirty(String uri, String name) throws IOException, InterruptedException {
-        return run("nbdinfo", "--map=qemu:dirty-bitmap:" + name, uri)
+        return succeeds("nbdinfo", "--map=qemu:dirty-bitmap:" + name, uri)
                 .lines()
                 .map(line -> line.strip().split("\\s+"))
                 .filter(columns -> columns[2].equals("1"))
@@ -80,7 +70,7 @@ final class BitmapsTest {
     }
 
     private static List<String> contexts(String uri) throws IOException, InterruptedException {
-        return run("nbdinfo", uri)
+        return succeeds("nbdinfo", uri)
                 .lines()
                 .map(String::strip)
                 .filter(line -> line.startsWith("qemu:dirty-bitmap:"))

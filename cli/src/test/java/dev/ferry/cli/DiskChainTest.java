@@ -1,11 +1,9 @@
 package dev.ferry.cli;
 
+import static dev.ferry.testkit.Stranger.succeeds;
 import static org.assertj.core.api.Assertions.assertThat;
 
-import dev.ferry.testkit.Requires;
 import dev.ferry.testkit.Seeds;
-import java.io.IOException;
-import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -25,19 +23,6 @@ final class DiskChainTest {
     private static final int SIZE = 4 << 20;
     private static final int KILLS = 1;
 
-    private static String stranger(Object... words) throws IOException, InterruptedException {
-        List<String> command = new ArrayList<>();
-        command.add(Requires.program(words[0].toString()).toString());
-        for (Object word : List.of(words).subList(1, words.length)) {
-            command.add(word.toString());
-        }
-        Process process = new ProcessBuilder(command).redirectErrorStream(true).start();
-        process.getOutputStream().close();
-        String said = new String(process.getInputStream().readAllBytes(), StandardCharsets.UTF_8);
-        assertThat(process.waitFor()).as(said).isZero();
-        return said;
-    }
-
     private static Path file(FerryHost host, String name) {
         return host.directory.resolve("fast").resolve(name);
     }
@@ -53,15 +38,15 @@ final class DiskChainTest {
             }
         }
         Path raw = Files.write(host.directory.resolve("base.raw"), content);
-        stranger("qemu-img", "convert", "-f", "raw", "-O", format, raw, file(host, "layer1"));
+        succeeds("qemu-img", "convert", "-f", "raw", "-O", format, raw, file(host, "layer1"));
         String below = format;
         for (int i = 2; i <= layers; i++) {
             Path next = file(host, "layer" + i);
-            stranger("qemu-img", "create", "-f", "qcow2", "-b", "layer" + (i - 1), "-F", below, next);
+            succeeds("qemu-img", "create", "-f", "qcow2", "-b", "layer" + (i - 1), "-F", below, next);
             below = "qcow2";
             int at = random.nextInt(SIZE / 4096 - 100) * 4096;
             int zeroes = random.nextInt(SIZE / 4096 - 100) * 4096;
-            stranger(
+            succeeds(
                     "qemu-io",
                     "-f",
                     "qcow2",
@@ -115,11 +100,11 @@ final class DiskChainTest {
         host.run("disk", "detach", "vm").done();
         if (format.equals("qcow2")) {
             // A kill may leave clusters that are counted and used by nobody; nothing else is to be found.
-            assertThat(stranger("qemu-img", "check", "-r", "leaks", "-f", "qcow2", file))
+            assertThat(succeeds("qemu-img", "check", "-r", "leaks", "-f", "qcow2", file))
                     .doesNotContain("ERROR");
         }
         Path plain = host.directory.resolve("plain.raw");
-        stranger("qemu-img", "convert", "-f", format, "-O", "raw", file, plain);
+        succeeds("qemu-img", "convert", "-f", format, "-O", "raw", file, plain);
         guest.checkFile(plain);
     }
 
@@ -224,7 +209,7 @@ final class DiskChainTest {
                 host.run("disk", "commit", "vm").failed(1, "is being moved");
                 host.run("migration", "cancel", "m1").done();
                 FerryHost.until(() -> shown(host).path("state").asString().equals("attached"));
-                stranger("qemu-img", "create", "-f", "qcow2", "-b", "layer2", "-F", "qcow2", file(host, "other.qcow2"));
+                succeeds("qemu-img", "create", "-f", "qcow2", "-b", "layer2", "-F", "qcow2", file(host, "other.qcow2"));
                 assertThat(shown(host)
                                 .path("chain")
                                 .get(1)

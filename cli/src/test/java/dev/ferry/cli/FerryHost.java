@@ -24,25 +24,28 @@ import tools.jackson.databind.JsonNode;
 import tools.jackson.databind.json.JsonMapper;
 
 /** A host for tests: a directory, a real {@code ferry serve} in processes of its own, and commands run in this process. */
-final class FerryHost implements AutoCloseable {
+public final class FerryHost implements AutoCloseable {
     private static final int LAST_LINES = 40;
     private static final JsonMapper JSON = JsonMapper.builder().build();
 
-    final Path directory;
+    /** For whatever belongs to the host; its path is short, and it is deleted in the end. */
+    public final Path directory;
+
     final Path data;
     private final List<String> options;
     private @Nullable Process serve;
 
     /** What a command did. */
-    record Result(int status, String out, String err) {
-        Result done() {
+    public record Result(int status, String out, String err) {
+        /** It succeeded, without a word of complaint. */
+        public Result done() {
             assertThat(status).as("%s%s", out, err).isZero();
             assertThat(err).isEmpty();
             return this;
         }
 
         /** It failed as commands are to fail: with this status, and one line that has these words in it. */
-        Result failed(int expected, String... words) {
+        public Result failed(int expected, String... words) {
             assertThat(err.lines()).as(err).hasSize(1);
             assertThat(err).startsWith("ferry: ");
             assertThat(List.of(words)).allSatisfy(word -> assertThat(err).contains(word));
@@ -50,7 +53,8 @@ final class FerryHost implements AutoCloseable {
             return this;
         }
 
-        JsonNode json() {
+        /** What it said, in JSON. */
+        public JsonNode json() {
             return JSON.readTree(out);
         }
     }
@@ -63,7 +67,7 @@ final class FerryHost implements AutoCloseable {
     }
 
     /** A host with a daemon and the datastores {@code fast} and {@code slow}. */
-    static FerryHost started(String... options) throws IOException {
+    public static FerryHost started(String... options) throws IOException {
         FerryHost host = new FerryHost(options);
         host.start();
         for (String name : List.of("fast", "slow")) {
@@ -84,7 +88,7 @@ final class FerryHost implements AutoCloseable {
     Process process(String name) throws IOException {
         List<String> arguments = new ArrayList<>(List.of(name, "--data", data.toString()));
         arguments.addAll(options);
-        return new ProcessBuilder(Self.command(Self.Part.SUPERVISOR, arguments))
+        return new ProcessBuilder(Installation.command(Self.Part.SUPERVISOR, arguments))
                 .redirectErrorStream(true)
                 .redirectOutput(log().toFile())
                 .start();
@@ -95,7 +99,7 @@ final class FerryHost implements AutoCloseable {
     }
 
     /** The last of what supervisor and daemon have said. */
-    String lastWords() {
+    public String lastWords() {
         try {
             List<String> lines = Files.readAllLines(log());
             return String.join("\n", lines.subList(Math.max(0, lines.size() - LAST_LINES), lines.size()));
@@ -113,7 +117,8 @@ final class FerryHost implements AutoCloseable {
         return Objects.requireNonNull(serve).toHandle();
     }
 
-    void killDaemon() {
+    /** Kills the daemon; the supervisor begins at once to start another. */
+    public void killDaemon() {
         assertThat(Spawn.signal((int) daemonPid(), Spawn.SIGKILL)).isTrue();
     }
 
@@ -131,7 +136,7 @@ final class FerryHost implements AutoCloseable {
     }
 
     /** Runs a command in this process. */
-    Result run(String... arguments) {
+    public Result run(String... arguments) {
         List<String> all = new ArrayList<>(Arrays.asList(arguments));
         boolean tool = arguments[0].equals("nbd") || arguments[0].equals("demo");
         if (!tool) {
@@ -141,7 +146,7 @@ final class FerryHost implements AutoCloseable {
     }
 
     /** Runs a command in this process exactly as it is written. */
-    static Result bare(String... arguments) {
+    public static Result bare(String... arguments) {
         ByteArrayOutputStream out = new ByteArrayOutputStream();
         ByteArrayOutputStream err = new ByteArrayOutputStream();
         Screen screen = new Screen(
@@ -152,7 +157,8 @@ final class FerryHost implements AutoCloseable {
         return new Result(status, out.toString(StandardCharsets.UTF_8), err.toString(StandardCharsets.UTF_8));
     }
 
-    static void until(BooleanSupplier condition) {
+    /** Waits until it holds; two minutes tell a hang. */
+    public static void until(BooleanSupplier condition) {
         Awaitility.await()
                 .atMost(120, TimeUnit.SECONDS)
                 .pollInterval(20, TimeUnit.MILLISECONDS)

@@ -1,11 +1,10 @@
 package dev.ferry.cli;
 
+import static dev.ferry.testkit.Stranger.succeeds;
 import static org.assertj.core.api.Assertions.assertThat;
 
-import dev.ferry.testkit.Requires;
 import dev.ferry.testkit.Seeds;
 import java.io.IOException;
-import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.attribute.PosixFilePermissions;
@@ -29,36 +28,18 @@ final class ImageCommitTest {
     @TempDir
     Path directory;
 
-    private static String stranger(Object... words) {
-        List<String> command = new ArrayList<>();
-        command.add(Requires.program(words[0].toString()).toString());
-        for (Object word : List.of(words).subList(1, words.length)) {
-            command.add(word.toString());
-        }
-        try {
-            Process process =
-                    new ProcessBuilder(command).redirectErrorStream(true).start();
-            process.getOutputStream().close();
-            String said = new String(process.getInputStream().readAllBytes(), StandardCharsets.UTF_8);
-            assertThat(process.waitFor()).as(said).isZero();
-            return said;
-        } catch (IOException | InterruptedException failed) {
-            throw new AssertionError(failed);
-        }
-    }
-
     private Path file(String name) {
         return directory.resolve(name);
     }
 
     private Path overlay(String name, String below, String format, String options, int size) {
-        stranger("qemu-img", "create", "-f", "qcow2", "-o", options, "-b", below, "-F", format, file(name), size);
+        succeeds("qemu-img", "create", "-f", "qcow2", "-o", options, "-b", below, "-F", format, file(name), size);
         return file(name);
     }
 
     /** Random changes by QEMU to a disk and to the model of it. */
     private static byte[] scribble(Path image, String format, byte[] content, SplittableRandom random) {
-        List<Object> commands = new ArrayList<>(List.of("qemu-io", "-f", format));
+        List<Object> commands = new ArrayList<>(List.of("-f", format));
         byte[] after = content.clone();
         for (int i = 0; i < 6; i++) {
             int at = random.nextInt(after.length / UNIT) * UNIT;
@@ -70,18 +51,18 @@ final class ImageCommitTest {
             Arrays.fill(after, at, at + length, (byte) pattern);
         }
         commands.add(image);
-        stranger(commands.toArray());
+        succeeds("qemu-io", commands.toArray());
         return after;
     }
 
     private void holds(Path image, String format, byte[] content) throws IOException {
         if (format.equals("qcow2")) {
-            assertThat(stranger("qemu-img", "check", "-f", "qcow2", image))
+            assertThat(succeeds("qemu-img", "check", "-f", "qcow2", image))
                     .contains("No errors were found")
                     .doesNotContain("leaked");
         }
         Path plain = file("plain.raw");
-        stranger("qemu-img", "convert", "-f", format, "-O", "raw", image, plain);
+        succeeds("qemu-img", "convert", "-f", format, "-O", "raw", image, plain);
         assertThat(Arrays.mismatch(Files.readAllBytes(plain), content)).isEqualTo(-1);
         Path model = Files.write(file("model.raw"), content);
         FerryHost.bare("image", "compare", model.toString(), image.toString(), "--format-b", format)
@@ -104,9 +85,9 @@ final class ImageCommitTest {
             }
             int baseSize = random.nextBoolean() ? SIZE : UNIT * (1 + random.nextInt(SIZE / UNIT));
             if (below.equals("raw")) {
-                stranger("qemu-img", "create", "-f", "raw", file("base"), baseSize);
+                succeeds("qemu-img", "create", "-f", "raw", file("base"), baseSize);
             } else {
-                stranger("qemu-img", "create", "-f", "qcow2", "-o", belowOptions, file("base"), baseSize);
+                succeeds("qemu-img", "create", "-f", "qcow2", "-o", belowOptions, file("base"), baseSize);
             }
             byte[] base = scribble(file("base"), below, new byte[baseSize], random);
             int anySize = random.nextBoolean() ? SIZE : UNIT * (1 + random.nextInt(SIZE / UNIT));
@@ -132,7 +113,7 @@ final class ImageCommitTest {
             holds(file("top"), "qcow2", top);
             holds(file("middle"), "qcow2", top);
             byte[] again = scribble(file("top"), "qcow2", top, random);
-            stranger("qemu-img", "commit", "-q", "-f", "qcow2", file("top"));
+            succeeds("qemu-img", "commit", "-q", "-f", "qcow2", file("top"));
             holds(file("middle"), "qcow2", again);
             FerryHost.bare("image", "commit", file("middle").toString()).done();
             holds(file("base"), below, again);
@@ -145,7 +126,7 @@ final class ImageCommitTest {
     void itSaysWhatItDidAndTheChainAndItsSharersAreTold() throws IOException {
         Path base = Files.write(file("base.raw"), new byte[1 << 20]);
         overlay("day.qcow2", "base.raw", "raw", "compat=1.1", 2 << 20);
-        stranger("qemu-io", "-f", "qcow2", "-c", "write -P 5 64k 192k", file("day.qcow2"));
+        succeeds("qemu-io", "-f", "qcow2", "-c", "write -P 5 64k 192k", file("day.qcow2"));
         JsonNode chain = FerryHost.bare("image", "info", file("day.qcow2").toString(), "--chain", "--json")
                 .done()
                 .json();
@@ -155,7 +136,7 @@ final class ImageCommitTest {
                 .isEqualTo(base.toRealPath().toString());
         assertThat(chain.get(1).path("shared-by").isEmpty()).isTrue();
         JsonNode theirs = new tools.jackson.databind.ObjectMapper()
-                .readTree(stranger(
+                .readTree(succeeds(
                         "qemu-img", "info", "--backing-chain", "--output=json", "-f", "qcow2", file("day.qcow2")));
         for (int i = 0; i < 2; i++) {
             for (String field : List.of("virtual-size", "format", "actual-size")) {
@@ -187,14 +168,14 @@ final class ImageCommitTest {
                         .done()
                         .out())
                 .contains("is empty now");
-        assertThat(stranger("qemu-img", "map", "-f", "qcow2", file("day.qcow2")))
+        assertThat(succeeds("qemu-img", "map", "-f", "qcow2", file("day.qcow2")))
                 .doesNotContain("day.qcow2");
         holds(file("day.qcow2"), "qcow2", want);
     }
 
     @Test
     void whatCannotBeIsRefusedInOneLine() throws IOException {
-        stranger("qemu-img", "create", "-f", "qcow2", file("alone.qcow2"), "1M");
+        succeeds("qemu-img", "create", "-f", "qcow2", file("alone.qcow2"), "1M");
         FerryHost.bare("image", "commit", file("alone.qcow2").toString()).failed(1, "it has no backing file");
         Files.write(file("raw"), new byte[1 << 20]);
         FerryHost.bare("image", "commit", file("raw").toString()).failed(1, "not a qcow2 file");

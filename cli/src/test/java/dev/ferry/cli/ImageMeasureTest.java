@@ -1,13 +1,11 @@
 package dev.ferry.cli;
 
+import static dev.ferry.testkit.Stranger.succeeds;
 import static org.assertj.core.api.Assertions.assertThat;
 
 import dev.ferry.stack.Stacks;
-import dev.ferry.testkit.Requires;
 import java.io.RandomAccessFile;
-import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
-import java.util.ArrayList;
 import java.util.List;
 import java.util.SplittableRandom;
 import org.junit.jupiter.api.Test;
@@ -26,16 +24,6 @@ final class ImageMeasureTest {
 
     @TempDir
     Path directory;
-
-    private static JsonNode stranger(String... words) throws Exception {
-        List<String> command = new ArrayList<>(List.of(words));
-        command.set(0, Requires.program(words[0]).toString());
-        Process process = new ProcessBuilder(command).redirectErrorStream(true).start();
-        process.getOutputStream().close();
-        String said = new String(process.getInputStream().readAllBytes(), StandardCharsets.UTF_8);
-        assertThat(process.waitFor()).as(said).isZero();
-        return JSON.readTree(said);
-    }
 
     /** Data in pieces that begin and end anywhere in a block, with holes between. */
     private Path sparse(long sizeBytes) throws Exception {
@@ -69,7 +57,7 @@ final class ImageMeasureTest {
                 .done()
                 .json();
         assertThat(ours)
-                .isEqualTo(stranger(
+                .isEqualTo(JSON.readTree(succeeds(
                         "qemu-img",
                         "measure",
                         "--output=json",
@@ -79,7 +67,7 @@ final class ImageMeasureTest {
                         "qcow2",
                         "-o",
                         "cluster_size=" + clusterBytes,
-                        disk.toString()));
+                        disk.toString())));
         Path image = directory.resolve("disk.qcow2");
         FerryHost.bare(
                         "image",
@@ -102,7 +90,8 @@ final class ImageMeasureTest {
             assertThat(FerryHost.bare("image", "measure", "--size", sizeBytes, "--format", format, "--json")
                             .done()
                             .json())
-                    .isEqualTo(stranger("qemu-img", "measure", "--output=json", "-O", format, "--size", sizeBytes));
+                    .isEqualTo(JSON.readTree(
+                            succeeds("qemu-img", "measure", "--output=json", "-O", format, "--size", sizeBytes)));
         }
     }
 

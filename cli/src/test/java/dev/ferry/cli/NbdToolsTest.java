@@ -1,12 +1,12 @@
 package dev.ferry.cli;
 
+import static dev.ferry.testkit.Stranger.succeeds;
 import static org.assertj.core.api.Assertions.assertThat;
 
 import dev.ferry.reactor.Descriptors;
 import dev.ferry.reactor.Linux;
 import dev.ferry.reactor.Sockets;
 import dev.ferry.reactor.Spawn;
-import dev.ferry.testkit.Requires;
 import java.io.IOException;
 import java.io.RandomAccessFile;
 import java.nio.charset.StandardCharsets;
@@ -68,7 +68,7 @@ final class NbdToolsTest {
     }
 
     private Process start(Path in, Path out, String... arguments) throws IOException {
-        Process process = new ProcessBuilder(Self.command(Self.Part.DAEMON, List.of(arguments)))
+        Process process = new ProcessBuilder(Installation.command(Self.Part.DAEMON, List.of(arguments)))
                 .redirectInput(in.toFile())
                 .redirectOutput(out.toFile())
                 .redirectError(folder.resolve("errors").toFile())
@@ -175,7 +175,7 @@ final class NbdToolsTest {
     @Test
     void aSocketThatAnotherOpenedIsServed() throws Exception {
         int listener = Descriptors.moveOutOfTheWay(Sockets.listenUnix(socket));
-        List<String> command = Self.command(Self.Part.DAEMON, List.of("nbd", "serve", disk.toString()));
+        List<String> command = Installation.command(Self.Part.DAEMON, List.of("nbd", "serve", disk.toString()));
         int pid = Spawn.start(command, System.getenv(), List.of(listener));
         try {
             JsonNode export = FerryHost.bare("nbd", "info", "--json", uri(""))
@@ -221,25 +221,13 @@ final class NbdToolsTest {
                 .failed(1, "fault injected on purpose");
     }
 
-    private String run(String... command) throws Exception {
-        Requires.program(command[0]);
-        Path out = folder.resolve("said");
-        Process process = new ProcessBuilder(command)
-                .redirectErrorStream(true)
-                .redirectOutput(out.toFile())
-                .start();
-        processes.add(process);
-        assertThat(exit(process)).as(() -> text(out)).isZero();
-        return text(out);
-    }
-
     private void write(String... commands) throws Exception {
-        List<String> line = new ArrayList<>(List.of("qemu-io", "-f", "raw"));
+        List<String> line = new ArrayList<>(List.of("-f", "raw"));
         for (String command : commands) {
             line.addAll(List.of("-c", command));
         }
         line.add(uri(""));
-        run(line.toArray(String[]::new));
+        succeeds("qemu-io", line.toArray());
     }
 
     /** As QEMU's own backup clients read it. */
@@ -247,9 +235,10 @@ final class NbdToolsTest {
     void whatIsChangedIsMarkedInBitmapsThatStrangersRead() throws Exception {
         serve("--bitmap", "nightly", "--bitmap", "other one");
         String map = "--map=qemu:dirty-bitmap:nightly";
-        assertThat(run("nbdinfo", map, uri("")).strip().split("\\s+")).containsExactly("0", "16777216", "0", "clean");
+        assertThat(succeeds("nbdinfo", map, uri("")).strip().split("\\s+"))
+                .containsExactly("0", "16777216", "0", "clean");
         write("write -P 7 1M 64k", "write -z 4M 192k", "discard 10M 64k", "write 1100k 512", "read 8M 1M");
-        assertThat(run("nbdinfo", map, uri(""))
+        assertThat(succeeds("nbdinfo", map, uri(""))
                         .strip()
                         .lines()
                         .map(line -> line.strip().replaceAll("\\s+", " ")))
@@ -264,7 +253,7 @@ final class NbdToolsTest {
         // qemu-img shows what is dirty as having no data.
         String image =
                 "driver=nbd,server.type=unix,server.path=" + socket + ",x-dirty-bitmap=qemu:dirty-bitmap:other one";
-        JsonNode seen = new JsonMapper().readTree(run("qemu-img", "map", "--output=json", "--image-opts", image));
+        JsonNode seen = new JsonMapper().readTree(succeeds("qemu-img", "map", "--output=json", "--image-opts", image));
         List<String> dirty = new ArrayList<>();
         seen.forEach(extent -> {
             if (!extent.path("data").asBoolean()) {
@@ -326,32 +315,26 @@ final class NbdToolsTest {
 
     @Test
     void aServerWithCertificatesLetsNobodyInWithoutTls() throws Exception {
-        Requires.program("openssl");
         Path pki = Files.createDirectory(folder.resolve("pki"));
-        Process made = new ProcessBuilder(
-                        "openssl",
-                        "req",
-                        "-x509",
-                        "-newkey",
-                        "ec",
-                        "-pkeyopt",
-                        "ec_paramgen_curve:P-256",
-                        "-nodes",
-                        "-keyout",
-                        "server-key.pem",
-                        "-out",
-                        "server-cert.pem",
-                        "-days",
-                        "2",
-                        "-subj",
-                        "/CN=localhost",
-                        "-addext",
-                        "subjectAltName=DNS:localhost")
-                .directory(pki.toFile())
-                .redirectErrorStream(true)
-                .redirectOutput(folder.resolve("openssl").toFile())
-                .start();
-        assertThat(exit(made)).as(() -> text(folder.resolve("openssl"))).isZero();
+        succeeds(
+                "openssl",
+                "req",
+                "-x509",
+                "-newkey",
+                "ec",
+                "-pkeyopt",
+                "ec_paramgen_curve:P-256",
+                "-nodes",
+                "-keyout",
+                pki.resolve("server-key.pem"),
+                "-out",
+                pki.resolve("server-cert.pem"),
+                "-days",
+                "2",
+                "-subj",
+                "/CN=localhost",
+                "-addext",
+                "subjectAltName=DNS:localhost");
         Files.copy(pki.resolve("server-cert.pem"), pki.resolve("ca-cert.pem"));
         serve("--tls-certificates", pki.toString());
         FerryHost.bare("nbd", "info", uri("")).failed(1, "nbds");

@@ -1,10 +1,10 @@
 package dev.ferry.cli;
 
+import static dev.ferry.testkit.Stranger.succeeds;
 import static org.assertj.core.api.Assertions.assertThat;
 
 import dev.ferry.testkit.Requires;
 import java.io.IOException;
-import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -40,19 +40,6 @@ final class ServedBitmapsTest {
         }
     }
 
-    private static String run(Object... command) throws IOException, InterruptedException {
-        String program = command[0].toString();
-        Requires.program(program);
-        Process process = new ProcessBuilder(
-                        Stream.of(command).map(Object::toString).toList())
-                .redirectErrorStream(true)
-                .start();
-        process.getOutputStream().close();
-        String said = new String(process.getInputStream().readAllBytes(), StandardCharsets.UTF_8);
-        assertThat(process.waitFor()).as("%s: %s", program, said).isZero();
-        return said;
-    }
-
     private String uri() {
         return "nbd+unix:///?socket=" + socket;
     }
@@ -73,7 +60,7 @@ final class ServedBitmapsTest {
                 List.of("nbd", "serve", image.toString(), "--format", "qcow2", "--socket", socket.toString());
         List<String> all = new ArrayList<>(arguments);
         all.addAll(List.of("--bitmap", "nightly", "--bitmap", "still"));
-        return start(Self.command(Self.Part.DAEMON, all));
+        return start(Installation.command(Self.Part.DAEMON, all));
     }
 
     private static void end(Process server) throws InterruptedException {
@@ -82,7 +69,7 @@ final class ServedBitmapsTest {
     }
 
     private List<String> dirty(String name) throws IOException, InterruptedException {
-        return run("nbdinfo", "--map=qemu:dirty-bitmap:" + name, uri())
+        return succeeds("nbdinfo", "--map=qemu:dirty-bitmap:" + name, uri())
                 .lines()
                 .map(line -> line.strip().split("\\s+"))
                 .filter(columns -> columns[2].equals("1"))
@@ -91,23 +78,23 @@ final class ServedBitmapsTest {
     }
 
     private void write(String command) throws IOException, InterruptedException {
-        assertThat(run("qemu-io", "-f", "raw", "-c", command, uri())).doesNotContain("failed");
+        assertThat(succeeds("qemu-io", "-f", "raw", "-c", command, uri())).doesNotContain("failed");
     }
 
     @Test
     void anImagesBitmapIsGoneOnWithByTurnsWithQemuAndRefusedAfterAKill() throws Exception {
-        run("qemu-img", "create", "-f", "qcow2", image, "16M");
-        run("qemu-img", "bitmap", "--add", "-g", "32k", image, "nightly");
-        run("qemu-io", "-f", "qcow2", "-c", "write 1M 32k", image);
-        run("qemu-img", "bitmap", "--add", "--disable", image, "still");
+        succeeds("qemu-img", "create", "-f", "qcow2", image, "16M");
+        succeeds("qemu-img", "bitmap", "--add", "-g", "32k", image, "nightly");
+        succeeds("qemu-io", "-f", "qcow2", "-c", "write 1M 32k", image);
+        succeeds("qemu-img", "bitmap", "--add", "--disable", image, "still");
 
         Process ours = serve();
         write("write 4M 1k");
         assertThat(dirty("nightly")).containsExactly("1024+32", "4096+32");
         assertThat(dirty("still")).isEmpty();
         end(ours);
-        assertThat(run("qemu-img", "check", "-f", "qcow2", image)).contains("No errors were found");
-        assertThat(run("qemu-img", "info", image)).doesNotContain("in-use");
+        assertThat(succeeds("qemu-img", "check", "-f", "qcow2", image)).contains("No errors were found");
+        assertThat(succeeds("qemu-img", "info", image)).doesNotContain("in-use");
 
         Requires.program("qemu-nbd");
         Process theirs = start(
@@ -119,7 +106,7 @@ final class ServedBitmapsTest {
         ours = serve();
         assertThat(dirty("nightly")).containsExactly("1024+32", "4096+32", "8192+64");
         ours.destroyForcibly().waitFor();
-        assertThat(run("qemu-img", "info", image)).contains("in-use");
+        assertThat(succeeds("qemu-img", "info", image)).contains("in-use");
         Process refused = serve();
         assertThat(refused.waitFor(120, TimeUnit.SECONDS)).isTrue();
         assertThat(refused.exitValue()).isEqualTo(Ferry.FAILED);

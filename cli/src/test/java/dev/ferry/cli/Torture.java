@@ -2,6 +2,8 @@ package dev.ferry.cli;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
+import dev.ferry.testkit.Requires;
+import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
@@ -11,13 +13,19 @@ import tools.jackson.databind.JsonNode;
 
 /**
  * A real daemon that is killed again and again, at random instants and in the switch, while a disk moves to and fro, by one
- * strategy or another, and a guest works on it. Each start must go on with the move; in the end every byte is checked, and nothing is left behind.
+ * strategy or another and from one format into another, and a guest works on it. Each start must go on with the move; in the end every byte is checked, and nothing is left behind.
  *
  * <p>By hand: {@code ./trial torture KILLS [SEED]}.
  */
 final class Torture {
     private static final String SIZE = "48M";
     private static final long SIZE_BYTES = 48L << 20;
+    private static final List<String> MODES = List.of("mirror", "tracking", "snapshot");
+    /** Between raw files what was copied outlives a kill at once, elsewhere from the next checkpoint on: half of them are raw. */
+    private static final List<String> FORMATS =
+            List.of("raw", "raw", "raw", "raw", "raw", "raw", "qcow2", "qcow2", "qcow2", "vmdk", "vhd", "vhdx");
+
+    private static final int CHECKPOINT_MILLIS = 5000;
 
     private final FerryHost host;
     private final SplittableRandom random;
@@ -48,8 +56,9 @@ final class Torture {
                 Torture torture = new Torture(host, seed);
                 torture.kill(kills, guest);
                 torture.settle();
-                guest.stopAndCheck(Path.of(torture.disk().path("path").asString()));
+                guest.stopAndRead();
                 torture.checkLeftovers();
+                guest.checkFile(torture.plain());
                 return String.format(
                         "seed %d: %d kills (%d about the switch), %d moves, %d times resumed, %d MiB kept, %d MiB copied again, %d requests, %d"
                                 + " reconnections: every byte is right",
@@ -86,7 +95,7 @@ final class Torture {
                 switches++;
                 LockSupport.parkNanos(random.nextInt(20) * 1_000_000L);
             } else {
-                LockSupport.parkNanos(random.nextInt(900) * 1_000_000L);
+                LockSupport.parkNanos(random.nextInt(random.nextInt(8) > 0 ? 900 : 2 * CHECKPOINT_MILLIS) * 1_000_000L);
             }
             if (random.nextInt(8) == 0) {
                 host.run("restart").done();
@@ -104,9 +113,11 @@ final class Torture {
             return;
         }
         String to = disk().path("datastore").asString().equals("fast") ? "slow" : "fast";
-        String rate = (10 + random.nextInt(60)) + "M";
-        String mode = List.of("mirror", "tracking", "snapshot").get(random.nextInt(3));
-        List<String> command = new ArrayList<>(List.of("migrate", "vm", "--to", to, "--mode", mode, "--rate", rate));
+        String rate = (4 + random.nextInt(60)) + "M";
+        String mode = MODES.get(random.nextInt(MODES.size()));
+        String format = FORMATS.get(random.nextInt(FORMATS.size()));
+        List<String> command = new ArrayList<>(
+                List.of("migrate", "vm", "--to", to, "--format", format, "--mode", mode, "--rate", rate));
         if (!mode.equals("mirror")) {
             // However busy the machine is, the guest can be held for what is left.
             command.addAll(List.of("--max-downtime", "20000"));
@@ -149,11 +160,38 @@ final class Torture {
         FerryHost.until(() -> isOver(last()));
     }
 
+    /** The disk as a stranger reads it from its file, once the daemon has let go of it. */
+    private Path plain() throws Exception {
+        JsonNode disk = disk();
+        host.stop();
+        String format = disk.path("format").asString();
+        String file = disk.path("path").asString();
+        switch (format) {
+            case "qcow2" -> qemuImg("check", "-r", "leaks", "-f", format, file);
+            case "vmdk", "vhdx" -> qemuImg("check", "-f", format, file);
+            case "vhd" -> format = "vpc";
+            default -> assertThat(format).isEqualTo("raw");
+        }
+        Path plain = host.directory.resolve("plain");
+        qemuImg("convert", "-f", format, "-O", "raw", file, plain.toString());
+        return plain;
+    }
+
+    private static void qemuImg(String... words) throws Exception {
+        List<String> command = new ArrayList<>(List.of(words));
+        command.addFirst(Requires.program("qemu-img").toString());
+        Process process = new ProcessBuilder(command).redirectErrorStream(true).start();
+        String said = new String(process.getInputStream().readAllBytes(), StandardCharsets.UTF_8);
+        assertThat(process.waitFor()).as("%s: %s", command, said).isZero();
+    }
+
     private void checkLeftovers() {
         String here = disk().path("datastore").asString();
         String there = here.equals("fast") ? "slow" : "fast";
         assertThat(host.directory.resolve(there)).isEmptyDirectory();
-        assertThat(host.directory.resolve(here).toFile().list()).containsExactly("vm.raw");
+        assertThat(host.directory.resolve(here).toFile().list())
+                .containsExactly(
+                        Path.of(disk().path("path").asString()).getFileName().toString());
         assertThat(host.data.resolve("journal").toFile().list())
                 .noneMatch(name -> name.endsWith(".map") || name.endsWith(".live"));
     }

@@ -130,6 +130,24 @@ public final class Datastore {
         return NewDisk.create(this, disk, file, sizeBytes);
     }
 
+    /** Where a file that is no disk itself, but lies below disks, is or would be. */
+    public Path baseFile(String fileName) throws BlockException {
+        return directory.resolve(Names.checked("file", fileName));
+    }
+
+    /**
+     * Begins a file that is to lie below disks, as {@link #create} begins a disk.
+     *
+     * @param file as {@link #baseFile} has it
+     * @throws BlockException of kind {@link ErrorKind#BUSY} if a file of that name is there already or is being made
+     */
+    public NewDisk createBase(Path file, long lengthBytes) throws BlockException {
+        if (Files.exists(file, LinkOption.NOFOLLOW_LINKS)) {
+            throw failure(ErrorKind.BUSY, "create a base", file + " exists already");
+        }
+        return NewDisk.create(this, String.valueOf(file.getFileName()), file, lengthBytes);
+    }
+
     /**
      * Deletes a disk's file and makes that durable; its room comes back within seconds, gently. A file that is not there is
      * deleted already.

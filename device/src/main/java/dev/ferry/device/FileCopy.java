@@ -60,13 +60,14 @@ public final class FileCopy {
             try {
                 long sizeBytes = Linux.facts(from).sizeBytes();
                 FileCopy copy = new FileCopy(source.toString(), from, target.toString(), to, sizeBytes);
-                copy.checked(ImageLock.takeForWriting(to), "open");
+                copy.checked(ImageLock.takeForWriting(to, ImageLock.PATIENCE_NANOS), "open");
                 copy.checked(Linux.truncate(to, sizeBytes), "resize");
                 copy.run(listener);
                 if (flush) {
                     copy.checked(Linux.sync(to), "flush");
                 }
             } finally {
+                ImageLock.release(to);
                 Linux.close(to);
             }
         } finally {

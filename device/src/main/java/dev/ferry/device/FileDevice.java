@@ -26,7 +26,7 @@ import org.jspecify.annotations.Nullable;
  *   O_DIRECT   every request through the loop (io_uring, or a worker thread where there is none)
  *   cached     read    what is in memory is copied at once; the rest through the loop
  *              write   short ones are copied into memory at once, while that is quick; the rest through the loop
- *   both       zero, discard, flush through the loop; extents on a worker thread
+ *   both       zero, discard, flush through the loop; extents on a worker thread, or from what it found before
  * </pre>
  *
  * <p>A copy into the page cache is a fraction of what a trip through the ring costs, but the kernel may make a writer
@@ -55,6 +55,7 @@ public final class FileDevice implements BlockDevice {
     private final FileFacts facts;
     private final StoreCopy.Kind storeCopy;
     private final IoBuffer scratch = IoBuffer.allocate(PAGE_BYTES);
+    private final KnownData known = new KnownData();
     private long lengthBytes;
     private boolean readsWithoutWaiting = true;
     private boolean tellsPagesInMemory = true;
@@ -117,6 +118,7 @@ public final class FileDevice implements BlockDevice {
         try {
             return opened(loop, name, file, options);
         } catch (BlockException failed) {
+            ImageLock.release(file);
             Linux.close(file);
             throw failed;
         }
@@ -131,7 +133,7 @@ public final class FileDevice implements BlockDevice {
             throw BlockError.of(ErrorKind.INVALID, name, "open", "neither a file nor a block device")
                     .toException();
         }
-        if (!options.readOnly() && ImageLock.takeForWriting(file) < 0) {
+        if (!options.readOnly() && ImageLock.takeForWriting(file, ImageLock.PATIENCE_NANOS) < 0) {
             throw BlockError.of(ErrorKind.BUSY, name, "open", "another program writes to it")
                     .toException();
         }
@@ -253,6 +255,11 @@ public final class FileDevice implements BlockDevice {
         }
     }
 
+    /** Holes are where there may have been data. */
+    void holesMade(long offset, long length) {
+        known.holes(offset, length);
+    }
+
     /** A file system that can't zero a range in place can free it and take it again. */
     void noRangesOfZeroes() {
         zeroesRanges = false;
@@ -271,7 +278,12 @@ public final class FileDevice implements BlockDevice {
 
     @Override
     public void extents(long offset, long length, ExtentSink sink, Completion completion) {
-        new FileExtents(file, offset, length).find(loop, name, sink, completion);
+        if (known.endFrom(offset) >= offset + length) {
+            sink.extent(offset, length, 0);
+            completion.complete(null);
+        } else {
+            new FileExtents(file, known, offset, length).find(loop, name, sink, completion);
+        }
     }
 
     @Override
@@ -306,12 +318,14 @@ public final class FileDevice implements BlockDevice {
         IoOperation resized = new IoOperation() {
             @Override
             protected void completed(int result) {
+                known.forget();
                 if (result == 0) {
                     lengthBytes = newLengthBytes;
                 }
                 completion.complete(result < 0 ? FileErrors.of(result, name, "resize") : null);
             }
         };
+        known.forget();
         loop.offload(() -> Linux.truncate(file, newLengthBytes), resized);
     }
 
@@ -348,10 +362,12 @@ public final class FileDevice implements BlockDevice {
     /** From here on short writes do not go to the file at once: it may be locked for a while. */
     void storeCopyBegins() {
         storeCopies++;
+        known.forget();
     }
 
     void storeCopyEnded() {
         storeCopies--;
+        known.forget();
         Completion waiting = closing;
         if (storeCopies == 0 && waiting != null) {
             closing = null;
@@ -365,6 +381,9 @@ public final class FileDevice implements BlockDevice {
         if (storeCopies > 0) {
             closing = completion;
             return;
+        }
+        if (!capabilities.readOnly()) {
+            ImageLock.release(file);
         }
         int result = Linux.close(file);
         completion.complete(result < 0 ? FileErrors.of(result, name, "close") : null);
@@ -383,6 +402,9 @@ public final class FileDevice implements BlockDevice {
             free = request.nextFree;
         }
         request.begin(kind, offset, length, completion);
+        if (kind == FileRequest.Kind.ZERO || kind == FileRequest.Kind.DISCARD) {
+            known.holes(offset, length);
+        }
         return request;
     }
 

@@ -9,25 +9,40 @@ import dev.ferry.reactor.Linux;
 
 /**
  * Asks a file system where a file has data: lseek(2) with SEEK_DATA and SEEK_HOLE, on a worker thread, because a file
- * in many pieces takes its time. An answer has at most {@link #MOST} extents and then stops early.
+ * in many pieces takes its time, and so does a long run of data in memory, whose end is found page by page. How far the last
+ * run goes is left with {@link KnownData}. An answer has at most {@link #MOST} extents and then stops early.
  */
 final class FileExtents extends IoOperation implements EventLoop.BlockingWork {
     private static final int MOST = 1024;
 
     private final int file;
+    private final KnownData known;
+    private final long age;
     private final long from;
+    /** From where on it is asked: data up to there is known. */
+    private final long begun;
+
     private final long to;
     private final long[] ends = new long[MOST];
     private final boolean[] holes = new boolean[MOST];
     private int count;
+    private long runFrom;
+    private long runTo;
     private String name = "";
     private ExtentSink sink = (offset, length, state) -> {};
     private Completion completion = error -> {};
 
-    FileExtents(int file, long offset, long length) {
+    FileExtents(int file, KnownData known, long offset, long length) {
         this.file = file;
+        this.known = known;
+        this.age = known.age();
         this.from = offset;
         this.to = offset + length;
+        this.begun = known.endFrom(offset);
+        if (begun > from) {
+            ends[0] = begun;
+            count = 1;
+        }
     }
 
     void find(EventLoop loop, String device, ExtentSink newSink, Completion newCompletion) {
@@ -39,7 +54,7 @@ final class FileExtents extends IoOperation implements EventLoop.BlockingWork {
 
     @Override
     public int run() {
-        long position = from;
+        long position = begun;
         while (position < to && count < MOST) {
             long data = Linux.seek(file, position, Linux.SEEK_DATA);
             if (data == -Errno.ENXIO) {
@@ -53,9 +68,15 @@ final class FileExtents extends IoOperation implements EventLoop.BlockingWork {
             if (end < 0) {
                 return (int) end;
             }
+            if (!hole) {
+                runFrom = position;
+                runTo = end;
+            }
             position = Math.min(end, to);
-            ends[count] = position;
-            holes[count++] = hole;
+            boolean goesOn = count > 0 && holes[count - 1] == hole;
+            count += goesOn ? 0 : 1;
+            ends[count - 1] = position;
+            holes[count - 1] = hole;
         }
         return 0;
     }
@@ -65,6 +86,9 @@ final class FileExtents extends IoOperation implements EventLoop.BlockingWork {
         if (result < 0) {
             completion.complete(FileErrors.of(result, name, "extents", from, to - from));
             return;
+        }
+        if (runTo > to) {
+            known.learn(age, runFrom, runTo);
         }
         long position = from;
         for (int i = 0; i < count; i++) {

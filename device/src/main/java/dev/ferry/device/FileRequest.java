@@ -143,6 +143,9 @@ final class FileRequest extends IoOperation {
         Completion ended = Objects.requireNonNull(completion);
         completion = null;
         memory = null;
+        if (kind == Kind.ZERO || kind == Kind.DISCARD) {
+            device.holesMade(offset, length);
+        }
         device.recycle(this);
         ended.complete(error);
     }

@@ -24,11 +24,15 @@ import java.lang.ref.WeakReference;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.List;
 import java.util.Optional;
 import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.FutureTask;
 import java.util.concurrent.TimeUnit;
 import java.util.function.Consumer;
+import org.awaitility.Awaitility;
+import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -38,6 +42,7 @@ import org.junit.jupiter.params.provider.CsvSource;
 @Timeout(180)
 class FileDeviceTest {
     private static final int MEBI = 1 << 20;
+    private static final int F_DUPFD_CLOEXEC = 1030;
 
     @TempDir
     Path folder;
@@ -277,6 +282,83 @@ class FileDeviceTest {
             rig.succeed(rig.device::flush);
         }
         new Rig(kind, file, FileOptions.CACHED).close();
+    }
+
+    @ParameterizedTest
+    @CsvSource({"IO_URING", "EPOLL"})
+    void aClosedFileIsFreeThoughTheKernelHoldsItForAWhile(EventLoops.Kind kind) throws Exception {
+        Path file = sparse(MEBI);
+        int held;
+        try (Rig rig = new Rig(kind, file, FileOptions.CACHED)) {
+            held = Linux.fcntl(((FileDevice) rig.device.store()).file(), F_DUPFD_CLOEXEC, 0);
+            assertThat(held).isPositive();
+        }
+        try {
+            int other = Linux.open(file.toString(), Linux.O_RDWR, 0);
+            assertThat(ImageLock.takeForWriting(other, 0)).isZero();
+            Linux.close(other);
+        } finally {
+            Linux.close(held);
+        }
+    }
+
+    @Test
+    void aLockThatIsAboutToGoIsWaitedFor() throws Exception {
+        Path file = sparse(MEBI);
+        int first = Linux.open(file.toString(), Linux.O_RDWR, 0);
+        int second = Linux.open(file.toString(), Linux.O_RDWR, 0);
+        try {
+            assertThat(ImageLock.takeForWriting(first, 0)).isZero();
+            assertThat(ImageLock.takeForWriting(second, 0)).isEqualTo(-Errno.EBUSY);
+            FutureTask<Integer> waiting = new FutureTask<>(() -> ImageLock.takeForWriting(second, 60_000_000_000L));
+            Thread waiter = Thread.ofPlatform().start(waiting);
+            Awaitility.await()
+                    .atMost(60, TimeUnit.SECONDS)
+                    .until(() -> waiter.getState() == Thread.State.TIMED_WAITING);
+            ImageLock.release(first);
+            assertThat(waiting.get(60, TimeUnit.SECONDS)).isZero();
+            assertThat(ImageLock.takeForWriting(first, 0)).isEqualTo(-Errno.EBUSY);
+        } finally {
+            Linux.close(first);
+            Linux.close(second);
+        }
+    }
+
+    @ParameterizedTest
+    @CsvSource({"IO_URING", "EPOLL"})
+    void aRunOfDataIsLookedForOnce(EventLoops.Kind kind) throws Exception {
+        Path file = folder.resolve("run");
+        Files.write(file, filledBytes(4 * MEBI));
+        try (Rig rig = new Rig(kind, file, FileOptions.CACHED)) {
+            assertThat(rig.extents(0, MEBI)).containsExactly("0+1048576 data");
+            // Behind the back of the device, which need not see it.
+            try (RandomAccessFile cut = new RandomAccessFile(file.toFile(), "rw")) {
+                cut.setLength(2 * MEBI);
+                cut.setLength(4 * MEBI);
+            }
+            assertThat(rig.extents(3 * MEBI, MEBI)).containsExactly("3145728+1048576 data");
+        }
+    }
+
+    @ParameterizedTest
+    @CsvSource({"IO_URING", "EPOLL"})
+    void holesAreSeenInWhatWasKnownToBeData(EventLoops.Kind kind) throws Exception {
+        Path file = folder.resolve("run");
+        Files.write(file, filledBytes(4 * MEBI));
+        try (Rig rig = new Rig(kind, file, FileOptions.CACHED)) {
+            assertThat(rig.extents(0, MEBI)).containsExactly("0+1048576 data");
+            rig.succeed(end -> rig.device.writeZeroes(MEBI, MEBI, 0, end));
+            assertThat(rig.extents(0, 3 * MEBI))
+                    .containsExactly("0+1048576 data", "1048576+1048576 hole", "2097152+1048576 data");
+            rig.succeed(end -> rig.device.discard(3 * MEBI, MEBI, 0, end));
+            assertThat(rig.extents(2 * MEBI, 2 * MEBI)).containsExactly("2097152+1048576 data", "3145728+1048576 hole");
+        }
+    }
+
+    private static byte[] filledBytes(int length) {
+        byte[] bytes = new byte[length];
+        Arrays.fill(bytes, (byte) 7);
+        return bytes;
     }
 
     private static long allocated(Path file) {

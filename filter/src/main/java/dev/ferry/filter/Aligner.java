@@ -107,17 +107,24 @@ public final class Aligner extends FilterDevice {
             next.extents(offset, length, sink, completion);
             return;
         }
-        next.extents(
-                from,
-                blockEnd(end) - from,
-                (extentFrom, extentLength, state) -> {
-                    long clippedFrom = Math.max(offset, extentFrom);
-                    long clippedEnd = Math.min(end, extentFrom + extentLength);
-                    if (clippedFrom < clippedEnd) {
-                        sink.extent(clippedFrom, clippedEnd - clippedFrom, state);
-                    }
-                },
-                completion);
+        next.extents(from, blockEnd(end) - from, clipped(offset, end, sink), completion);
+    }
+
+    @Override
+    public void ownExtents(long offset, long length, ExtentSink sink, Completion completion) {
+        long from = offset & ~mask;
+        long end = offset + length;
+        next.ownExtents(from, blockEnd(end) - from, clipped(offset, end, sink), completion);
+    }
+
+    private static ExtentSink clipped(long offset, long end, ExtentSink sink) {
+        return (extentFrom, extentLength, state) -> {
+            long clippedFrom = Math.max(offset, extentFrom);
+            long clippedEnd = Math.min(end, extentFrom + extentLength);
+            if (clippedFrom < clippedEnd) {
+                sink.extent(clippedFrom, clippedEnd - clippedFrom, state);
+            }
+        };
     }
 
     @Override

@@ -73,6 +73,11 @@ public final class Slice extends FilterDevice {
     }
 
     @Override
+    public void ownExtents(long offset, long length, ExtentSink sink, Completion completion) {
+        next.ownExtents(from + offset, length, (at, bytes, state) -> sink.extent(at - from, bytes, state), completion);
+    }
+
+    @Override
     public boolean locate(long offset, int length, FileRange range) {
         return next.locate(from + offset, length, range);
     }

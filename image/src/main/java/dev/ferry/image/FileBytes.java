@@ -18,6 +18,14 @@ public interface FileBytes {
     /** Writes; past the end the file grows. */
     void write(long offset, byte[] from, int at, int length) throws BlockException;
 
+    /**
+     * Makes the file longer by one write past its end, of no more than 4096 bytes: at each instant it ends where it did, or in
+     * those bytes.
+     */
+    default void extend(long offset, byte[] bytes) throws BlockException {
+        write(offset, bytes, 0, bytes.length);
+    }
+
     /** Makes the file longer, by zeroes, or shorter. */
     void resize(long lengthBytes) throws BlockException;
 

@@ -20,9 +20,17 @@ public enum ImageFormat {
 
     private static final int SECTOR_BYTES = 512;
 
+    /** What QEMU calls VHD, for Virtual PC. */
+    private static final String VPC = "vpc";
+
     /** As people write it, and as the name of a disk's file ends: {@code raw}, {@code qcow2}. */
     public String text() {
         return name().toLowerCase(Locale.ROOT);
+    }
+
+    /** As QEMU writes it, and as it stands in files that QEMU reads. */
+    public String qemuText() {
+        return this == VHD ? VPC : text();
     }
 
     /** The file is longer or shorter than the disk, and grows while it is written. */
@@ -45,9 +53,10 @@ public enum ImageFormat {
         return Arrays.stream(values()).map(ImageFormat::text).collect(Collectors.joining(", "));
     }
 
+    /** By its name, or by the one that QEMU has for it. */
     public static Optional<ImageFormat> of(String text) {
         for (ImageFormat format : values()) {
-            if (format.text().equals(text)) {
+            if (format.text().equals(text) || format.qemuText().equals(text)) {
                 return Optional.of(format);
             }
         }

@@ -5,8 +5,10 @@ import dev.ferry.block.Capabilities;
 import dev.ferry.block.Completion;
 import dev.ferry.block.ExtentSink;
 import dev.ferry.block.Geometry;
+import dev.ferry.block.Invariant;
 import dev.ferry.block.IoBuffer;
 import dev.ferry.block.Loop;
+import dev.ferry.testkit.MemoryDisk;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
@@ -21,6 +23,7 @@ import java.util.SplittableRandom;
  */
 public final class CrashDisk implements BlockDevice {
     private static final int SECTOR_BYTES = 512;
+    private static final int PAGE_BYTES = 4096;
     private static final int LATENCY_NANOS = 1000;
 
     private final Loop loop;
@@ -65,6 +68,19 @@ public final class CrashDisk implements BlockDevice {
         base = Arrays.copyOf(bytes, boundBytes);
         baseLength = bytes.length;
         longest = bytes.length;
+    }
+
+    /** What a crash has left, as a file. */
+    public static MemoryDisk restored(byte[] left, int boundBytes) {
+        MemoryDisk disk = MemoryDisk.growing(boundBytes);
+        disk.resize(left.length, error -> Invariant.that(error == null, "memory grows"));
+        for (int at = 0; at < left.length; at += PAGE_BYTES) {
+            byte[] part = Arrays.copyOfRange(left, at, Math.min(left.length, at + PAGE_BYTES));
+            if (!Arrays.equals(part, new byte[part.length])) {
+                disk.fill(at, part);
+            }
+        }
+        return disk;
     }
 
     /** What is left if the machine, or only the process, stops now. */

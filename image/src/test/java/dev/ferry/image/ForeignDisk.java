@@ -10,6 +10,7 @@ import dev.ferry.block.ErrorKind;
 import dev.ferry.block.ExtentSink;
 import dev.ferry.block.IoBuffer;
 import dev.ferry.image.sparse.DeltaChain;
+import dev.ferry.image.sparse.DeltaFile;
 import dev.ferry.image.sparse.OpenFile;
 import dev.ferry.image.vhd.VhdImage;
 import dev.ferry.image.vhdx.VhdxImage;
@@ -49,7 +50,8 @@ final class ForeignDisk {
         return chain(loop, path, VhdxImage::open);
     }
 
-    private static ForeignDisk chain(SimLoop loop, Path path, DeltaChain.Format format) throws BlockException {
+    private static <F extends DeltaFile> ForeignDisk chain(SimLoop loop, Path path, DeltaChain.Format<F> format)
+            throws BlockException {
         OpenFile first = file(loop, path);
         return new ForeignDisk(
                 loop,

@@ -151,7 +151,7 @@ class ForeignFormatsTest {
         assertThat(Arrays.mismatch(found, content)).isEqualTo(-1);
         assertThat(OnLoop.await(loop, reader::close)).isNull();
         BlockDevice writer =
-                CheckedDevice.of(WritableVmdk.open(ForeignDisk.file(loop, map), loop, mapped, 7), "mapped");
+                CheckedDevice.of(WritableVmdk.open(ForeignDisk.file(loop, map), loop, loop, mapped, 7), "mapped");
         buffer.zero(0, 512);
         assertThat(OnLoop.await(loop, end -> writer.write(1024, buffer, 0, 512, 0, end)))
                 .isNull();

@@ -34,6 +34,7 @@ enum GrownFormat {
             return WritableVmdk.open(
                     file,
                     loop,
+                    loop,
                     name -> {
                         throw new AssertionError(name);
                     },
@@ -55,7 +56,7 @@ enum GrownFormat {
 
         @Override
         BlockDevice open(Loop loop, OpenFile file) throws BlockException {
-            return VhdImage.open(file.bytes()).writable(loop, file.device());
+            return VhdImage.open(file.bytes()).writable(loop, file.device(), null);
         }
 
         @Override
@@ -88,7 +89,7 @@ enum GrownFormat {
         @Override
         BlockDevice open(Loop loop, OpenFile file) throws BlockException {
             VhdxImage.replay(file.bytes());
-            return VhdxImage.open(file.bytes()).writable(loop, file.bytes(), file.device(), new UUID(18, 5));
+            return VhdxImage.open(file.bytes()).writable(loop, file.bytes(), file.device(), new UUID(18, 5), null);
         }
 
         @Override

@@ -207,6 +207,25 @@ class VhdxTest {
         assertThat(Files.readAllBytes(image))
                 .as("whoever reads changes nothing")
                 .isEqualTo(bytes);
+        // The log is a ring: what comes after the last entry may be sound, and older.
+        byte[] stale = bytes.clone();
+        int length = fields.getInt(last + 8);
+        System.arraycopy(bytes, last, stale, last + length, length);
+        little(stale).putLong(last + length + 16, fields.getLong(last + 16) - 1);
+        sum(stale, last + length, length);
+        Files.write(image, stale);
+        disk = ForeignDisk.vhdx(loop, image);
+        assertThat(Arrays.mismatch(disk.content(), content)).isEqualTo(-1);
+        disk.close();
+        byte[] torn = bytes.clone();
+        for (int at = log; at < log + fields.getInt(newer + 68); at += 4096) {
+            torn[at + 4096 + 100] ^= (byte) (fields.getInt(at) == 0x65676f6c ? 1 : 0);
+        }
+        Files.write(image, torn);
+        assertThatThrownBy(() -> ForeignDisk.vhdx(loop, image))
+                .as("what an entry says is not what was written")
+                .hasMessageContaining("log is damaged");
+        Files.write(image, bytes);
         VhdxImage.replay(ForeignDisk.file(loop, image).bytes());
         Path raw = Files.write(directory.resolve("expected.raw"), content);
         Program.ok("qemu-img", "check", "-f", "vhdx", image);

@@ -31,20 +31,8 @@ class VmdkWriterTest {
     private void write(Path image, byte[] content, VmdkKind kind) throws Exception {
         BlockDevice file = CheckedDevice.of(new ChannelDisk(image), "file");
         VmdkText text = new VmdkText(kind, image.getFileName().toString(), content.length, 0x1234abcd);
-        VmdkWriter writer = new VmdkWriter(new LoopBytes(loop, file), text);
-        int grain = writer.clusterBytes();
-        byte[] packed = new byte[writer.packedBytesMax()];
-        try (ClusterPacker packer = writer.packer()) {
-            for (int at = 0; at < content.length; at += grain) {
-                byte[] one = Arrays.copyOfRange(content, at, at + grain);
-                if (Arrays.equals(one, new byte[grain])) {
-                    writer.zeroes(1);
-                } else {
-                    writer.cluster(packed, 0, packer.pack(one, 0, packed, 0));
-                }
-            }
-        }
-        writer.finish();
+        LoopBytes bytes = new LoopBytes(loop, file);
+        OnePass.write(bytes, new VmdkWriter(bytes, text), content);
         assertThat(OnLoop.await(loop, file::close)).isNull();
     }
 

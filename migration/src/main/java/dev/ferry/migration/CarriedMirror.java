@@ -94,7 +94,7 @@ abstract class CarriedMirror implements Carrier {
     }
 
     final MirrorSettings withoutZeroTarget() {
-        return new MirrorSettings(mirrorSettings.regionBytes(), mirrorSettings.targetStallNanos(), false);
+        return mirrorSettings.withoutZeroTarget();
     }
 
     private MirrorSteps.Shape shape() {

@@ -265,6 +265,7 @@ interface Carrier {
     /** Makes a carrier for a disk. */
     @FunctionalInterface
     interface Factory {
-        Carrier of(OpenDisk disk, Events events, StrategySettings strategy);
+        /** @param layered both sides lie over the same, and what shows through from there is left there */
+        Carrier of(OpenDisk disk, Events events, StrategySettings strategy, boolean layered);
     }
 }

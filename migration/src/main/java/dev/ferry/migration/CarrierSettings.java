@@ -24,8 +24,9 @@ record CarrierSettings(
 
     /** The carrier of a disk, by the strategy of its move. */
     Carrier.Factory factory() {
-        return (disk, events, strategy) -> {
-            CarrierSettings settings = with(strategy.regionsOf(disk.sizeBytes(), mirror));
+        return (disk, events, strategy, layered) -> {
+            MirrorSettings regions = strategy.regionsOf(disk.sizeBytes(), mirror);
+            CarrierSettings settings = with(layered ? regions.over(disk.side().belowBytes()) : regions);
             return switch (strategy.strategy()) {
                 case MIRROR -> new MirrorCarrier(disk, events, settings);
                 case SNAPSHOT -> new SnapshotCarrier(disk, events, settings, strategy.maxDowntimeNanos());

@@ -16,6 +16,11 @@ public interface Catalog {
     /** @throws BlockException of kind {@code NOT_FOUND} if there is no such disk; its message is for people */
     CatalogDisk disk(String name) throws BlockException;
 
+    /** Whether a file is a disk's own, which may change at any time; one below disks is not. */
+    default boolean isDisk(Path file) {
+        return false;
+    }
+
     /** @throws BlockException of kind {@code NOT_FOUND} if there is no such datastore */
     Datastore datastore(String name) throws BlockException;
 

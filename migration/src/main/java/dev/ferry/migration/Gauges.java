@@ -14,28 +14,30 @@ import org.jspecify.annotations.Nullable;
  */
 final class Gauges {
     private final List<MovingDisk> disks;
+    private final MovingBases bases;
     private final SpeedMeter speed = new SpeedMeter();
     private final EtaEstimator eta = new EtaEstimator();
     private SpeedMeter verifySpeed = new SpeedMeter();
     private volatile StatusView.Live live = StatusView.Live.NONE;
 
     /** @param disks those that are at work; changed while this is in use, and safe for that */
-    Gauges(List<MovingDisk> disks) {
+    Gauges(List<MovingDisk> disks, MovingBases bases) {
         this.disks = disks;
+        this.bases = bases;
     }
 
     /** @param stopped why nothing is meant to happen, such as {@code paused}; null if something is */
     void sample(MoveRecord record, @Nullable String stopped, long rateBytesPerSecond, long nanoTime)
             throws BlockException {
-        long done = 0;
-        long total = 0;
+        long done = BaseStatus.doneBytes(record, bases.doneBytes());
+        long total = BaseStatus.totalBytes(record);
         for (MovingDisk disk : disks) {
             if (disk.carrier != null && disk.stage != Stage.SWITCHED) {
                 disk.figures = disk.carrier().figures();
                 disk.convergence = disk.carrier().convergence();
             }
             done += disk.figures.doneBytes();
-            total += disk.figures.totalBytes();
+            total += disk.carrier == null ? disk.expectedBytes : disk.figures.totalBytes();
         }
         boolean working = stopped == null;
         if (working) {
@@ -43,7 +45,7 @@ final class Gauges {
         } else {
             speed.restart();
         }
-        boolean copying = record.phase() == Phase.COPY;
+        boolean copying = record.phase() == Phase.COPY || bases.atWork();
         boolean comparing = record.phase() == Phase.VERIFY;
         Convergence convergence = working ? convergence(record.id()) : null;
         Verification compared = verification(null);

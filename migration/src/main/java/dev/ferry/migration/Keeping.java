@@ -256,7 +256,7 @@ final class Keeping {
         try {
             ledger.disks(back);
             sides.revival().forgetSteps();
-            Recovery.settleRollback(ledger, around.catalog());
+            Recovery.settleRollback(ledger, around.catalog(), around.bases());
         } catch (BlockException e) {
             LOG.error("migration {} has gone back, and is not brought to an end", move.id(), e);
             move.lastWord(Recovery.notBroughtBack(ledger.record(), e));

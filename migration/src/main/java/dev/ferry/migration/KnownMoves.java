@@ -135,6 +135,14 @@ final class KnownMoves {
         return new ArrayList<>(moves.values());
     }
 
+    /** The records of those that are not over, at work or not; one that waits for something says so. */
+    synchronized List<MoveRecord> unfinished() {
+        List<MoveRecord> records = new ArrayList<>();
+        moves.values().forEach(move -> records.add(move.seenRecord()));
+        past.values().stream().filter(record -> !record.state().over()).forEach(records::add);
+        return records;
+    }
+
     /** True while none has a thread at work. */
     synchronized boolean isIdle() {
         return moves.values().stream().allMatch(Move::over);

@@ -3,6 +3,7 @@ package dev.ferry.migration;
 import dev.ferry.block.BlockError;
 import dev.ferry.block.BlockException;
 import dev.ferry.block.ErrorKind;
+import dev.ferry.migration.journal.BaseRecord;
 import dev.ferry.migration.journal.DiskRecord;
 import dev.ferry.migration.journal.Grace;
 import dev.ferry.migration.journal.Journal;
@@ -72,6 +73,13 @@ final class Ledger {
     /** Writes that it goes on by another strategy. */
     void strategy(StrategySettings other) throws BlockException {
         append(again().withStrategy(other));
+    }
+
+    /** Writes what has become of a file below the disks. */
+    void base(int index, BaseRecord changed) throws BlockException {
+        List<BaseRecord> bases = new ArrayList<>(record.below());
+        bases.set(index, changed);
+        append(again().withBases(bases));
     }
 
     /** Writes what a start found. */

@@ -2,15 +2,10 @@ package dev.ferry.migration;
 
 import dev.ferry.block.BlockException;
 import dev.ferry.block.ErrorKind;
-import dev.ferry.datastore.DiskFiles;
 import dev.ferry.filter.mirror.MirrorSettings;
 import dev.ferry.filter.mirror.StepSettings;
-import dev.ferry.migration.MigrationPlan.DiskPlan;
 import dev.ferry.migration.copy.CopierSettings;
-import dev.ferry.migration.journal.Authority;
-import dev.ferry.migration.journal.DiskRecord;
 import dev.ferry.migration.journal.FileJournals;
-import dev.ferry.migration.journal.Grace;
 import dev.ferry.migration.journal.Journal;
 import dev.ferry.migration.journal.Journals;
 import dev.ferry.migration.journal.MoveRecord;
@@ -111,6 +106,7 @@ public final class MigrationEngine {
         this.planner = new Planner(catalog, stacks);
         this.known = new KnownMoves(journals, around.receipts());
         this.rehearsal = new Rehearsal(stacks, around.workers(), around.nanoTime());
+        around.bases().among(known::unfinished);
     }
 
     /**
@@ -125,7 +121,9 @@ public final class MigrationEngine {
         List<MigrationStatus> recovered = new ArrayList<>();
         Recovery recovery = recovery();
         try {
-            for (Journals.Found found : journals.all()) {
+            List<Journals.Found> all = journals.all();
+            around.bases().among(() -> unfinished(all));
+            for (Journals.Found found : all) {
                 nextNumber = Math.max(nextNumber, FileJournals.numberOf(found.id()) + 1);
                 MoveRecord last = found.last();
                 boolean foreign = last != null && isForeign(last);
@@ -145,9 +143,23 @@ public final class MigrationEngine {
             }
         } catch (IOException e) {
             throw Planner.refusal(ErrorKind.IO, "journals", "they cannot be read: " + e.getMessage());
+        } finally {
+            around.bases().among(known::unfinished);
         }
         known.prune();
         return recovered;
+    }
+
+    /** Of moves that were found, those that are not over. */
+    private static List<MoveRecord> unfinished(List<Journals.Found> all) {
+        List<MoveRecord> records = new ArrayList<>();
+        for (Journals.Found found : all) {
+            MoveRecord last = found.last();
+            if (last != null && last.phase() != Phase.END) {
+                records.add(last);
+            }
+        }
+        return records;
     }
 
     private boolean isForeign(MoveRecord last) {
@@ -156,7 +168,7 @@ public final class MigrationEngine {
     }
 
     private Recovery recovery() {
-        return new Recovery(journals, catalog, around.steps(), clock);
+        return new Recovery(journals, catalog, around.steps(), clock, around.bases());
     }
 
     private Move takeUp(Journals.Found found, MoveRecord last) throws IOException {
@@ -219,7 +231,7 @@ public final class MigrationEngine {
     /** Starts a move; returns when it has been checked and is written down. */
     public synchronized MigrationStatus start(MigrationRequest request) throws BlockException {
         MigrationPlan plan = plan(request);
-        MoveRecord first = firstRecord("m" + nextNumber, request, plan);
+        MoveRecord first = FirstRecord.of("m" + nextNumber, host, clock.millis(), mover(), catalog, request, plan);
         Journal journal;
         try {
             journal = journals.create(first);
@@ -255,51 +267,6 @@ public final class MigrationEngine {
                     "it is " + status.state().text() + "; there is a receipt once its guests have switched");
         }
         return around.receipts().keep(record);
-    }
-
-    private MoveRecord firstRecord(String id, MigrationRequest request, MigrationPlan plan) throws BlockException {
-        List<DiskRecord> disks = new ArrayList<>();
-        for (DiskPlan disk : plan.disks()) {
-            disks.add(new DiskRecord(
-                    disk.name(),
-                    disk.format(),
-                    disk.sizeBytes(),
-                    disk.sourceDatastore(),
-                    disk.sourcePath().toString(),
-                    DiskFiles.identityOf(disk.sourcePath()),
-                    disk.targetPath().toString(),
-                    disk.targetProvisioning(),
-                    null,
-                    Authority.SOURCE,
-                    false,
-                    false,
-                    false,
-                    null,
-                    null,
-                    new DiskRecord.Former(catalog.disk(disk.name()).format(), disk.sourceProvisioning()),
-                    null,
-                    DiskRecord.Outcome.NONE));
-        }
-        long now = clock.millis();
-        return new MoveRecord(
-                0,
-                now,
-                id,
-                host,
-                Phase.PREPARE,
-                MigrationState.RUNNING,
-                null,
-                now,
-                plan.targetDatastore(),
-                request.verify(),
-                request.keepSource(),
-                mover(),
-                request.rateBytesPerSecond() == 0 ? null : Long.valueOf(request.rateBytesPerSecond()),
-                request.pace(),
-                request.strategy(),
-                null,
-                request.graceMillis() == 0 ? null : new Grace(request.graceMillis(), null),
-                disks);
     }
 
     /** Room at a datastore that moves have still to fill. */

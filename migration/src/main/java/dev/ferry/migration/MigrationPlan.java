@@ -3,6 +3,7 @@ package dev.ferry.migration;
 import dev.ferry.image.Provisioning;
 import java.nio.file.Path;
 import java.util.List;
+import org.jspecify.annotations.Nullable;
 
 /**
  * What a move would do; made by the same checks that the move itself begins with.
@@ -11,10 +12,48 @@ import java.util.List;
  * @param targetDatastore where they go
  * @param neededBytes room that the targets need now
  * @param freeBytes room that there is
+ * @param bases files below the disks that go with them, what lies below first; null: disks are flattened
  */
-public record MigrationPlan(List<DiskPlan> disks, String targetDatastore, long neededBytes, long freeBytes) {
+public record MigrationPlan(
+        List<DiskPlan> disks,
+        String targetDatastore,
+        long neededBytes,
+        long freeBytes,
+        @Nullable List<BasePlan> bases) {
     public MigrationPlan {
         disks = List.copyOf(disks);
+        bases = bases == null ? null : List.copyOf(bases);
+    }
+
+    /**
+     * A file below disks.
+     *
+     * @param sourcePath the file
+     * @param identity tells it from any other
+     * @param modifiedNanos when it was last changed
+     * @param format {@code raw} or {@code qcow2}
+     * @param lengthBytes of the file
+     * @param allocatedBytes what it takes in its file system
+     * @param backing the file that it lies over itself; null: none
+     * @param disks those that lie over it
+     */
+    public record BasePlan(
+            Path sourcePath,
+            String identity,
+            long modifiedNanos,
+            String format,
+            long lengthBytes,
+            long allocatedBytes,
+            @Nullable Path backing,
+            List<String> disks) {
+        public BasePlan {
+            disks = List.copyOf(disks);
+        }
+
+        BasePlan below(List<String> others) {
+            return new BasePlan(
+                    sourcePath, identity, modifiedNanos, format, lengthBytes, allocatedBytes, backing, others);
+        }
     }
 
     /**
@@ -29,6 +68,7 @@ public record MigrationPlan(List<DiskPlan> disks, String targetDatastore, long n
      * @param targetProvisioning what it becomes
      * @param sizeBytes its size
      * @param neededBytes room that the target needs now
+     * @param backing the file that it lies over, which goes with it; null: none, or it is flattened
      */
     public record DiskPlan(
             String name,
@@ -39,5 +79,6 @@ public record MigrationPlan(List<DiskPlan> disks, String targetDatastore, long n
             Provisioning sourceProvisioning,
             Provisioning targetProvisioning,
             long sizeBytes,
-            long neededBytes) {}
+            long neededBytes,
+            @Nullable Path backing) {}
 }

@@ -19,6 +19,7 @@ import org.jspecify.annotations.Nullable;
  * @param graceMillis how long the way back stays open after the switch; 0: not at all; negative: until a commit
  * @param pace what each disk's guest may be made to feel
  * @param strategy how the disks get to their targets
+ * @param withSnapshots what disks lie over is moved too, and they lie over it there; else they are flattened
  */
 public record MigrationRequest(
         List<String> disks,
@@ -30,9 +31,36 @@ public record MigrationRequest(
         boolean keepSource,
         long graceMillis,
         PaceSettings pace,
-        StrategySettings strategy) {
+        StrategySettings strategy,
+        boolean withSnapshots) {
     public MigrationRequest {
         disks = List.copyOf(disks);
+    }
+
+    /** One that flattens. */
+    public MigrationRequest(
+            List<String> disks,
+            String targetDatastore,
+            @Nullable ImageFormat format,
+            @Nullable Provisioning provisioning,
+            long rateBytesPerSecond,
+            boolean verify,
+            boolean keepSource,
+            long graceMillis,
+            PaceSettings pace,
+            StrategySettings strategy) {
+        this(
+                disks,
+                targetDatastore,
+                format,
+                provisioning,
+                rateBytesPerSecond,
+                verify,
+                keepSource,
+                graceMillis,
+                pace,
+                strategy,
+                false);
     }
 
     /** One that leaves formats as they are, at the default pace. */
@@ -68,7 +96,8 @@ public record MigrationRequest(
                 keepSource,
                 graceMillis,
                 pace,
-                other);
+                other,
+                withSnapshots);
     }
 
     /** The same with a way back. */
@@ -83,7 +112,24 @@ public record MigrationRequest(
                 keepSource,
                 millis,
                 pace,
-                strategy);
+                strategy,
+                withSnapshots);
+    }
+
+    /** The same with what disks lie over. */
+    public MigrationRequest withChain() {
+        return new MigrationRequest(
+                disks,
+                targetDatastore,
+                format,
+                provisioning,
+                rateBytesPerSecond,
+                verify,
+                keepSource,
+                graceMillis,
+                pace,
+                strategy,
+                true);
     }
 
     /** As the command line has it without options: verified, as fast as it goes, the source deleted. */

@@ -32,6 +32,7 @@ import org.jspecify.annotations.Nullable;
  * @param startedAt ISO-8601
  * @param endedAt ISO-8601; null while it is not over
  * @param seconds from start to end, or until now
+ * @param bases files below the disks that go with them, what lies below first; empty where disks are flattened
  * @param disks disk after disk
  */
 public record MigrationStatus(
@@ -58,8 +59,10 @@ public record MigrationStatus(
         String startedAt,
         @Nullable String endedAt,
         double seconds,
+        List<BaseStatus> bases,
         List<DiskStatus> disks) {
     public MigrationStatus {
+        bases = List.copyOf(bases);
         disks = List.copyOf(disks);
     }
 

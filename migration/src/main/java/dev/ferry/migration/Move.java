@@ -7,6 +7,7 @@ import dev.ferry.image.Provisioning;
 import dev.ferry.migration.Carrier.Verdict;
 import dev.ferry.migration.copy.PaceSettings;
 import dev.ferry.migration.journal.Authority;
+import dev.ferry.migration.journal.BaseRecord;
 import dev.ferry.migration.journal.DiskRecord;
 import dev.ferry.migration.journal.MoveRecord;
 import dev.ferry.stack.OnLoop;
@@ -67,7 +68,7 @@ final class Move implements Runnable {
         PaceSettings kept = ledger.record().pace();
         this.pace = kept == null ? PaceSettings.DEFAULT : kept;
         this.work = new MoveWork(this, ledger, around);
-        this.gauges = new Gauges(work.disks());
+        this.gauges = new Gauges(work.disks(), work.bases());
     }
 
     /** Somebody called the move off, or the process is about to end. */
@@ -406,6 +407,13 @@ final class Move implements Runnable {
         return only != null ? only : ledger.record();
     }
 
+    /** The last record, with what it waits for. */
+    MoveRecord seenRecord() {
+        MoveRecord last = lastRecord();
+        String reason = parkedFor;
+        return reason == null ? last : last.told(last.atMillis(), MigrationState.PARKED, reason);
+    }
+
     boolean over() {
         return ended.getCount() == 0;
     }
@@ -426,10 +434,17 @@ final class Move implements Runnable {
             return 0;
         }
         return switch (now.phase()) {
-            case PREPARE, CREATE -> neededBytes;
-            case COPY -> Math.max(0, neededBytes - allocatedBytes(now));
+            case PREPARE, CREATE -> Math.max(0, neededBytes - basesThere(now));
+            case COPY -> Math.max(0, neededBytes - basesThere(now) - allocatedBytes(now));
             case VERIFY, SWITCH, KEEP, ROLLBACK, COMMIT, UNDO, END -> 0;
         };
+    }
+
+    private static long basesThere(MoveRecord now) {
+        return now.below().stream()
+                .filter(BaseRecord::done)
+                .mapToLong(BaseRecord::allocatedBytes)
+                .sum();
     }
 
     /** What of the targets' room is taken by now. */
@@ -481,6 +496,7 @@ final class Move implements Runnable {
                 rateBytesPerSecond,
                 shown(record.phase()),
                 work.keeping().sides().view(),
+                work.bases().doneBytes(),
                 clock.millis());
     }
 }

@@ -43,6 +43,7 @@ final class MoveWork {
      * @param nanoTime nanoseconds since some fixed instant
      * @param probing how a parked move looks whether it can go on
      * @param receipts where receipts are kept
+     * @param bases files below disks, as far as they are shared
      */
     record Surroundings(
             Stacks stacks,
@@ -52,7 +53,20 @@ final class MoveWork {
             Executor workers,
             LongSupplier nanoTime,
             Probing probing,
-            Receipts receipts) {}
+            Receipts receipts,
+            BaseFiles bases) {
+        Surroundings(
+                Stacks stacks,
+                Catalog catalog,
+                Carrier.Factory carriers,
+                StepFiles steps,
+                Executor workers,
+                LongSupplier nanoTime,
+                Probing probing,
+                Receipts receipts) {
+            this(stacks, catalog, carriers, steps, workers, nanoTime, probing, receipts, new BaseFiles(stacks));
+        }
+    }
 
     private final Move move;
     private final Ledger ledger;
@@ -65,6 +79,7 @@ final class MoveWork {
     private final MovingDisks disks = new MovingDisks();
     private final Parking parking;
     private final Mending mending;
+    private final MovingBases bases;
     private @Nullable BlockException failure;
 
     MoveWork(Move move, Ledger ledger, Surroundings around) {
@@ -84,12 +99,18 @@ final class MoveWork {
                 () -> around.catalog().datastore(datastore).space(),
                 around.workers());
         this.mending = new Mending(ledger);
+        this.bases = new MovingBases(move, ledger, around, parking);
         this.proving = new Proving(move, this, ledger);
     }
 
     /** Any thread. */
     List<MovingDisk> disks() {
         return disks.all();
+    }
+
+    /** What lies below the disks and is moved with them. */
+    MovingBases bases() {
+        return bases;
     }
 
     /** How the move waits, and goes on. */
@@ -163,13 +184,16 @@ final class MoveWork {
                 }
                 Merging.settle(around.stacks(), revival.specOf(i));
                 MovingDisk disk = new MovingDisk(i, around.stacks().acquire(revival.specOf(i)));
+                disk.expectedBytes = begun.below().isEmpty() ? 0 : Stacks.allocatedBytes(disk.disk.path());
                 disks.add(disk);
+            }
+            bases.carry(disks.all());
+            for (MovingDisk disk : disks.all()) {
                 made.add(targets.make(disk));
             }
             ledger.phase(Phase.COPY, MigrationState.RUNNING, null);
             for (MovingDisk disk : disks.all()) {
-                disk.carrier = around.carriers()
-                        .of(disk.disk, move.eventsOf(disk), ledger.record().how());
+                disk.carrier = carrierOf(disk);
                 start(disk, made.get(disk.index));
                 made.set(disk.index, null);
             }
@@ -180,6 +204,12 @@ final class MoveWork {
                 }
             }
         }
+    }
+
+    private Carrier carrierOf(MovingDisk disk) {
+        MoveRecord record = ledger.record();
+        boolean layered = record.disks().get(disk.index).backing() != null;
+        return around.carriers().of(disk.disk, move.eventsOf(disk), record.how(), layered);
     }
 
     private void start(MovingDisk disk, DiskSide target) throws BlockException {
@@ -296,7 +326,7 @@ final class MoveWork {
             }
             revival.forgetSteps();
             keeping.sides().revival().forgetSteps();
-            Recovery.settleDisks(ledger, around.catalog());
+            Recovery.settleDisks(ledger, around.catalog(), around.bases());
             ledger.phase(Phase.END, MigrationState.DONE, keeping.note());
         } catch (BlockException e) {
             LOG.error("migration {}: switched, but not committed", move.id(), e);
@@ -317,9 +347,9 @@ final class MoveWork {
         ledger.phase(Phase.UNDO, meant, error);
         revival.forgetSteps();
         keeping.sides().revival().forgetSteps();
-        Recovery.discardTargets(ledger);
+        Recovery.discardTargets(ledger, around.bases());
         if (!none) {
-            Recovery.settleDisks(ledger, around.catalog());
+            Recovery.settleDisks(ledger, around.catalog(), around.bases());
         }
         ledger.phase(Phase.END, meant, error);
     }
@@ -451,8 +481,7 @@ final class MoveWork {
             } catch (CalledOff calledOff) {
                 throw Planner.refusal(ErrorKind.CANCELLED, "migration " + move.id(), "it has been called off");
             }
-            disk.carrier = around.carriers()
-                    .of(disk.disk, move.eventsOf(disk), ledger.record().how());
+            disk.carrier = carrierOf(disk);
             start(disk, target);
             return;
         }

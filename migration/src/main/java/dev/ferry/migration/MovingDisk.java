@@ -24,6 +24,9 @@ final class MovingDisk {
     final OpenDisk disk;
     Stage stage = Stage.COPYING;
 
+    /** Before it is copied: bytes to copy, for all that is known. */
+    long expectedBytes;
+
     /** Null until it is known how the bytes get to the target. */
     @Nullable
     Carrier carrier;

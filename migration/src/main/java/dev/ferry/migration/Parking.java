@@ -24,6 +24,7 @@ final class Parking {
     private final Prober prober;
     private final SpaceGuard space;
     private boolean spaceLow;
+    private boolean waitsForBase;
 
     Parking(Move move, MoveWork work, MovingDisks disks, Probing probing, SpaceGuard.Store store, Executor workers) {
         this.move = move;
@@ -46,8 +47,21 @@ final class Parking {
         park("the target is lost: " + why.message() + "; the guest runs on on the source; " + remedy);
     }
 
+    /** The target does not take a file below the disks. */
+    void waitForBase(BlockException why) {
+        waitsForBase = true;
+        String remedy = why.kind() == ErrorKind.NO_SPACE ? "make room there and resume" : "resume when it is well";
+        park("the target fails: " + why.error().message() + "; the guest runs on on the source; " + remedy);
+    }
+
+    /** True until it is to be tried again. */
+    boolean waitsForBase() {
+        return waitsForBase;
+    }
+
     /** Tries again what parked the move. */
     void unpark() throws BlockException {
+        waitsForBase = false;
         if (spaceLow) {
             goOnWithRoom();
         }
@@ -67,7 +81,7 @@ final class Parking {
 
     /** Now and then, while the move is parked: tries whether what parked it has passed. */
     void probe() throws CalledOff {
-        if (!prober.due(work.nanoTime()) || !disks.any(Stage.LOST) || spaceLow) {
+        if (!prober.due(work.nanoTime()) || !(waitsForBase || disks.any(Stage.LOST)) || spaceLow) {
             return;
         }
         try {
@@ -111,7 +125,7 @@ final class Parking {
         if (!move.paused()) {
             disks.goOnCopying();
         }
-        if (!disks.any(Stage.LOST)) {
+        if (!disks.any(Stage.LOST) && !waitsForBase) {
             move.parked(null);
         }
     }

@@ -8,8 +8,10 @@ import dev.ferry.datastore.Space;
 import dev.ferry.image.ImageFormat;
 import dev.ferry.image.Provisioning;
 import dev.ferry.migration.Catalog.CatalogDisk;
+import dev.ferry.migration.MigrationPlan.BasePlan;
 import dev.ferry.migration.MigrationPlan.DiskPlan;
 import dev.ferry.migration.journal.Authority;
+import dev.ferry.migration.journal.BaseRecord;
 import dev.ferry.migration.journal.DiskRecord;
 import dev.ferry.migration.journal.MoveRecord;
 import dev.ferry.migration.rehearsal.Outlook;
@@ -29,8 +31,6 @@ import java.util.Set;
  * The checks that a move begins with; they change nothing. Thread: any; calls block.
  */
 final class Planner {
-    private static final int SECTOR_BYTES = 512;
-
     private final Catalog catalog;
     private final Stacks stacks;
 
@@ -52,14 +52,16 @@ final class Planner {
         List<DiskPlan> disks = new ArrayList<>();
         Set<String> names = new HashSet<>();
         long neededBytes = 0;
+        BasePlanner bases = new BasePlanner(catalog, stacks);
         for (String name : request.disks()) {
             if (!names.add(name)) {
                 throw refusal(ErrorKind.INVALID, "disk " + name, "it is named twice");
             }
-            DiskPlan disk = plan(name, target, request);
+            DiskPlan disk = plan(name, target, request, bases);
             neededBytes += disk.neededBytes();
             disks.add(disk);
         }
+        neededBytes += bases.all().stream().mapToLong(BasePlan::allocatedBytes).sum();
         long freeBytes =
                 Math.max(0, target.spaceFor(neededBytes + promisedBytes).freeBytes() - promisedBytes);
         if (neededBytes > freeBytes) {
@@ -69,7 +71,8 @@ final class Planner {
                     "datastore " + target.name(),
                     neededBytes + " bytes are needed and " + freeBytes + " are free" + promised);
         }
-        return new MigrationPlan(disks, target.name(), neededBytes, freeBytes);
+        return new MigrationPlan(
+                disks, target.name(), neededBytes, freeBytes, request.withSnapshots() ? bases.all() : null);
     }
 
     /** Asks whether a disk may be moved at all. */
@@ -87,6 +90,7 @@ final class Planner {
         List<Outlook.Disk> disks = new ArrayList<>();
         List<String> obstacles = new ArrayList<>();
         Set<String> names = new HashSet<>();
+        BasePlanner bases = new BasePlanner(catalog, stacks);
         for (String name : request.disks()) {
             CatalogDisk disk = catalog.disk(name);
             try {
@@ -94,17 +98,20 @@ final class Planner {
                     throw refusal(ErrorKind.INVALID, "disk " + name, "it is named twice");
                 }
                 leave.check(name);
-                disks.add(new Outlook.Disk(plan(name, target, request), disk.spec()));
+                disks.add(new Outlook.Disk(plan(name, target, request, bases), disk.spec()));
             } catch (BlockException e) {
                 obstacles.add(e.getMessage());
             }
         }
-        long neededBytes =
-                disks.stream().mapToLong(disk -> disk.plan().neededBytes()).sum();
+        long neededBytes = disks.stream()
+                        .mapToLong(disk -> disk.plan().neededBytes())
+                        .sum()
+                + bases.all().stream().mapToLong(BasePlan::allocatedBytes).sum();
         Space space = target.spaceFor(neededBytes + promisedBytes);
         return new Outlook(
                 target,
                 disks,
+                bases.all(),
                 obstacles,
                 Math.max(0, space.freeBytes() - promisedBytes),
                 SpaceGuard.lowBytes(space.totalBytes()),
@@ -114,7 +121,8 @@ final class Planner {
                 mover);
     }
 
-    private DiskPlan plan(String name, Datastore target, MigrationRequest request) throws BlockException {
+    private DiskPlan plan(String name, Datastore target, MigrationRequest request, BasePlanner bases)
+            throws BlockException {
         CatalogDisk disk = catalog.disk(name);
         if (disk.datastore().equals(target.name())) {
             throw refusal(ErrorKind.INVALID, "disk " + name, "it is in datastore " + target.name() + " already");
@@ -126,15 +134,13 @@ final class Planner {
             throw refusal(ErrorKind.BUSY, "disk " + name, targetPath + " exists already");
         }
         long sizeBytes = sizeBytes(disk.spec());
-        if (request.strategy().strategy() == Strategy.SNAPSHOT) {
-            refuseSnapshot(disk.spec(), sizeBytes);
-        }
         if (!Overlays.of(sourcePath).isEmpty() && stacks.find(name).isPresent()) {
             throw refusal(
                     ErrorKind.BUSY,
                     "disk " + name,
                     "what an earlier move left in overlays could not be merged; detach it, and attach it again");
         }
+        Path backing = request.withSnapshots() ? bases.add(disk.spec(), request) : null;
         Provisioning from = disk.spec().provisioning();
         Provisioning to = request.provisioning() == null ? from : request.provisioning();
         return new DiskPlan(
@@ -146,16 +152,8 @@ final class Planner {
                 from,
                 to,
                 sizeBytes,
-                neededBytes(from, to, sizeBytes, Stacks.allocatedBytes(sourcePath)));
-    }
-
-    private static void refuseSnapshot(DiskSpec spec, long sizeBytes) throws BlockException {
-        if (sizeBytes % SECTOR_BYTES != 0) {
-            throw refusal(
-                    ErrorKind.INVALID,
-                    "disk " + spec.name(),
-                    "its " + sizeBytes + " bytes are no multiple of 512, and those of an overlay are");
-        }
+                neededBytes(from, to, sizeBytes, Stacks.allocatedBytes(sourcePath)),
+                backing);
     }
 
     private long sizeBytes(DiskSpec spec) throws BlockException {
@@ -179,6 +177,9 @@ final class Planner {
             if (disk.authority() == Authority.SOURCE) {
                 bytes += neededBytes(disk);
             }
+        }
+        for (BaseRecord base : interrupted.below()) {
+            bytes += base.allocatedBytes();
         }
         return bytes;
     }

@@ -20,6 +20,7 @@ import org.jspecify.annotations.Nullable;
  * @param verified both sides of every disk were read and found equal before the switch
  * @param digestScheme how digests are made
  * @param resumed how the last interruption was got over; null if there was none
+ * @param bases files below the disks that went with them; empty where disks were flattened
  * @param disks disk after disk
  */
 public record Receipt(
@@ -33,6 +34,7 @@ public record Receipt(
         boolean verified,
         String digestScheme,
         @Nullable Resumption resumed,
+        List<BaseStatus> bases,
         List<Disk> disks) {
     private static final String DIGEST_SCHEME = "SHA-256 of the SHA-256 of each region of 1 MiB, in order";
     private static final String DIGEST_SCHEME_IN_ROUNDS = "SHA-256 of the SHA-256 of each region of 64 KiB"
@@ -40,6 +42,7 @@ public record Receipt(
             + " those that were changed meanwhile more than once";
 
     public Receipt {
+        bases = List.copyOf(bases);
         disks = List.copyOf(disks);
     }
 
@@ -97,6 +100,7 @@ public record Receipt(
                 disks.stream().allMatch(Disk::verified),
                 record.how().begun() == Strategy.MIRROR ? DIGEST_SCHEME : DIGEST_SCHEME_IN_ROUNDS,
                 record.resumed(),
+                BaseStatus.of(record),
                 disks);
     }
 

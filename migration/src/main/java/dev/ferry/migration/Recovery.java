@@ -33,8 +33,10 @@ final class Recovery {
     private final Catalog catalog;
     private final StepFiles steps;
     private final InstantSource clock;
+    private final BaseFiles bases;
 
-    Recovery(Journals journals, Catalog catalog, StepFiles steps, InstantSource clock) {
+    Recovery(Journals journals, Catalog catalog, StepFiles steps, InstantSource clock, BaseFiles bases) {
+        this.bases = bases;
         this.journals = journals;
         this.catalog = catalog;
         this.steps = steps;
@@ -99,6 +101,7 @@ final class Recovery {
                         null,
                         null,
                         null,
+                        null,
                         List.of())
                 : last.told(last.atMillis(), MigrationState.FAILED, error);
     }
@@ -118,7 +121,7 @@ final class Recovery {
             } else {
                 String error = switched == 0 ? why : switchedInPart(last, why);
                 ledger.phase(Phase.UNDO, meant, error);
-                discardTargets(ledger);
+                discardTargets(ledger, bases);
                 complete(ledger, meant, error);
             }
         } catch (BlockException e) {
@@ -141,7 +144,7 @@ final class Recovery {
             for (int i = 0; i < last.disks().size(); i++) {
                 DiskSteps.deleteAll(steps, last.id(), i);
             }
-            settleRollback(ledger, catalog);
+            settleRollback(ledger, catalog, bases);
         } catch (BlockException e) {
             LOG.error("migration {} has gone back, and cannot be brought to an end now", found.id(), e);
             return notBroughtBack(ledger.record(), e);
@@ -161,7 +164,7 @@ final class Recovery {
     }
 
     /** What is to be done for disks that are back on their sources; every step can be done twice. */
-    static void settleRollback(Ledger ledger, Catalog catalog) throws BlockException {
+    static void settleRollback(Ledger ledger, Catalog catalog, BaseFiles bases) throws BlockException {
         List<DiskRecord> told = new ArrayList<>();
         for (DiskRecord disk : ledger.record().disks()) {
             DiskRecord.Former former = Objects.requireNonNull(disk.former());
@@ -169,7 +172,7 @@ final class Recovery {
             told.add(disk.withBack());
         }
         ledger.disks(told);
-        discardTargets(ledger);
+        discardTargets(ledger, bases);
         ledger.phase(Phase.END, MigrationState.ROLLED_BACK, null);
     }
 
@@ -208,7 +211,7 @@ final class Recovery {
     }
 
     /** Deletes what was made at the target for disks that stay where they are; written down after it. */
-    static void discardTargets(Ledger ledger) throws BlockException {
+    static void discardTargets(Ledger ledger, BaseFiles bases) throws BlockException {
         for (int i = 0; i < ledger.record().disks().size(); i++) {
             DiskRecord disk = ledger.record().disks().get(i);
             if (disk.authority() == Authority.TARGET || disk.targetGone()) {
@@ -222,6 +225,7 @@ final class Recovery {
             }
             ledger.disk(i, disk.withTargetGone());
         }
+        bases.discardTargets(ledger);
     }
 
     /** Tells the inventory of the disks that have moved, deletes their sources, and writes the end. */
@@ -230,7 +234,7 @@ final class Recovery {
         if (begun.disks().stream().anyMatch(disk -> disk.authority() == Authority.TARGET)) {
             try {
                 ledger.phase(Phase.COMMIT, MigrationState.SWITCHED, error);
-                settleDisks(ledger, catalog);
+                settleDisks(ledger, catalog, bases);
             } catch (BlockException e) {
                 ledger.phase(Phase.COMMIT, MigrationState.SWITCHED, e.getMessage());
                 return;
@@ -240,7 +244,7 @@ final class Recovery {
     }
 
     /** What is to be done for disks that are at the target; every step is written down after it. */
-    static void settleDisks(Ledger ledger, Catalog catalog) throws BlockException {
+    static void settleDisks(Ledger ledger, Catalog catalog, BaseFiles bases) throws BlockException {
         for (int i = 0; i < ledger.record().disks().size(); i++) {
             DiskRecord disk = ledger.record().disks().get(i);
             if (disk.authority() != Authority.TARGET) {
@@ -258,6 +262,7 @@ final class Recovery {
                 ledger.disk(i, ledger.record().disks().get(i).withSourceGone());
             }
         }
+        bases.discardSources(ledger);
     }
 
     private static MoveRecord withError(MoveRecord record, @Nullable String error) {

@@ -122,7 +122,12 @@ final class Revival {
         try {
             MovingDisk disk = new MovingDisk(index, open);
             StrategySettings how = ledger.record().how();
-            Carrier carrier = around.carriers().of(open, events.apply(disk), back ? how.with(Strategy.MIRROR) : how);
+            Carrier carrier = around.carriers()
+                    .of(
+                            open,
+                            events.apply(disk),
+                            back ? how.with(Strategy.MIRROR) : how,
+                            ledger.record().disks().get(index).backing() != null);
             disk.carrier = carrier;
             disk.found = carrier.guard(stepsOf(index));
             guarded.set(index, disk);

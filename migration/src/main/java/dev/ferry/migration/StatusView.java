@@ -18,7 +18,7 @@ final class StatusView {
 
     /** One that is not at work. */
     static MigrationStatus of(MoveRecord record) {
-        return of(record, record.disks(), record.state(), record.error(), 0, Live.NONE, null, record.atMillis());
+        return of(record, record.disks(), record.state(), record.error(), 0, Live.NONE, null, 0, record.atMillis());
     }
 
     /**
@@ -53,10 +53,11 @@ final class StatusView {
             long rateBytesPerSecond,
             Live live,
             @Nullable WayBack wayBack,
+            long baseBytes,
             long nowMillis) {
         List<DiskStatus> disks = new ArrayList<>();
-        long done = 0;
-        long total = 0;
+        long done = BaseStatus.doneBytes(record, baseBytes);
+        long total = BaseStatus.totalBytes(record);
         boolean verified = true;
         for (DiskRecord disk : records) {
             disks.add(of(disk, record.mover()));
@@ -89,6 +90,7 @@ final class StatusView {
                 Instant.ofEpochMilli(record.startedMillis()).toString(),
                 over ? Instant.ofEpochMilli(record.atMillis()).toString() : null,
                 Math.max(0, nowMillis - record.startedMillis()) / 1000.0,
+                BaseStatus.of(record),
                 disks);
     }
 

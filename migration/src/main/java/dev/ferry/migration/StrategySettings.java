@@ -49,7 +49,6 @@ public record StrategySettings(Strategy strategy, Strategy begun, long maxDownti
     }
 
     MirrorSettings regionsOf(long sizeBytes, MirrorSettings mirror) {
-        return new MirrorSettings(
-                regionBytes(sizeBytes, mirror.regionBytes()), mirror.targetStallNanos(), mirror.targetIsZero());
+        return mirror.withRegions(regionBytes(sizeBytes, mirror.regionBytes()));
     }
 }

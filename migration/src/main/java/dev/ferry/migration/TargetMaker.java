@@ -7,7 +7,9 @@ import dev.ferry.datastore.NewDisk;
 import dev.ferry.image.ImageFormat;
 import dev.ferry.image.Provisioner;
 import dev.ferry.image.Provisioning;
+import dev.ferry.image.qcow2.Qcow2Description;
 import dev.ferry.migration.Move.CalledOff;
+import dev.ferry.migration.journal.BaseRecord;
 import dev.ferry.migration.journal.DiskRecord;
 import dev.ferry.stack.DiskSide;
 import dev.ferry.stack.DiskSpec;
@@ -51,7 +53,7 @@ final class TargetMaker {
                 source.direct(),
                 format,
                 record.sizeBytes());
-        around.stacks().format(disk.disk, spec, record.sizeBytes());
+        format(disk.disk, spec, record);
         DiskSide target = open(disk.disk, spec);
         if (record.targetProvisioning() != Provisioning.THIN) {
             try {
@@ -62,6 +64,25 @@ final class TargetMaker {
             }
         }
         return target;
+    }
+
+    private void format(OpenDisk disk, DiskSpec spec, DiskRecord record) throws BlockException {
+        String backing = record.backing();
+        if (backing == null) {
+            around.stacks().format(disk, spec, record.sizeBytes());
+            return;
+        }
+        BaseRecord below = ledger.record().base(backing);
+        DiskSpec base = new DiskSpec(
+                "base",
+                Objects.requireNonNull(below.targetFile()),
+                Provisioning.THIN,
+                true,
+                false,
+                MovingBases.formatOf(below));
+        // Of the same clusters, so that what is not allocated on one side is not on the other.
+        Qcow2Description like = around.stacks().describe(disk.side().spec());
+        around.stacks().formatOver(disk, spec, spec.format().paddedBytes(record.sizeBytes()), like, base);
     }
 
     static ImageFormat formatOf(DiskRecord record) throws BlockException {

@@ -7,7 +7,8 @@
  * target, and the guest after them, is a {@code Carrier}; {@code MirrorCarrier} does it with a mirror in the live stack, a
  * copier and a verifier from {@link dev.ferry.migration.copy}; {@code TrackingCarrier} with a mirror that leaves the target
  * behind, and a copier that comes by again; {@code SnapshotCarrier} does the latter over overlays, which {@code Merging} brings
- * back into the disk's own file. What is measured meanwhile is in {@code Gauges}, {@code ConvergenceJudge} and
+ * back into the disk's own file. The files that disks lie over, where they are taken along, are brought by {@code MovingBases}
+ * before the targets of the disks are made over them; {@code BaseFiles} knows who else has a use for one. What is measured meanwhile is in {@code Gauges}, {@code ConvergenceJudge} and
  * {@code EtaEstimator}.
  *
  * <p>Which side is the disk, at any instant, is said by the journal ({@link dev.ferry.migration.journal}), which the

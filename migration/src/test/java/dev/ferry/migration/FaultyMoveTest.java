@@ -11,7 +11,7 @@ import dev.ferry.image.Provisioning;
 import dev.ferry.migration.FlakyDevice.Mood;
 import dev.ferry.stack.OnLoop;
 import dev.ferry.stack.OpenDisk;
-import dev.ferry.testkit.Requires;
+import dev.ferry.testkit.SmallDisk;
 import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.nio.file.Files;
@@ -51,24 +51,19 @@ class FaultyMoveTest extends EngineRig {
 
     @Test
     void aFileSystemThatFillsUpParksTheMoveUntilThereIsRoom() throws Exception {
-        Path small = Files.createDirectory(directory.resolve("small"));
-        Requires.program("mount");
-        Requires.that(run("mount", "-t", "tmpfs", "-o", "size=8m", "ferry-test", small.toString()), "root, to mount");
-        try {
-            world.add("small", small);
+        try (SmallDisk small = SmallDisk.of(directory, 8 * World.MIB)) {
+            world.add("small", small.path());
             byte[] content = world.disk("vm1", SIZE, Provisioning.THIN, 29);
             OpenDisk disk = world.openDisk("vm1");
             Guest guest = new Guest(disk, content, 29).start();
             String id = engine.start(slowly("vm1", "small", SLOW)).id();
             await(id, status -> status.doneBytes() > 0);
-            Path filler = small.resolve("filler");
-            assertThat(run("dd", "if=/dev/zero", "of=" + filler, "bs=64k", "count=96"))
-                    .isTrue();
+            small.fill();
             engine.rate(id, 0);
             MigrationStatus parked = await(id, status -> status.state() == MigrationState.PARKED);
             assertThat(parked.error()).containsAnyOf("no space left on device", "are to stay free");
             guest.goOn(100);
-            Files.delete(filler);
+            small.empty();
             engine.resume(id);
             assertDone(id);
             guest.goOn(50);
@@ -76,15 +71,7 @@ class FaultyMoveTest extends EngineRig {
             disk.flush();
             guest.check(world.path("vm1"));
             world.stacks.release(disk);
-        } finally {
-            run("umount", "-l", small.toString());
         }
-    }
-
-    private static boolean run(String... command) throws Exception {
-        Process process = new ProcessBuilder(command).redirectErrorStream(true).start();
-        process.getInputStream().readAllBytes();
-        return process.waitFor() == 0;
     }
 
     @Test
@@ -293,25 +280,18 @@ class FaultyMoveTest extends EngineRig {
 
     @Test
     void aMoveStopsBeforeTheTargetIsFullAndGoesOnByItself() throws Exception {
-        Path small = Files.createDirectory(directory.resolve("small"));
-        Requires.program("mount");
-        Requires.that(run("mount", "-t", "tmpfs", "-o", "size=32m", "ferry-test", small.toString()), "root, to mount");
-        try {
-            world.add("small", small);
+        try (SmallDisk small = SmallDisk.of(directory, 32 * World.MIB)) {
+            world.add("small", small.path());
             byte[] content = world.disk("vm1", SIZE, Provisioning.THIN, 53);
             OpenDisk disk = world.openDisk("vm1");
             Guest guest = new Guest(disk, content, 53).start();
             String id = engine.start(slowly("vm1", "small", SLOW / 4)).id();
             await(id, status -> status.doneBytes() > 0);
-            Path filler = small.resolve("filler");
-            long free = small.toFile().getUsableSpace();
-            long leave = SpaceGuard.lowBytes(32 << 20) - (16 << 10);
-            assertThat(run("dd", "if=/dev/zero", "of=" + filler, "bs=4k", "count=" + (free - leave) / 4096))
-                    .isTrue();
+            small.fill(SpaceGuard.lowBytes(32 << 20) - (16 << 10));
             MigrationStatus parked = await(id, status -> status.state() == MigrationState.PARKED);
             assertThat(parked.error()).contains("are to stay free", "goes on by itself");
             guest.goOn(20);
-            Files.delete(filler);
+            small.empty();
             await(id, status -> status.state() == MigrationState.RUNNING);
             engine.rate(id, 0);
             assertDone(id);
@@ -320,8 +300,6 @@ class FaultyMoveTest extends EngineRig {
             disk.flush();
             guest.check(world.path("vm1"));
             world.stacks.release(disk);
-        } finally {
-            run("umount", "-l", small.toString());
         }
     }
 

@@ -21,6 +21,8 @@ final class FlakyDevice extends PassingDevice {
         FULL,
         NO_FLUSHES,
         NO_OFFLOAD,
+        FORGETFUL,
+        HOLDS_WRITES,
         SILENT
     }
 
@@ -37,11 +39,20 @@ final class FlakyDevice extends PassingDevice {
 
     /** On the loop: answers what was left without an answer. */
     void wakeUp() {
-        mood = Mood.WELL;
+        wakeUp(Mood.WELL);
+    }
+
+    private void wakeUp(Mood then) {
+        mood = then;
         List<Runnable> late = List.copyOf(held);
         held.clear();
         withoutAnswer = 0;
         late.forEach(Runnable::run);
+    }
+
+    /** On the loop: fails the writes that were held, and every change after them. */
+    void refuseChanges() {
+        wakeUp(Mood.NO_CHANGES);
     }
 
     /** Requests that were left without an answer; any thread. */
@@ -49,11 +60,15 @@ final class FlakyDevice extends PassingDevice {
         return withoutAnswer;
     }
 
+    private void hold(Runnable again) {
+        held.add(again);
+        withoutAnswer = held.size();
+    }
+
     private boolean fails(String operation, long offset, long length, Completion completion, Runnable again) {
         ErrorKind kind = kindFor(operation);
         if (mood == Mood.SILENT) {
-            held.add(again);
-            withoutAnswer = held.size();
+            hold(again);
             return true;
         }
         if (kind != null) {
@@ -71,7 +86,7 @@ final class FlakyDevice extends PassingDevice {
 
     private @Nullable ErrorKind kindFor(String operation) {
         return switch (mood) {
-            case WELL, SILENT -> null;
+            case WELL, SILENT, FORGETFUL, HOLDS_WRITES -> null;
             case NO_OFFLOAD -> operation.equals("copy") ? ErrorKind.UNSUPPORTED : null;
             case NO_READS -> operation.equals("read") ? ErrorKind.IO : null;
             case NO_CHANGES -> operation.equals("write") || operation.equals("zero") ? ErrorKind.IO : null;
@@ -90,7 +105,11 @@ final class FlakyDevice extends PassingDevice {
     @Override
     public void write(long offset, IoBuffer buffer, int at, int length, int flags, Completion completion) {
         Runnable again = () -> next.write(offset, buffer, at, length, flags, completion);
-        if (!fails("write", offset, length, completion, again)) {
+        if (mood == Mood.FORGETFUL) {
+            completion.complete(null);
+        } else if (mood == Mood.HOLDS_WRITES) {
+            hold(() -> write(offset, buffer, at, length, flags, completion));
+        } else if (!fails("write", offset, length, completion, again)) {
             next.write(offset, buffer, at, length, flags, completion);
         }
     }

@@ -23,6 +23,7 @@ import org.jspecify.annotations.Nullable;
 final class Guest {
     private static final int BLOCK = 4096;
     private static final int WORKERS = 4;
+    private static final int WRITE_KINDS = 12;
     private static final long PACE_NANOS = 100_000;
     private static final long HANGS_SECONDS = 100;
 
@@ -34,6 +35,7 @@ final class Guest {
     final AtomicLong operations = new AtomicLong();
     final AtomicReference<String> flaw = new AtomicReference<>();
     private volatile boolean stop;
+    private int kinds = 16;
 
     /** @param content what is on the disk now; changed along with it */
     Guest(OpenDisk disk, byte[] content, long seed) {
@@ -43,6 +45,12 @@ final class Guest {
         for (int i = 0; i < WORKERS; i++) {
             workers[i] = new Worker(i, new Random(seed + i));
         }
+    }
+
+    /** It neither zeroes nor discards, and so takes no room where it has written before. */
+    Guest onlyWriting() {
+        kinds = WRITE_KINDS;
+        return this;
     }
 
     Guest start() {
@@ -129,8 +137,8 @@ final class Guest {
             block = random.nextInt((blocks - number + WORKERS - 1) / WORKERS) * WORKERS + number;
             length = Math.min(BLOCK, model.length - block * BLOCK);
             unsure = block;
-            int kind = random.nextInt(16);
-            if (kind < 12) {
+            int kind = random.nextInt(kinds);
+            if (kind < WRITE_KINDS) {
                 random.nextBytes(bytes);
                 buffer.copyFrom(bytes, 0, 0, length);
                 front.write((long) block * BLOCK, buffer, 0, length, 0, this);

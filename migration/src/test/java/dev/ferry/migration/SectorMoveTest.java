@@ -2,6 +2,7 @@ package dev.ferry.migration;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
+import dev.ferry.block.BlockException;
 import dev.ferry.image.ImageFormat;
 import dev.ferry.image.Provisioning;
 import dev.ferry.migration.copy.PaceSettings;
@@ -11,6 +12,7 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.List;
+import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -24,9 +26,18 @@ import org.junit.jupiter.params.provider.CsvSource;
 class SectorMoveTest {
     private static final long STORE_BYTES = 400L * World.MIB;
     private static final Duration LONG = Duration.ofSeconds(100);
+    private static final Duration LOOK = Duration.ofMillis(250);
+    private static final long LOOKS_MAX = LONG.dividedBy(LOOK);
 
     @TempDir
     Path folder;
+
+    private final LoopDefects defects = new LoopDefects();
+
+    @AfterEach
+    void stopLooking() {
+        defects.close();
+    }
 
     @ParameterizedTest
     @CsvSource({
@@ -50,9 +61,7 @@ class SectorMoveTest {
             for (String to : List.of("large", "fast")) {
                 guest.goOn(50);
                 String id = world.engine.start(MigrationRequest.of("vm1", to)).id();
-                MigrationStatus status = world.engine.await(id, LONG);
-                assertThat(status.state()).as(status.toString()).isEqualTo(MigrationState.DONE);
-                assertThat(status.verified()).isTrue();
+                assertDone(world, id);
                 assertThat(disk.sizeBytes()).isEqualTo(content.length);
                 assertThat(disk.front().geometry().blockSizeBytes()).isEqualTo(1);
                 assertThat(Files.size(world.path("vm1"))).isEqualTo(content.length);
@@ -94,12 +103,20 @@ class SectorMoveTest {
         }
     }
 
-    private static void move(World world, ImageFormat format, String to, Strategy strategy) throws Exception {
+    private void move(World world, ImageFormat format, String to, Strategy strategy) throws Exception {
         StrategySettings how = StrategySettings.of(strategy, LONG.toNanos());
         MigrationRequest request =
                 new MigrationRequest(List.of("vm1"), to, format, null, 0, true, false, 0, PaceSettings.DEFAULT, how);
         String id = world.engine.start(request).id();
-        MigrationStatus status = world.engine.await(id, LONG);
+        assertDone(world, id);
+    }
+
+    private void assertDone(World world, String id) throws BlockException {
+        MigrationStatus status = world.engine.find(id);
+        for (int i = 0; i < LOOKS_MAX && status.state() == MigrationState.RUNNING; i++) {
+            status = world.engine.await(id, LOOK);
+            defects.check();
+        }
         assertThat(status.state()).as(status.toString()).isEqualTo(MigrationState.DONE);
         assertThat(status.verified()).isTrue();
     }

@@ -2,7 +2,6 @@ package dev.ferry.migration;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
-import dev.ferry.block.ErrorKind;
 import dev.ferry.image.Provisioning;
 import dev.ferry.migration.FlakyDevice.Mood;
 import dev.ferry.stack.OnLoop;
@@ -95,9 +94,10 @@ class SnapshotTest extends EngineRig {
     }
 
     /** Nobody knows of the move any more: the overlays are part of the disk all the same. */
-    @Test
-    void withoutItsJournalADiskIsOpenedWithWhatIsInItsOverlays() throws Exception {
-        byte[] content = world.disk("vm1", SIZE, Provisioning.THIN, 76);
+    @ParameterizedTest
+    @ValueSource(ints = {SIZE, SIZE + 100})
+    void withoutItsJournalADiskIsOpenedWithWhatIsInItsOverlays(int sizeBytes) throws Exception {
+        byte[] content = world.disk("vm1", sizeBytes, Provisioning.THIN, 76);
         Path base = world.path("vm1");
         Guest guest = new Guest(world.openDisk("vm1"), content, 76).start();
         String id = engine.start(inRounds(2 * SLOW)).id();
@@ -211,13 +211,24 @@ class SnapshotTest extends EngineRig {
         assertThat(world.names("slow")).isEmpty();
     }
 
-    @Test
-    void whatCannotBeMovedSoIsRefused() throws Exception {
-        world.disk("odd", SIZE + 100, Provisioning.THIN, 79);
-        StrategySettings how = StrategySettings.of(Strategy.SNAPSHOT, StrategySettings.MAX_DOWNTIME_NANOS);
-        refused(
-                ErrorKind.INVALID,
-                "no multiple of 512",
-                () -> engine.start(new MigrationRequest(List.of("odd"), "fast", null, 0, true, false).by(how)));
+    @ParameterizedTest
+    @ValueSource(booleans = {true, false})
+    void aDiskThatIsNoWholeNumberOfSectorsIsMovedSoToo(boolean cancelled) throws Exception {
+        byte[] content = world.disk("vm1", SIZE + 100, Provisioning.THIN, 79);
+        Path base = world.path("vm1");
+        OpenDisk disk = world.openDisk("vm1");
+        Guest guest = new Guest(disk, content, 79).start();
+        String id = engine.start(snapshots(cancelled ? 2 * SLOW : 0, true)).id();
+        if (cancelled) {
+            await(
+                    id,
+                    status -> status.doneBytes() > 200_000 && !Overlays.of(base).isEmpty());
+            guest.goOn(200);
+            assertCancelled(engine.cancel(id), guest, disk);
+            assertThat(Files.size(base)).isEqualTo(SIZE + 100);
+        } else {
+            assertDone(id);
+            assertMoved(id, Strategy.SNAPSHOT, guest, disk);
+        }
     }
 }

@@ -219,7 +219,7 @@ final class World implements Catalog, AutoCloseable {
     }
 
     private MigrationEngine engineOf(Stacks on) throws IOException {
-        Carrier.Factory carriers = (disk, events, strategy) -> writingDownRates(
+        Carrier.Factory carriers = (disk, events, strategy, layered) -> writingDownRates(
                 disk.name(),
                 new CarrierSettings(
                                 mirror,
@@ -228,7 +228,7 @@ final class World implements Catalog, AutoCloseable {
                                 Thread::startVirtualThread,
                                 roundNanosMin)
                         .factory()
-                        .of(disk, events, strategy));
+                        .of(disk, events, strategy, layered));
         CutJournals journals = new CutJournals(new FileJournals(directory.resolve("journal")));
         alive = journals;
         StepFiles records = new StepFiles(directory.resolve("journal"), boot);
@@ -287,6 +287,16 @@ final class World implements Catalog, AutoCloseable {
         DiskSpec spec = new DiskSpec(name, made.file(), provisioning, false, direct);
         disks.put(name, new CatalogDisk("slow", "raw", spec.sized(sizeBytes)));
         return content;
+    }
+
+    /** Has a file in datastore slow known as a disk. */
+    void know(DiskSpec spec) {
+        disks.put(spec.name(), new CatalogDisk("slow", spec.format().text(), spec));
+    }
+
+    @Override
+    public boolean isDisk(Path file) {
+        return disks.values().stream().anyMatch(disk -> disk.spec().path().equals(file));
     }
 
     OpenDisk openDisk(String name) throws BlockException {

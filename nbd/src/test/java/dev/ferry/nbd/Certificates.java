@@ -1,5 +1,6 @@
 package dev.ferry.nbd;
 
+import dev.ferry.testkit.Stranger;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -134,6 +135,6 @@ final class Certificates {
         List<String> arguments = new ArrayList<>(List.of(
                 "ca", "-config", settings.toString(), "-keyfile", path("ca-key.pem"), "-cert", path("ca-cert.pem")));
         arguments.addAll(List.of(what));
-        Stranger.succeeds("openssl", arguments.toArray(String[]::new));
+        Stranger.succeeds("openssl", arguments.toArray());
     }
 }

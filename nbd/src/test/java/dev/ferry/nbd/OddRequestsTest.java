@@ -4,6 +4,7 @@ import dev.ferry.device.FileDevice;
 import dev.ferry.device.FileOptions;
 import dev.ferry.reactor.EventLoops;
 import dev.ferry.testkit.Requires;
+import dev.ferry.testkit.Stranger;
 import java.io.RandomAccessFile;
 import java.nio.file.Path;
 import org.junit.jupiter.api.BeforeAll;

@@ -15,6 +15,7 @@ import dev.ferry.nbd.tls.ServerTls;
 import dev.ferry.nbd.wire.TlsMode;
 import dev.ferry.reactor.EventLoops;
 import dev.ferry.testkit.OnLoop;
+import dev.ferry.testkit.Stranger;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;

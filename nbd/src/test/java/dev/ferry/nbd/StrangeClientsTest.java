@@ -9,6 +9,7 @@ import dev.ferry.nbd.client.NbdUri;
 import dev.ferry.reactor.EventLoops;
 import dev.ferry.testkit.MemoryDisk;
 import dev.ferry.testkit.Requires;
+import dev.ferry.testkit.Stranger;
 import java.io.IOException;
 import java.io.RandomAccessFile;
 import java.nio.file.Files;

@@ -18,6 +18,7 @@ import dev.ferry.testkit.OnLoop;
 import dev.ferry.testkit.RandomLoad;
 import dev.ferry.testkit.Requires;
 import dev.ferry.testkit.Seeds;
+import dev.ferry.testkit.Stranger;
 import java.io.IOException;
 import java.io.RandomAccessFile;
 import java.nio.file.Files;

@@ -23,6 +23,7 @@ import dev.ferry.reactor.EventLoops;
 import dev.ferry.testkit.OnLoop;
 import dev.ferry.testkit.RandomLoad;
 import dev.ferry.testkit.Seeds;
+import dev.ferry.testkit.Stranger;
 import java.io.IOException;
 import java.io.RandomAccessFile;
 import java.nio.file.Files;

@@ -19,6 +19,7 @@ import dev.ferry.nbd.wire.RawClient;
 import dev.ferry.nbd.wire.TlsMode;
 import dev.ferry.reactor.EventLoops;
 import dev.ferry.testkit.OnLoop;
+import dev.ferry.testkit.Stranger;
 import java.io.IOException;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;

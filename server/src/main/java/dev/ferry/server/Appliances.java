@@ -21,19 +21,28 @@ final class Appliances {
 
     private final Disks disks;
     private final DataPlane plane;
+    private final Imports imports;
 
-    Appliances(Disks disks, DataPlane plane) {
+    Appliances(Disks disks, DataPlane plane, Imports imports) {
         this.disks = disks;
         this.plane = plane;
+        this.imports = imports;
     }
 
     List<DiskView> importDisks(ApplianceImport request) throws ProblemException, BlockException {
+        try (Imports.Progress progress = imports.begin(request.name())) {
+            return importDisks(request, progress);
+        }
+    }
+
+    private List<DiskView> importDisks(ApplianceImport request, Imports.Progress progress)
+            throws ProblemException, BlockException {
         DiskLoop loop = plane.loops().getFirst();
         Path path = Path.of(request.from());
         if (!Appliance.isOne(path)) {
             throw Problems.wrongUsage(request.from() + " is no appliance: those end in .ova or .ovf");
         }
-        Appliance appliance = Appliance.open(loop, path, DataPlane.FILES);
+        Appliance appliance = Appliance.open(loop, path, DataPlane.FILES, progress::verified);
         List<OvfDescriptor.Disk> wanted = wanted(request, appliance.disks());
         List<String> names = new ArrayList<>();
         for (int i = 1; i <= wanted.size(); i++) {
@@ -41,10 +50,17 @@ final class Appliances {
             disks.refuseKnown(name);
             names.add(name);
         }
+        long total = 0;
+        for (OvfDescriptor.Disk disk : wanted) {
+            BlockDevice source = appliance.open(disk);
+            total += source.geometry().sizeBytes();
+            OnLoop.await(loop.loop(), source::close);
+        }
+        progress.copying(total);
         List<DiskView> made = new ArrayList<>();
         try {
             for (int i = 0; i < names.size(); i++) {
-                made.add(importDisk(request, names.get(i), loop, appliance, wanted.get(i)));
+                made.add(importDisk(request, names.get(i), loop, appliance, wanted.get(i), progress));
             }
         } catch (ProblemException | BlockException | RuntimeException failed) {
             made.forEach(this::undo);
@@ -54,11 +70,16 @@ final class Appliances {
     }
 
     private DiskView importDisk(
-            ApplianceImport request, String name, DiskLoop loop, Appliance appliance, OvfDescriptor.Disk disk)
+            ApplianceImport request,
+            String name,
+            DiskLoop loop,
+            Appliance appliance,
+            OvfDescriptor.Disk disk,
+            Imports.Progress progress)
             throws ProblemException, BlockException {
         BlockDevice source = appliance.open(disk);
         try {
-            return disks.importDevice(name, request.datastore(), request.provisioning(), source);
+            return disks.importDevice(name, request.datastore(), request.provisioning(), source, progress);
         } finally {
             OnLoop.await(loop.loop(), source::close);
         }

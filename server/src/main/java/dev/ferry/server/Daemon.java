@@ -110,7 +110,9 @@ public final class Daemon implements Routes.Self {
         jobs.recover();
         Chains chains = new Chains(jobs, engine, plane);
         OverlayMaker overlays = new OverlayMaker(inventory, datastores, catalog, plane, jobs);
-        disks = new Disks(inventory, datastores, catalog, plane, stacks, exports, engine, bitmaps, jobs, chains);
+        Imports imports = new Imports();
+        disks = new Disks(
+                inventory, datastores, catalog, plane, stacks, exports, engine, bitmaps, jobs, chains, imports);
         Moves moves = new Moves(engine, chains);
         disks.attachAgain(keeper.standby());
         exports.listen();
@@ -125,7 +127,8 @@ public final class Daemon implements Routes.Self {
                         this,
                         datastores,
                         disks,
-                        new Appliances(disks, plane),
+                        new Appliances(disks, plane, imports),
+                        imports,
                         new BitmapCommands(disks, bitmaps),
                         moves,
                         engine,

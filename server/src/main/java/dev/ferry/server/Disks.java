@@ -25,11 +25,13 @@ import dev.ferry.server.inventory.DiskRow;
 import dev.ferry.server.inventory.Inventory;
 import dev.ferry.stack.DiskLoop;
 import dev.ferry.stack.DiskSpec;
+import dev.ferry.stack.FileOpener;
 import dev.ferry.stack.Images;
 import dev.ferry.stack.OnLoop;
 import dev.ferry.stack.OpenDisk;
 import dev.ferry.stack.Stacks;
 import java.nio.file.Path;
+import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
@@ -65,6 +67,7 @@ final class Disks {
     private final Bitmaps bitmaps;
     private final ChainJobs jobs;
     private final Chains chains;
+    private final Imports imports;
     private final Set<String> busy = ConcurrentHashMap.newKeySet();
     private final Map<String, Attached> attached = new ConcurrentHashMap<>();
     private final Map<String, String> unavailable = new ConcurrentHashMap<>();
@@ -82,7 +85,8 @@ final class Disks {
             MigrationEngine engine,
             Bitmaps bitmaps,
             ChainJobs jobs,
-            Chains chains) {
+            Chains chains,
+            Imports imports) {
         this.inventory = inventory;
         this.datastores = datastores;
         this.catalog = catalog;
@@ -93,6 +97,7 @@ final class Disks {
         this.bitmaps = bitmaps;
         this.jobs = jobs;
         this.chains = chains;
+        this.imports = imports;
     }
 
     // ---- looking
@@ -168,7 +173,25 @@ final class Disks {
         });
     }
 
+    /** What a new disk is filled with, on the first loop, and who is told how far that is. */
+    private record Filling(BlockDevice source, Imports.Progress progress) {}
+
+    private static FileOpener files(@Nullable Map<String, String> devices) {
+        if (devices == null) {
+            return DataPlane.FILES;
+        }
+        Map<String, Path> paths = new HashMap<>();
+        devices.forEach((map, device) -> paths.put(map, Path.of(device)));
+        return FileOpener.mapping(DataPlane.FILES, paths);
+    }
+
     DiskView importFile(DiskImport request) throws ProblemException, BlockException {
+        try (Imports.Progress progress = imports.begin(request.name())) {
+            return importFile(request, progress);
+        }
+    }
+
+    private DiskView importFile(DiskImport request, Imports.Progress progress) throws ProblemException, BlockException {
         Provisioning provisioning = provisioning(request.provisioning());
         return exclusively(request.name(), () -> {
             refuseKnown(request.name());
@@ -180,14 +203,15 @@ final class Disks {
                     : ImageFormat.of(request.format())
                             .orElseThrow(() -> Problems.wrongUsage("there is no format '" + request.format()
                                     + "' in this version of Ferry; there are " + ImageFormat.list()));
-            BlockDevice source = Images.open(loop, bare.in(format), DataPlane.FILES);
+            BlockDevice source = Images.open(loop, bare.in(format), files(request.devices()));
             try {
                 long sizeBytes = source.geometry().sizeBytes();
                 if (sizeBytes == 0) {
                     throw Problems.wrongUsage(request.from() + " is empty; a disk has at least one byte");
                 }
                 ImageFormat kept = format == ImageFormat.QCOW2 ? format : ImageFormat.RAW;
-                return make(request.name(), datastore, kept, provisioning, sizeBytes, source);
+                progress.copying(sizeBytes);
+                return make(request.name(), datastore, kept, provisioning, sizeBytes, new Filling(source, progress));
             } finally {
                 OnLoop.await(loop.loop(), source::close);
             }
@@ -195,13 +219,15 @@ final class Disks {
     }
 
     /** Makes a raw disk of what a device holds, which is on the first loop. */
-    DiskView importDevice(String name, String datastoreName, String provisioning, BlockDevice source)
+    DiskView importDevice(
+            String name, String datastoreName, String provisioning, BlockDevice source, Imports.Progress progress)
             throws ProblemException, BlockException {
         Provisioning how = provisioning(provisioning);
         return exclusively(name, () -> {
             refuseKnown(name);
             Datastore datastore = datastores.open(datastoreName);
-            return make(name, datastore, ImageFormat.RAW, how, source.geometry().sizeBytes(), source);
+            Filling filling = new Filling(source, progress);
+            return make(name, datastore, ImageFormat.RAW, how, source.geometry().sizeBytes(), filling);
         });
     }
 
@@ -213,14 +239,14 @@ final class Disks {
         }
     }
 
-    /** @param source what to fill the disk with, on the first loop; null: nothing */
+    /** @param source null: it is filled with nothing */
     private DiskView make(
             String name,
             Datastore datastore,
             ImageFormat format,
             Provisioning provisioning,
             long sizeBytes,
-            @Nullable BlockDevice source)
+            @Nullable Filling source)
             throws BlockException {
         if (provisioning != Provisioning.THIN && datastore.spaceFor(sizeBytes).freeBytes() < sizeBytes) {
             throw BlockError.of(
@@ -254,7 +280,7 @@ final class Disks {
         }
     }
 
-    private void fill(DiskSpec spec, long sizeBytes, @Nullable BlockDevice source) throws BlockException {
+    private void fill(DiskSpec spec, long sizeBytes, @Nullable Filling source) throws BlockException {
         DiskLoop loop = plane.loops().getFirst();
         Images.format(loop, spec, DataPlane.FILES, sizeBytes);
         if (spec.provisioning() == Provisioning.THIN && source == null) {
@@ -264,7 +290,10 @@ final class Disks {
         try {
             OnLoop.await(loop.loop(), done -> new Provisioner(loop.loop(), device, spec.provisioning(), done).start());
             if (source != null) {
-                new Transfer(loop.loop(), source, device, true).run();
+                Transfer transfer = new Transfer(loop.loop(), source.source(), device, true);
+                source.progress().disk(transfer::doneBytes);
+                transfer.run();
+                source.progress().diskDone(sizeBytes);
             }
         } finally {
             OnLoop.await(loop.loop(), device::close);

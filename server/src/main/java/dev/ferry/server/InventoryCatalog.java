@@ -40,6 +40,11 @@ final class InventoryCatalog implements Catalog {
         return new CatalogDisk(row.datastore(), row.format(), spec);
     }
 
+    @Override
+    public boolean isDisk(Path file) {
+        return owner(file) != null;
+    }
+
     /** The disk whose own file this is, if it is one's. */
     @Nullable
     String owner(Path file) {

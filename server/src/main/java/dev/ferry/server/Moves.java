@@ -95,7 +95,8 @@ final class Moves {
                         strategy,
                         request.maxDowntimeMillis() == 0
                                 ? StrategySettings.MAX_DOWNTIME_NANOS
-                                : Math.round(request.maxDowntimeMillis() * NANOS_PER_MILLI)));
+                                : Math.round(request.maxDowntimeMillis() * NANOS_PER_MILLI)),
+                Boolean.TRUE.equals(request.withSnapshots()));
     }
 
     MigrationStatus mode(String id, ModeRequest request) throws ProblemException, BlockException {

@@ -16,6 +16,7 @@ import dev.ferry.stack.Chain;
 import dev.ferry.stack.DiskLoop;
 import dev.ferry.stack.DiskSpec;
 import dev.ferry.stack.Images;
+import dev.ferry.stack.Parents;
 import java.nio.file.Path;
 
 /** Makes disks that lie over files of their datastore, which are nobody's disk themselves. Any thread. */
@@ -43,8 +44,10 @@ final class OverlayMaker {
                     "there is a disk " + name + " already; choose another name, or remove that one first");
         }
         ImageFormat below = Disks.format(request.backingFormat());
-        if (below != ImageFormat.RAW && below != ImageFormat.QCOW2) {
-            throw Problems.wrongUsage("a disk lies over a file in format raw or qcow2");
+        ImageFormat wanted = request.format() == null ? ImageFormat.QCOW2 : Disks.format(request.format());
+        if (wanted != ImageFormat.QCOW2 && (wanted != below || !Parents.deltasIn(wanted))) {
+            throw Problems.wrongUsage("over a file in format " + below.text() + " lies a disk in format qcow2"
+                    + (Parents.deltasIn(below) ? " or " + below.text() : "") + ", and not " + wanted.text());
         }
         Datastore datastore = datastores.open(request.datastore());
         Path base = datastore.directory().resolve(request.backing()).normalize();
@@ -55,31 +58,49 @@ final class OverlayMaker {
         refuseUnlessAtRest(base);
         DiskLoop loop = plane.loops().getFirst();
         DiskSpec file = new DiskSpec(request.backing(), base, Provisioning.THIN, true, false, below);
-        long sizeBytes = request.sizeBytes() == 0 ? Images.sizeBytes(loop, file, DataPlane.FILES) : request.sizeBytes();
-        if (sizeBytes <= 0 || sizeBytes % 512 != 0) {
-            throw Problems.wrongUsage("a qcow2 disk has a multiple of 512 bytes, not " + sizeBytes);
-        }
-        NewDisk made = datastore.create(name, ImageFormat.QCOW2.text(), 0);
+        String named = datastore.directory().relativize(base).toString();
+        NewDisk made = datastore.create(name, wanted.text(), 0);
         try {
-            DiskSpec spec =
-                    new DiskSpec("new disk", made.partial(), Provisioning.THIN, false, false, ImageFormat.QCOW2);
-            String named = datastore.directory().relativize(base).toString();
-            Images.format(
-                    loop, spec, DataPlane.FILES, sizeBytes, Qcow2Options.DEFAULT.withBacking(named, below.text()));
+            DiskSpec spec = new DiskSpec("new disk", made.partial(), Provisioning.THIN, false, false, wanted);
+            long sizeBytes = wanted == ImageFormat.QCOW2
+                    ? overlay(loop, spec, file, request.sizeBytes(), named)
+                    : delta(loop, spec, request.sizeBytes(), named);
             Chain _ = Chain.of(loop, spec, DataPlane.FILES);
             made.publish();
             inventory.add(new DiskRow(
                     name,
                     datastore.name(),
-                    ImageFormat.QCOW2.text(),
+                    wanted.text(),
                     Provisioning.THIN.text(),
                     sizeBytes,
                     made.file().toString()));
-        } catch (BlockException | RuntimeException failed) {
+        } catch (BlockException | ProblemException | RuntimeException failed) {
             made.discard();
             throw failed;
         }
         return name;
+    }
+
+    private static long overlay(DiskLoop loop, DiskSpec spec, DiskSpec file, long wantedBytes, String named)
+            throws ProblemException, BlockException {
+        long sizeBytes = wantedBytes == 0 ? Images.sizeBytes(loop, file, DataPlane.FILES) : wantedBytes;
+        if (sizeBytes <= 0 || sizeBytes % 512 != 0) {
+            throw Problems.wrongUsage("a qcow2 disk has a multiple of 512 bytes, not " + sizeBytes);
+        }
+        Qcow2Options over =
+                Qcow2Options.DEFAULT.withBacking(named, file.format().qemuText());
+        Images.format(loop, spec, DataPlane.FILES, sizeBytes, over);
+        return sizeBytes;
+    }
+
+    private static long delta(DiskLoop loop, DiskSpec spec, long wantedBytes, String named)
+            throws ProblemException, BlockException {
+        Parents.Parent parent = Parents.parent(loop, spec, DataPlane.FILES, named);
+        if (wantedBytes != 0 && wantedBytes != parent.sizeBytes()) {
+            throw Problems.wrongUsage("a delta has the size of its parent, " + parent.sizeBytes() + " bytes");
+        }
+        Parents.delta(loop, spec, DataPlane.FILES, parent);
+        return parent.sizeBytes();
     }
 
     /** What a disk lies over must not change. */

@@ -34,6 +34,7 @@ final class Routes {
             Datastores datastores,
             Disks disks,
             Appliances appliances,
+            Imports imports,
             BitmapCommands bitmaps,
             Moves moves,
             MigrationEngine engine,
@@ -67,6 +68,7 @@ final class Routes {
                 "/v1/disks/import-appliance",
                 "make them of the disks of an appliance",
                 q -> appliances.importDisks(q.body(ApplianceImport.class)));
+        r.add("GET", "/v1/disks/{name}/import", "how far its import is", q -> imports.status(q.name()));
         r.add("GET", "/v1/disks/{name}", "one of them", q -> disks.show(q.name()));
         r.add("DELETE", "/v1/disks/{name}", "delete one", q -> {
             disks.remove(q.name());

@@ -57,11 +57,17 @@ public final class Appliance {
         return String.valueOf(path.getFileName()).toLowerCase(Locale.ROOT).endsWith(end);
     }
 
+    /** Is told how much has been held to digests. */
+    @FunctionalInterface
+    public interface Verified {
+        void sofar(long doneBytes, long totalBytes);
+    }
+
     /** Reads what an appliance says of itself, and holds all that is of use to the digests that it has. */
-    public static Appliance open(DiskLoop loop, Path path, FileOpener opener) throws BlockException {
+    public static Appliance open(DiskLoop loop, Path path, FileOpener opener, Verified verified) throws BlockException {
         DiskSpec spec = new DiskSpec(path.toString(), path, Provisioning.THIN, true, false);
         Appliance appliance = new Appliance(loop, opener, spec);
-        appliance.verify();
+        appliance.verify(verified);
         return appliance;
     }
 
@@ -106,7 +112,7 @@ public final class Appliance {
         return found.getFirst();
     }
 
-    private void verify() throws BlockException {
+    private void verify(Verified verified) throws BlockException {
         String name = descriptorName.substring(0, descriptorName.length() - ".ovf".length()) + ".mf";
         if (!exists(name)) {
             return;
@@ -114,9 +120,18 @@ public final class Appliance {
         Manifest manifest = with(name, Manifest::read);
         List<String> names = new ArrayList<>(List.of(descriptorName));
         disks.forEach(disk -> names.add(disk.fileName()));
+        long total = 0;
+        for (String one : names) {
+            total += with(one, FileBytes::lengthBytes);
+        }
+        long allBytes = total;
+        long[] done = {0};
         for (String one : names) {
             boolean _ = with(one, bytes -> {
-                manifest.verify(one, bytes);
+                manifest.verify(one, bytes, read -> {
+                    done[0] += read;
+                    verified.sofar(done[0], allBytes);
+                });
                 return true;
             });
         }

@@ -47,6 +47,13 @@ public final class Commit {
         if (chain.depth() == 0) {
             throw refusal(top, "it has no backing file");
         }
+        for (Chain.Layer layer : chain.layers().subList(0, depth)) {
+            if (layer.spec().format() != ImageFormat.QCOW2) {
+                throw refusal(
+                        top,
+                        layer.path() + " is in format " + layer.spec().format().text() + "; qcow2 is committed");
+            }
+        }
         ImageFormat format = chain.layers().get(depth).spec().format();
         if (format != ImageFormat.RAW && format != ImageFormat.QCOW2) {
             throw refusal(top, "layers in format " + format.text() + " are not committed into; raw and qcow2 are");

@@ -61,6 +61,13 @@ final class DeviceBytes implements FileBytes {
     }
 
     @Override
+    public void extend(long offset, byte[] bytes) throws BlockException {
+        piece.copyFrom(bytes, 0, 0, bytes.length);
+        OnLoop.await(loop, end -> file.write(offset, piece, 0, bytes.length, 0, end));
+        resize(offset + bytes.length);
+    }
+
+    @Override
     public void resize(long lengthBytes) throws BlockException {
         OnLoop.await(loop, end -> file.resize(lengthBytes, end));
     }

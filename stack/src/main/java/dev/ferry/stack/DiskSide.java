@@ -6,6 +6,7 @@ import dev.ferry.block.CheckedDevice;
 import dev.ferry.block.ErrorKind;
 import dev.ferry.filter.Aligner;
 import dev.ferry.filter.Slice;
+import dev.ferry.image.qcow2.Qcow2Device;
 import java.nio.file.Path;
 import java.util.concurrent.locks.LockSupport;
 
@@ -95,6 +96,11 @@ public final class DiskSide {
 
     public long sizeBytes() {
         return device.geometry().sizeBytes();
+    }
+
+    /** How much of it may show through from a backing file, from the beginning on; 0 where it has none. */
+    public long belowBytes() {
+        return format instanceof Qcow2Device image ? Math.min(sizeBytes(), image.backingBytes()) : 0;
     }
 
     /** Its file has got another name. */

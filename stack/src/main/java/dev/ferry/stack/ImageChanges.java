@@ -6,6 +6,9 @@ import dev.ferry.image.FileBytes;
 import dev.ferry.image.ImageFormat;
 import dev.ferry.image.qcow2.Qcow2Image;
 import dev.ferry.image.qcow2.Qcow2Resizer;
+import dev.ferry.image.vhd.VhdResizer;
+import dev.ferry.image.vhdx.VhdxResizer;
+import java.util.UUID;
 import org.jspecify.annotations.Nullable;
 
 /** What is done to images that nobody uses. The file is locked meanwhile. Thread: the control plane; calls block. */
@@ -27,25 +30,35 @@ public final class ImageChanges {
         });
     }
 
-    /** Makes a disk longer, by zeroes, or shorter; raw or qcow2. */
+    /** Makes a disk longer, by zeroes, or shorter. A crash leaves one size or the other. */
     public static void resize(DiskLoop loop, DiskSpec spec, FileOpener opener, long sizeBytes) throws BlockException {
-        change(loop, spec, opener, bytes -> {
-            if (spec.format() == ImageFormat.RAW) {
-                bytes.resize(sizeBytes);
-                bytes.flush();
-                return;
+        switch (spec.format()) {
+            case RAW ->
+                change(loop, spec, opener, bytes -> {
+                    bytes.resize(sizeBytes);
+                    bytes.flush();
+                });
+            case QCOW2 -> change(loop, spec, opener, bytes -> qcow2(loop, spec, opener, bytes, sizeBytes));
+            case VMDK -> ResizedVmdk.resize(loop, spec, opener, sizeBytes);
+            case VHD -> change(loop, spec, opener, bytes -> VhdResizer.resize(bytes, sizeBytes));
+            case VHDX -> {
+                UUID fresh = NewImages.identity(loop, spec);
+                change(loop, spec, opener, bytes -> VhdxResizer.resize(bytes, sizeBytes, fresh));
             }
-            @Nullable BlockDevice backing = Images.backing(loop, spec, Qcow2Image.openReadOnly(bytes), opener, 1);
-            try {
-                Qcow2Resizer.resize(
-                        bytes,
-                        backing == null ? null : new DeviceBytes(loop.loop(), backing, "backing file"),
-                        sizeBytes);
-            } finally {
-                if (backing != null) {
-                    OnLoop.await(loop.loop(), backing::close);
-                }
+        }
+    }
+
+    private static void qcow2(DiskLoop loop, DiskSpec spec, FileOpener opener, FileBytes bytes, long sizeBytes)
+            throws BlockException {
+        Qcow2Image image = Qcow2Image.openReadOnly(bytes);
+        @Nullable BlockDevice backing = Images.backing(loop, spec, image, opener, 1);
+        FileBytes below = backing == null ? null : new DeviceBytes(loop.loop(), backing, "backing file");
+        try {
+            DataFiles.with(loop, spec, opener, image, data -> Qcow2Resizer.resize(bytes, data, below, sizeBytes));
+        } finally {
+            if (backing != null) {
+                OnLoop.await(loop.loop(), backing::close);
             }
-        });
+        }
     }
 }

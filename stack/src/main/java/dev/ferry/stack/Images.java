@@ -15,26 +15,25 @@ import dev.ferry.image.qcow2.Qcow2Checker;
 import dev.ferry.image.qcow2.Qcow2Creator;
 import dev.ferry.image.qcow2.Qcow2Description;
 import dev.ferry.image.qcow2.Qcow2Device;
-import dev.ferry.image.qcow2.Qcow2Extended;
 import dev.ferry.image.qcow2.Qcow2Image;
 import dev.ferry.image.qcow2.Qcow2Options;
 import dev.ferry.image.qcow2.Qcow2Settings;
 import dev.ferry.image.sparse.Census;
 import dev.ferry.image.sparse.DeltaChain;
+import dev.ferry.image.sparse.DeltaFile;
 import dev.ferry.image.sparse.Neighbours;
 import dev.ferry.image.sparse.OpenFile;
 import dev.ferry.image.vhd.VhdImage;
 import dev.ferry.image.vhd.VhdKind;
 import dev.ferry.image.vhdx.VhdxImage;
 import dev.ferry.image.vhdx.VhdxKind;
-import dev.ferry.image.vmdk.VmdkDescriptor;
 import dev.ferry.image.vmdk.VmdkImage;
 import dev.ferry.image.vmdk.WritableVmdk;
 import java.io.IOException;
 import java.nio.file.InvalidPathException;
 import java.nio.file.Path;
-import java.util.List;
 import java.util.Objects;
+import java.util.UUID;
 import java.util.concurrent.Executor;
 import java.util.concurrent.Executors;
 import org.jspecify.annotations.Nullable;
@@ -71,7 +70,8 @@ public final class Images {
             BlockDevice any = anyBytes(loop, file);
             Qcow2Image image = Qcow2Image.openSnapshot(new DeviceBytes(loop.loop(), any, cached.shownAs()), snapshot);
             BlockDevice backing = backing(loop, cached, image, opener, 1);
-            return CheckedDevice.of(device(loop, cached, file, any, image, backing), "snapshot in " + cached.shownAs());
+            return CheckedDevice.of(
+                    device(loop, cached, file, any, any, image, backing), "snapshot in " + cached.shownAs());
         } catch (BlockException | RuntimeException failed) {
             OnLoop.await(loop.loop(), file::close);
             throw failed;
@@ -87,36 +87,49 @@ public final class Images {
             throws BlockException {
         return switch (spec.format()) {
             case RAW -> new RawImage(file, spec.provisioning());
-            case QCOW2 -> qcow2(loop, spec, file, opener, depth);
+            case QCOW2 -> qcow2(loop, spec, file, opener, name -> DataFiles.beside(spec, name), depth);
             case VMDK -> {
                 Neighbours neighbours = neighbours(loop, spec, opener);
                 yield spec.readOnly()
-                        ? VmdkImage.open(readable(loop, spec, file), loop.loop(), WORKERS, neighbours)
+                        ? VmdkImage.open(bytes(loop, spec, file), loop.loop(), WORKERS, neighbours)
                         : provisioned(
                                 spec,
                                 WritableVmdk.open(
                                         bytes(loop, spec, file),
                                         loop.loop(),
+                                        WORKERS,
                                         neighbours,
                                         NewImages.number(loop, spec)));
             }
             case VHD -> {
-                if (spec.readOnly()) {
-                    yield chain(loop, spec, file, opener, VhdImage::open);
-                }
                 OpenFile first = bytes(loop, spec, file);
-                yield provisioned(spec, VhdImage.open(first.bytes()).writable(loop.loop(), first.device()));
+                yield spec.readOnly()
+                        ? chain(loop, spec, first, opener, VhdImage::open)
+                        : provisioned(
+                                spec,
+                                DeltaChain.open(
+                                        first,
+                                        loop.loop(),
+                                        neighbours(loop, spec, opener),
+                                        VhdImage::open,
+                                        (image, below) -> image.writable(loop.loop(), first.device(), below)));
             }
             case VHDX -> {
-                if (spec.readOnly()) {
-                    yield chain(loop, spec, file, opener, VhdxImage::open);
-                }
                 OpenFile first = bytes(loop, spec, file);
+                if (spec.readOnly()) {
+                    yield chain(loop, spec, first, opener, VhdxImage::open);
+                }
                 VhdxImage.replay(first.bytes());
+                UUID fresh = NewImages.identity(loop, spec);
                 yield provisioned(
                         spec,
-                        VhdxImage.open(first.bytes())
-                                .writable(loop.loop(), first.bytes(), first.device(), NewImages.identity(loop, spec)));
+                        DeltaChain.open(
+                                first,
+                                loop.loop(),
+                                neighbours(loop, spec, opener),
+                                VhdxImage::open,
+                                (image, below) ->
+                                        image.writable(loop.loop(), first.bytes(), first.device(), fresh, below)));
             }
         };
     }
@@ -128,41 +141,29 @@ public final class Images {
                 : new RawImage(CheckedDevice.of(device, spec.shownAs()), spec.provisioning());
     }
 
-    private static BlockDevice qcow2(DiskLoop loop, DiskSpec spec, BlockDevice file, FileOpener opener, int depth)
+    static BlockDevice qcow2(DiskLoop loop, DiskSpec spec, BlockDevice file, FileOpener opener, Place place, int depth)
             throws BlockException {
         int blockBytes = file.geometry().blockSizeBytes();
         BlockDevice any = anyBytes(loop, file);
         FileBytes bytes = new DeviceBytes(loop.loop(), any, spec.shownAs());
-        if (spec.readOnly() && Qcow2Extended.isOne(bytes)) {
-            return extended(loop, spec, any, Qcow2Extended.open(bytes), opener, depth);
-        }
         Qcow2Image image = spec.readOnly() ? Qcow2Image.openReadOnly(bytes) : Qcow2Image.openForWriting(bytes);
-        if (blockBytes > image.clusterBytes()) {
-            // Two clusters in one block would undo each other's changes.
+        if (blockBytes > image.grainBytes()) {
+            // Two clusters, or parts of them, in one block would undo each other's changes.
             throw BlockError.of(
                             ErrorKind.UNSUPPORTED,
                             spec.shownAs(),
                             "open",
-                            "its clusters of " + image.clusterBytes() + " bytes are smaller than the blocks of "
+                            (image.grainBytes() < image.clusterBytes() ? "its subclusters of " : "its clusters of ")
+                                    + image.grainBytes() + " bytes are smaller than the blocks of "
                                     + blockBytes + " that O_DIRECT needs here; open it through the page cache")
                     .toException();
         }
-        return device(loop, spec, file, any, image, backing(loop, spec, image, opener, depth));
-    }
-
-    private static BlockDevice extended(
-            DiskLoop loop, DiskSpec spec, BlockDevice file, Qcow2Extended image, FileOpener opener, int depth)
-            throws BlockException {
-        String named = image.dataFileName();
-        BlockDevice data = named == null
-                ? file
-                : neighbours(loop, spec, opener).open(named).device();
+        BlockDevice store = DataFiles.of(loop, spec, any, image, place, opener);
         try {
-            return image.device(
-                    file, data, backing(loop, spec, image.backingName(), image.backingFormat(), opener, depth));
+            return device(loop, spec, file, any, store, image, backing(loop, spec, image, opener, depth));
         } catch (BlockException | RuntimeException failed) {
-            if (data != file) {
-                OnLoop.await(loop.loop(), data::close);
+            if (store != any) {
+                OnLoop.await(loop.loop(), store::close);
             }
             throw failed;
         }
@@ -173,6 +174,7 @@ public final class Images {
             DiskSpec spec,
             BlockDevice file,
             BlockDevice any,
+            BlockDevice store,
             Qcow2Image image,
             @Nullable BlockDevice backing)
             throws BlockException {
@@ -182,7 +184,7 @@ public final class Images {
                 file.geometry().blockSizeBytes());
         return OnLoop.get(
                 loop.loop(),
-                () -> new Qcow2Device(loop.loop(), any, image, backing, loop.buffers(), WORKERS, settings));
+                () -> new Qcow2Device(loop.loop(), any, store, image, backing, loop.buffers(), WORKERS, settings));
     }
 
     /** An overlay that falls through to a device which is open already, whatever the file says of its backing file. */
@@ -197,28 +199,15 @@ public final class Images {
                 loop.loop(), () -> new Qcow2Device(loop.loop(), any, image, below, loop.buffers(), WORKERS, settings));
     }
 
-    /** The file of a format that is read only. */
-    private static OpenFile readable(DiskLoop loop, DiskSpec spec, BlockDevice file) throws BlockException {
-        if (!spec.readOnly()) {
-            throw BlockError.of(
-                            ErrorKind.UNSUPPORTED,
-                            spec.shownAs(),
-                            "open",
-                            "format " + spec.format().text() + " is read and not written; convert or import it")
-                    .toException();
-        }
-        return bytes(loop, spec, file);
-    }
-
     static OpenFile bytes(DiskLoop loop, DiskSpec spec, BlockDevice file) {
         BlockDevice any = anyBytes(loop, file);
         return new OpenFile(new DeviceBytes(loop.loop(), any, spec.shownAs()), any);
     }
 
-    private static BlockDevice chain(
-            DiskLoop loop, DiskSpec spec, BlockDevice file, FileOpener opener, DeltaChain.Format format)
+    private static <F extends DeltaFile> BlockDevice chain(
+            DiskLoop loop, DiskSpec spec, OpenFile file, FileOpener opener, DeltaChain.Format<F> format)
             throws BlockException {
-        return DeltaChain.open(readable(loop, spec, file), loop.loop(), neighbours(loop, spec, opener), format);
+        return DeltaChain.open(file, loop.loop(), neighbours(loop, spec, opener), format);
     }
 
     private static Neighbours neighbours(DiskLoop loop, DiskSpec spec, FileOpener opener) {
@@ -379,23 +368,6 @@ public final class Images {
         });
     }
 
-    /** What a VMDK, VHD or VHDX delta says that it lies over, a claim; null for other disks. Opens nothing but that file. */
-    public static @Nullable String parentName(DiskLoop loop, DiskSpec spec, FileOpener opener) throws BlockException {
-        String said = with(loop, spec.cached().asReadOnly(), opener, bytes -> {
-            List<String> names = switch (spec.format()) {
-                case RAW, QCOW2 -> List.of();
-                case VMDK -> {
-                    VmdkDescriptor descriptor = VmdkImage.descriptor(bytes);
-                    yield descriptor == null || !descriptor.delta() ? List.of() : List.of(descriptor.parentHint());
-                }
-                case VHD -> VhdImage.open(bytes).parentNames();
-                case VHDX -> VhdxImage.open(bytes).parentNames();
-            };
-            return names.isEmpty() ? "" : names.getFirst();
-        });
-        return said.isEmpty() ? null : said;
-    }
-
     /** The format that a file's content looks like: only for a file whose content no guest has written. */
     public static ImageFormat probe(DiskLoop loop, DiskSpec spec, FileOpener opener) throws BlockException {
         return with(loop, spec.cached().asReadOnly(), opener, bytes -> {
@@ -447,7 +419,7 @@ public final class Images {
     private static CheckReport report(Census found) {
         return new CheckReport(
                 found.corruptions(),
-                0,
+                found.stale(),
                 0,
                 0,
                 found.grains(),

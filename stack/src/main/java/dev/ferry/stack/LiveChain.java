@@ -268,7 +268,7 @@ public final class LiveChain {
         BlockDevice below = opened(spec);
         try {
             String named = realDirectory(directory).relativize(spec.path()).toString();
-            Qcow2Link.to(header, named, spec.format().text());
+            Qcow2Link.to(header, named, spec.format().qemuText());
         } catch (BlockException | RuntimeException failed) {
             OnLoop.await(loop.loop(), below::close);
             throw failed;

@@ -87,6 +87,7 @@ public final class NewImages {
             BlockDevice disk = WritableVmdk.open(
                     Images.bytes(loop, spec, file),
                     loop.loop(),
+                    Images.WORKERS,
                     Images.neighbours(loop, spec, opener, where::apply),
                     number(loop, spec));
             return CheckedDevice.of(disk, spec.shownAs());
@@ -103,13 +104,7 @@ public final class NewImages {
     /** A disk with all of its room, or one that grows. */
     public static void vhd(DiskLoop loop, DiskSpec spec, FileOpener opener, long sizeBytes, VhdKind kind)
             throws BlockException {
-        Instant made;
-        try {
-            made = Files.getLastModifiedTime(spec.path()).toInstant();
-        } catch (IOException gone) {
-            throw BlockError.of(ErrorKind.IO, spec.shownAs(), "create", String.valueOf(gone.getMessage()))
-                    .toException();
-        }
+        Instant made = changed(spec);
         UUID identity = identity(loop, spec);
         ImageChanges.change(loop, spec, opener, bytes -> VhdCreator.create(bytes, sizeBytes, kind, made, identity));
     }
@@ -119,6 +114,16 @@ public final class NewImages {
             throws BlockException {
         UUID identity = identity(loop, spec);
         ImageChanges.change(loop, spec, opener, bytes -> VhdxCreator.create(bytes, sizeBytes, kind, identity));
+    }
+
+    /** When a file was last written to. */
+    static Instant changed(DiskSpec spec) throws BlockException {
+        try {
+            return Files.getLastModifiedTime(spec.path()).toInstant();
+        } catch (IOException gone) {
+            throw BlockError.of(ErrorKind.IO, spec.shownAs(), "create", String.valueOf(gone.getMessage()))
+                    .toException();
+        }
     }
 
     /** A number that this disk has not had before, in all likelihood. */

@@ -9,6 +9,7 @@ import dev.ferry.block.ExtentSink;
 import dev.ferry.block.Loop;
 import dev.ferry.filter.Aligner;
 import dev.ferry.filter.Gate;
+import dev.ferry.filter.Slice;
 import dev.ferry.filter.snapshot.Layers;
 import dev.ferry.filter.tracking.DirtyBitmap;
 import dev.ferry.image.ImageFormat;
@@ -27,7 +28,8 @@ import java.util.concurrent.CompletableFuture;
 
 /**
  * Overlays over the file of a disk: what a guest writes goes to the one on top, and what is below stands still. They are
- * qcow2 files beside the disk's own, hidden, numbered from the bottom.
+ * qcow2 files beside the disk's own, hidden, numbered from the bottom. Where the disk is no whole number of sectors they are a
+ * little larger, and nobody sees the rest.
  *
  * <pre>
  *   vm.raw   .vm.raw.overlay-1   .vm.raw.overlay-2   …
@@ -135,8 +137,9 @@ public final class Overlays {
             Files.createFile(partial);
             Qcow2Options options = Qcow2Options.DEFAULT.withBacking(
                     below.getFileName().toString(),
-                    open.isEmpty() ? base.format().text() : ImageFormat.QCOW2.text());
-            Images.format(disk.loop(), specOf(partial), disk.opener(), disk.sizeBytes(), options);
+                    open.isEmpty() ? base.format().qemuText() : ImageFormat.QCOW2.text());
+            long sizeBytes = ImageFormat.QCOW2.paddedBytes(disk.sizeBytes());
+            Images.format(disk.loop(), specOf(partial), disk.opener(), sizeBytes, options);
             try (FileChannel channel = FileChannel.open(partial, StandardOpenOption.READ)) {
                 channel.force(true);
             }
@@ -163,9 +166,11 @@ public final class Overlays {
         try {
             BlockDevice image =
                     CheckedDevice.of(Images.overlay(disk.loop(), spec, file, below), "overlay " + spec.shownAs());
-            return image.geometry().blockSizeBytes() == 1
+            BlockDevice bytes = image.geometry().blockSizeBytes() == 1
                     ? image
                     : new Aligner(image, disk.loop().buffers());
+            long sizeBytes = disk.sizeBytes();
+            return sizeBytes < bytes.geometry().sizeBytes() ? new Slice(bytes, 0, sizeBytes) : bytes;
         } catch (BlockException | RuntimeException failed) {
             OnLoop.await(disk.loop().loop(), file::close);
             throw failed;

@@ -1,11 +1,16 @@
 package dev.ferry.stack;
 
+import dev.ferry.block.BlockDevice;
 import dev.ferry.block.BlockError;
 import dev.ferry.block.BlockException;
 import dev.ferry.block.ErrorKind;
+import dev.ferry.image.ImageFormat;
+import dev.ferry.image.qcow2.Qcow2Description;
+import dev.ferry.image.qcow2.Qcow2Options;
 import dev.ferry.reactor.Errno;
 import dev.ferry.reactor.FileFacts;
 import dev.ferry.reactor.Linux;
+import java.io.IOException;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.HashMap;
@@ -93,6 +98,51 @@ public final class Stacks {
     /** Makes what the format of a new disk's file needs to be in it, as a disk that keeps what its spec says. */
     public void format(OpenDisk disk, DiskSpec spec, long sizeBytes) throws BlockException {
         Images.format(disk.loop(), spec, opener, sizeBytes);
+    }
+
+    /** The same, as an overlay over a file beside it, whose clusters are as another's are. */
+    public void formatOver(OpenDisk disk, DiskSpec spec, long sizeBytes, Qcow2Description like, DiskSpec base)
+            throws BlockException {
+        Qcow2Options usual = like.extendedL2() ? Qcow2Options.DEFAULT.withExtendedL2() : Qcow2Options.DEFAULT;
+        Qcow2Options options = usual.withClusterBits(Long.numberOfTrailingZeros(like.clusterBytes()))
+                .withBacking(
+                        String.valueOf(base.path().getFileName()), base.format().text());
+        Images.format(disk.loop(), spec, opener, sizeBytes, options);
+    }
+
+    /** The files that a disk is made of, open or not. */
+    public Chain chain(DiskSpec spec) throws BlockException {
+        return Chain.of(loops.getFirst(), spec, opener);
+    }
+
+    /** What a qcow2 file says of itself; opens nothing but that file. */
+    public Qcow2Description describe(DiskSpec spec) throws BlockException {
+        return Images.describe(loops.getFirst(), spec, opener);
+    }
+
+    /** The overlays of a file, and what may be one: those in its directory and above it, up to a directory. */
+    public List<Path> over(Path base, Path upTo) throws BlockException {
+        try {
+            return Chain.over(loops.getFirst(), opener, base, upTo.toRealPath());
+        } catch (IOException unseen) {
+            throw BlockError.of(
+                            ErrorKind.IO,
+                            base.toString(),
+                            "look at",
+                            "it cannot be seen what lies over it: " + unseen.getMessage())
+                    .toException();
+        }
+    }
+
+    /**
+     * The bytes of an overlay's file as they are to be where its backing file has another name. Closing what this gives closes the
+     * file.
+     *
+     * @param file open on its loop as a raw disk
+     * @throws BlockException of kind UNSUPPORTED if its header has no room for that name
+     */
+    public static BlockDevice renamed(DiskSide file, String name, ImageFormat format) throws BlockException {
+        return RenamedBacking.over(file, name, format);
     }
 
     /** The size of a disk, open or not, in bytes. */

@@ -7,12 +7,15 @@ import org.junit.jupiter.api.Assumptions;
 
 /** What a test needs from the machine. Missing, it skips the test by name; on CI it fails it. */
 public final class Requires {
+    /** Where programs of a system administrator are, which a plain user may run too. */
+    private static final String ADMINISTRATION = ":/usr/sbin:/sbin";
+
     private Requires() {}
 
-    /** Goes on if the program is on the path, and gives where. */
+    /** Goes on if the program is on the path, or among the administrator's, and gives where. */
     public static Path program(String name) {
         String path = System.getenv("PATH");
-        for (String directory : (path == null ? "" : path).split(":", -1)) {
+        for (String directory : ((path == null ? "" : path) + ADMINISTRATION).split(":", -1)) {
             Path candidate = Path.of(directory, name);
             if (!directory.isEmpty() && Files.isExecutable(candidate)) {
                 return candidate;

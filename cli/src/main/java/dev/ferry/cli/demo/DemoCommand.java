@@ -183,7 +183,21 @@ public final class DemoCommand implements Callable<Integer> {
 
     private MigrationStatus move(DaemonClient client) throws ProblemException, InterruptedException, IOException {
         MigrateRequest request = new MigrateRequest(
-                List.of(DISK), "slow", "mirror", null, null, bytesPerSecond, 0, 0, 0, null, verify, false, 0, false);
+                List.of(DISK),
+                "slow",
+                "mirror",
+                null,
+                null,
+                bytesPerSecond,
+                0,
+                0,
+                0,
+                null,
+                verify,
+                false,
+                0,
+                null,
+                false);
         MigrationStatus status = client.post("/v1/migrations", request, MigrationStatus.class);
         Progress progress = new Progress(screen, json);
         while (status.state() == MigrationState.RUNNING

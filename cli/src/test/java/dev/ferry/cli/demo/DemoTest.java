@@ -4,6 +4,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 import static org.awaitility.Awaitility.await;
 import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
+import dev.ferry.cli.Installation;
 import dev.ferry.cli.Screen;
 import dev.ferry.cli.Self;
 import dev.ferry.reactor.Spawn;
@@ -18,6 +19,7 @@ import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.concurrent.TimeUnit;
+import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.api.io.TempDir;
@@ -34,6 +36,11 @@ final class DemoTest {
     Path directory;
 
     private final ByteArrayOutputStream out = new ByteArrayOutputStream();
+
+    @BeforeAll
+    static void install() throws IOException {
+        Installation.make();
+    }
 
     private int demo(String... arguments) {
         PrintStream stream = new PrintStream(out, true, StandardCharsets.UTF_8);
@@ -82,7 +89,7 @@ final class DemoTest {
         Path work = Files.createDirectory(directory.resolve("work"));
         List<String> command = new ArrayList<>(List.of("demo", "--size", "64M", "--rate", "1M", "--seconds", "4"));
         command.addAll(List.of("--dir", work.toString()));
-        Process demo = new ProcessBuilder(Self.command(Self.Part.DAEMON, command))
+        Process demo = new ProcessBuilder(Installation.command(Self.Part.DAEMON, command))
                 .redirectErrorStream(true)
                 .redirectOutput(log.toFile())
                 .start();

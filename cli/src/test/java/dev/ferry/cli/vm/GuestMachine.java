@@ -2,6 +2,7 @@ package dev.ferry.cli.vm;
 
 import java.io.BufferedReader;
 import java.io.IOException;
+import java.net.URI;
 import java.net.UnixDomainSocketAddress;
 import java.nio.ByteBuffer;
 import java.nio.channels.Channels;
@@ -37,32 +38,37 @@ final class GuestMachine implements AutoCloseable {
     private long longestGapNanos;
 
     /**
-     * Starts the machine.
+     * Starts a machine whose kernel QEMU loads.
      *
      * @param directory for its sockets and its log
      * @param seed of the guest's work
-     * @param socketPath of the NBD server
-     * @param exportName of its disk there
+     * @param uri of its disk, {@code nbd+unix:///EXPORT?socket=PATH}
      */
-    GuestMachine(GuestImage image, Path directory, long seed, Path socketPath, String exportName) throws IOException {
+    static GuestMachine of(GuestImage image, Path directory, long seed, String uri) throws IOException {
+        List<String> boot = new ArrayList<>(List.of("-kernel", image.kernel().toString()));
+        boot.addAll(List.of("-initrd", image.initramfs().toString()));
+        boot.addAll(List.of("-append", "console=ttyS0 quiet panic=-1 ferry.seed=" + seed));
+        return new GuestMachine(boot, "", directory, uri);
+    }
+
+    /** Starts a machine whose BIOS boots it from its disk ({@link BootDisk}). */
+    static GuestMachine fromDisk(Path directory, String uri) throws IOException {
+        return new GuestMachine(List.of(), ",bootindex=0", directory, uri);
+    }
+
+    private GuestMachine(List<String> boot, String deviceOptions, Path directory, String uri) throws IOException {
         console = directory.resolve("console.log");
         Path tickerPath = directory.resolve("ticker.sock");
         Path consolePath = directory.resolve("console.sock");
         String accelerator = Optional.ofNullable(System.getenv("FERRY_ACCEL")).orElse("tcg");
-        // The disk: no error to the guest while the server is away for less than a minute; no cache between guest and
-        // server.
-        String disk = "driver=nbd,node-name=disk,server.type=unix,server.path=" + socketPath + ",export=" + exportName
-                + ",discard=unmap,cache.direct=on,reconnect-delay=60";
         List<String> command = new ArrayList<>(List.of("qemu-system-x86_64", "-nodefaults", "-no-user-config"));
-        command.addAll(List.of("-display", "none", "-accel", accelerator, "-cpu", "qemu64", "-m", "256M"));
+        command.addAll(List.of("-display", "none", "-accel", accelerator, "-cpu", "qemu64,+rdrand", "-m", "256M"));
         command.addAll(List.of("-S", "-no-reboot", "-monitor", "stdio"));
-        command.addAll(List.of("-kernel", image.kernel().toString()));
-        command.addAll(List.of("-initrd", image.initramfs().toString()));
-        command.addAll(List.of("-append", "console=ttyS0 quiet panic=-1 ferry.seed=" + seed));
+        command.addAll(boot);
         for (Path socket : List.of(consolePath, tickerPath)) {
             command.addAll(List.of("-serial", "unix:" + socket + ",server=on,wait=off"));
         }
-        command.addAll(List.of("-blockdev", disk, "-device", "virtio-blk-pci,drive=disk"));
+        command.addAll(List.of("-blockdev", drive(uri), "-device", "virtio-blk-pci,drive=disk" + deviceOptions));
         Path log = directory.resolve("qemu.log");
         qemu = new ProcessBuilder(command)
                 .redirectErrorStream(true)
@@ -78,6 +84,19 @@ final class GuestMachine implements AutoCloseable {
             qemu.destroyForcibly();
             throw e;
         }
+    }
+
+    /**
+     * The disk: no error to the guest while the server is away for less than a minute; no cache between guest and server.
+     */
+    private static String drive(String uri) {
+        URI parsed = URI.create(uri);
+        if (!parsed.getScheme().equals("nbd+unix") || !parsed.getQuery().startsWith("socket=")) {
+            throw new AssertionError("not the address of a disk on a unix socket: " + uri);
+        }
+        String socket = parsed.getQuery().substring("socket=".length());
+        return "driver=nbd,node-name=disk,server.type=unix,server.path=" + socket + ",export="
+                + parsed.getPath().substring(1) + ",discard=unmap,cache.direct=on,reconnect-delay=60";
     }
 
     private SocketChannel connect(Path path, Path log) throws IOException {
@@ -99,7 +118,7 @@ final class GuestMachine implements AutoCloseable {
         }
     }
 
-    /** Until the guest has made its file system and begins to work. */
+    /** Until the guest has its file system and begins to work. */
     void awaitReady() {
         await(
                 "the guest to boot",

@@ -2,15 +2,15 @@ package dev.ferry.cli.vm;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
+import dev.ferry.cli.Installation;
 import dev.ferry.cli.Self;
-import dev.ferry.testkit.Requires;
+import dev.ferry.testkit.Stranger;
 import java.io.IOException;
 import java.io.RandomAccessFile;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.security.MessageDigest;
-import java.time.Duration;
 import java.util.ArrayList;
 import java.util.HexFormat;
 import java.util.List;
@@ -53,7 +53,7 @@ class KernelClientTest {
     private String serve(Path disk) throws Exception {
         Path out = folder.resolve("server.txt");
         List<String> serve = List.of("nbd", "serve", disk.toString(), "--port", "0", "--export", "disk");
-        Process server = start(out, Self.command(Self.Part.DAEMON, serve));
+        Process server = start(out, Installation.command(Self.Part.DAEMON, serve));
         while (!text(out).contains("\n")) {
             assertThat(server.waitFor(50, TimeUnit.MILLISECONDS))
                     .as("the server ends: %s", text(out))
@@ -64,11 +64,7 @@ class KernelClientTest {
 
     @Test
     void aGuestAttachesADiskWithFourConnectionsAndItsFileSystemIsSound() throws Exception {
-        for (String program : List.of("qemu-system-x86_64", "busybox", "mke2fs", "e2fsck", "debugfs", "nbd-client")) {
-            Requires.that(Programs.find(program).isPresent(), "the program " + program);
-        }
-        Requires.that(
-                GuestImage.findKernel().isPresent(), "a kernel in /boot with its modules (linux-image-cloud-amd64)");
+        GuestImage.require();
         GuestImage image = GuestImage.make(folder, GuestImage.Recipe.ATTACHING);
         Path disk = folder.resolve("disk.raw");
         try (RandomAccessFile file = new RandomAccessFile(disk.toFile(), "rw")) {
@@ -97,15 +93,7 @@ class KernelClientTest {
         for (String sum : sums) {
             String[] nameAndSum = sum.split(" ", 2);
             Path copy = folder.resolve(nameAndSum[0]);
-            Programs.run(
-                            folder,
-                            Duration.ofMinutes(1),
-                            List.of(
-                                    Programs.find("debugfs").orElseThrow().toString(),
-                                    "-R",
-                                    "dump " + nameAndSum[0] + " " + copy,
-                                    disk.toString()))
-                    .outputOfSuccess("debugfs");
+            Stranger.succeeds("debugfs", "-R", "dump " + nameAndSum[0] + " " + copy, disk);
             assertThat(md5(copy)).as(nameAndSum[0]).isEqualTo(nameAndSum[1]);
         }
     }

@@ -231,7 +231,12 @@ abstract class TargetFront extends SourceFront {
         return table.nextPending(from);
     }
 
-    /** True if the target reads as zeroes there, so that zeroes need not be written. */
+    /** So much of the disk, from the beginning on, both sides lie over the same content; 0: they lie over nothing in common. */
+    public long belowBytes() {
+        return settings.belowBytes();
+    }
+
+    /** True if the target reads as zeroes there, or as what both sides lie over, so that zeroes, or that, need not be written. */
     public boolean targetIsZero(long region) {
         return settings.targetIsZero() && !table.written(region);
     }
@@ -351,6 +356,15 @@ abstract class TargetFront extends SourceFront {
             return;
         }
         target.extents(offset, length, sink, completion);
+        watch.arm();
+    }
+
+    /** Asks the target for the map of what it has of its own. */
+    public void targetOwnExtents(long offset, long length, ExtentSink sink, Completion completion) {
+        if (refuse(completion)) {
+            return;
+        }
+        target.ownExtents(offset, length, sink, completion);
         watch.arm();
     }
 

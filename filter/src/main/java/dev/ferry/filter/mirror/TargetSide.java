@@ -74,6 +74,10 @@ final class TargetSide {
         device.extents(offset, length, sink, leg(null, ended));
     }
 
+    void ownExtents(long offset, long length, ExtentSink sink, Completion ended) {
+        device.ownExtents(offset, length, sink, leg(null, ended));
+    }
+
     /** That the store does not do it is no error of the target. */
     void copyFrom(BlockDevice source, long offset, long length, Completion ended) {
         Leg leg = leg(null, ended);

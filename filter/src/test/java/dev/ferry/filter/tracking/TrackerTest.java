@@ -76,6 +76,18 @@ class TrackerTest {
     }
 
     @Test
+    void aChangeInFlightIsInTheFirstBitmapThatThereIs() {
+        faults.rule(FaultRule.stall(FaultRule.CHANGES));
+        tracker.write(0, buffer, 0, BLOCK, 0, this::ended);
+        tracker.writeZeroes(4 * BLOCK, BLOCK, 0, this::ended);
+        tracker.discard(8 * BLOCK, BLOCK, 0, this::ended);
+        DirtyBitmap first = bitmap("first", BLOCK);
+        faults.release();
+        settle();
+        assertThat(first.dirtyBytes()).isEqualTo(3 * BLOCK);
+    }
+
+    @Test
     void theRequesterHearsOfItOnlyWhenItIsMarked() {
         DirtyBitmap bitmap = bitmap("one", BLOCK);
         boolean[] marked = {false};

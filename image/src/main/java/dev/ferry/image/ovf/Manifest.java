@@ -11,6 +11,7 @@ import java.util.HashMap;
 import java.util.HexFormat;
 import java.util.Locale;
 import java.util.Map;
+import java.util.function.LongConsumer;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 
@@ -51,6 +52,15 @@ public final class Manifest {
 
     /** Reads a file and holds it to its digest. */
     public void verify(String name, FileBytes content) throws BlockException {
+        verify(name, content, read -> {});
+    }
+
+    /**
+     * The same.
+     *
+     * @param read is told of bytes that have been read, as it goes
+     */
+    public void verify(String name, FileBytes content, LongConsumer read) throws BlockException {
         Digest digest = digests.get(name);
         if (digest == null) {
             throw flaw(name, "the manifest " + file.name() + " has no digest of it");
@@ -66,6 +76,7 @@ public final class Manifest {
             int length = (int) Math.min(PIECE_BYTES, content.lengthBytes() - at);
             content.read(at, piece, 0, length);
             found.update(piece, 0, length);
+            read.accept(length);
         }
         if (!HexFormat.of().formatHex(found.digest()).equals(digest.hex())) {
             throw flaw(

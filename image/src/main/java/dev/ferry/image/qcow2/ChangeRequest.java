@@ -11,33 +11,38 @@ import org.jspecify.annotations.Nullable;
  * A write, or zeroes: into clusters that are this disk's alone, which are taken or copied where it has none; or the taking over of
  * clusters from the backing file. Used again.
  */
-final class ChangeRequest extends Request {
+class ChangeRequest extends Request {
+    /** All parts of a cluster. */
+    static final int WHOLE = -1;
+
     @Nullable
     ChangeRequest nextFree;
 
-    private boolean zeroes;
-    private boolean populates;
-    private int flags;
+    /** Or what is taken over from the backing file is. */
+    boolean zeroes;
+
+    boolean populates;
+    int flags;
 
     ChangeRequest(Qcow2Device device) {
         super(device);
     }
 
-    void write(long offset, long length, IoBuffer from, int fromAt, Completion whenWritten) {
+    final void write(long offset, long length, IoBuffer from, int fromAt, Completion whenWritten) {
         zeroes = false;
         populates = false;
         begin(offset, length, from, fromAt, whenWritten);
     }
 
     /** @param zero what is taken over is zeroes */
-    void populate(long offset, long length, boolean zero, Completion whenPopulated) {
+    final void populate(long offset, long length, boolean zero, Completion whenPopulated) {
         zeroes = zero;
         populates = true;
         begin(offset, length, null, 0, whenPopulated);
     }
 
     /** @param zeroFlags {@link RequestFlags#NO_HOLE} or 0; others are not looked at */
-    void zero(long offset, long length, int zeroFlags, Completion whenZero) {
+    final void zero(long offset, long length, int zeroFlags, Completion whenZero) {
         zeroes = true;
         populates = false;
         flags = zeroFlags & RequestFlags.NO_HOLE;
@@ -45,26 +50,26 @@ final class ChangeRequest extends Request {
     }
 
     @Override
-    String word() {
+    final String word() {
         return populates ? "populate" : zeroes ? "zero" : "write";
     }
 
     @Override
-    boolean step() {
+    final boolean step() {
         if (populates) {
             return populate();
         }
         return zeroes ? zero() : write();
     }
 
-    private boolean populate() {
+    boolean populate() {
         long cluster = position >>> device.clusterBits;
         long runEnd = clusterEnd(cluster);
         if (!device.backed(cluster)) {
             advanceTo(runEnd);
             return true;
         }
-        MapSlice slice = ownSlice(cluster);
+        MapSlice slice = ownSlice(cluster, WHOLE);
         if (slice == null) {
             return false;
         }
@@ -85,7 +90,7 @@ final class ChangeRequest extends Request {
         device.recycle(this);
     }
 
-    private boolean await() {
+    final boolean await() {
         waiting = true;
         device.reserve.await(this);
         return false;
@@ -93,8 +98,12 @@ final class ChangeRequest extends Request {
 
     // ---- writing
 
-    /** The slice at the position, whose table belongs to this disk alone; null if this now waits, or has failed. */
-    private @Nullable MapSlice ownSlice(long cluster) {
+    /**
+     * The slice at the position, whose table belongs to this disk alone; null if this now waits, or has failed.
+     *
+     * @param parts of the cluster, which nobody else may be copying
+     */
+    final @Nullable MapSlice ownSlice(long cluster, int parts) {
         int table = (int) (cluster >>> device.tableBits);
         if (!device.l1.owned(table)) {
             if (device.l1.present(table)) {
@@ -112,17 +121,17 @@ final class ChangeRequest extends Request {
             changedMap = true;
         }
         MapSlice slice = slice(cluster);
-        if (slice != null && device.copies.busy(cluster)) {
+        if (slice != null && device.copies.busy(cluster, parts)) {
             waiting = true;
-            device.copies.await(cluster, this);
+            device.copies.await(cluster, parts, this);
             return null;
         }
         return slice;
     }
 
-    private boolean write() {
+    boolean write() {
         long cluster = position >>> device.clusterBits;
-        MapSlice slice = ownSlice(cluster);
+        MapSlice slice = ownSlice(cluster, WHOLE);
         if (slice == null) {
             return false;
         }
@@ -130,12 +139,15 @@ final class ChangeRequest extends Request {
         long entry = slice.entries[index];
         return switch (device.kind(entry)) {
             case NORMAL ->
-                (entry & COPIED) == 0
-                        ? copy(cluster, slice, clusterEnd(cluster))
-                        : overwrite(cluster, slice, index, entry);
+                device.owned(entry)
+                        ? overwrite(cluster, slice, index, entry)
+                        : copy(cluster, slice, clusterEnd(cluster));
             case UNALLOCATED ->
-                device.backed(cluster) ? copy(cluster, slice, clusterEnd(cluster)) : allocate(cluster, slice, index);
-            case ZERO_PLAIN, ZERO_ALLOCATED -> allocate(cluster, slice, index);
+                (device.backed(cluster) || device.external)
+                        ? copy(cluster, slice, clusterEnd(cluster))
+                        : allocate(cluster, slice, index);
+            case ZERO_PLAIN, ZERO_ALLOCATED ->
+                device.external ? copy(cluster, slice, clusterEnd(cluster)) : allocate(cluster, slice, index);
             case PACKED -> copy(cluster, slice, clusterEnd(cluster));
             default -> fail("the L2 entry of its cluster is damaged");
         };
@@ -152,30 +164,33 @@ final class ChangeRequest extends Request {
      * Another request may have changed entries up to here that are not in the file yet: this one ends no sooner than they are, or
      * what it has changed would be lost with the process.
      */
-    private void afterMap(MapSlice slice, int index, long runEnd) {
+    final void afterMap(MapSlice slice, int index, long runEnd) {
         int clusters = (int) (((runEnd - 1) >>> device.clusterBits) - (position >>> device.clusterBits)) + 1;
         changedMap |= slice.pending(index, index + clusters);
     }
 
     /** Writes into clusters that are this disk's alone, unless they are none of a guest's. */
-    private boolean writeHost(long host, long runEnd) {
+    final boolean writeHost(long host, long runEnd) {
         long first = host >>> device.clusterBits;
         long last =
                 (host + ((runEnd - 1) & ~device.clusterMask) - (position & ~device.clusterMask)) >>> device.clusterBits;
-        for (long one = first; one <= last; one++) {
+        for (long one = first; one <= last && !device.external; one++) {
             if (device.metadata.has(one)) {
                 return fail("its L2 entry points at metadata");
             }
         }
-        if ((last + 1) << device.clusterBits > file.lengthBytes()) {
+        if ((last + 1) << device.clusterBits > store.lengthBytes() && !device.external) {
             return fail("its cluster lies past the end of the file");
         }
         long target = host + (position & device.clusterMask);
+        if (device.displaced(target, position)) {
+            return fail(DISPLACED);
+        }
         int from = at;
         int length = (int) (runEnd - position);
         advanceTo(runEnd);
         outstanding++;
-        file.write(target, data(), from, length, 0, this);
+        store.write(target, data(), from, length, 0, this);
         return true;
     }
 
@@ -198,7 +213,7 @@ final class ChangeRequest extends Request {
         int what = device.kind(slice.entries[index + (int) ahead]);
         boolean zero = what == ZERO_PLAIN || what == ZERO_ALLOCATED;
         return (zero || (what == UNALLOCATED && !device.backed(cluster + ahead)))
-                && !device.copies.busy(cluster + ahead);
+                && !device.copies.busy(cluster + ahead, WHOLE);
     }
 
     /** Points entries at clusters of the reserve; the first of those, or -1 if there is none. */
@@ -216,13 +231,13 @@ final class ChangeRequest extends Request {
         return host;
     }
 
-    private void changed(MapSlice slice, int index, int count) {
+    final void changed(MapSlice slice, int index, int count) {
         device.map.touched(slice, index, index + count);
         changedMap = true;
     }
 
     /** The map does not point any more where this entry does. */
-    private void drop(long entry) {
+    final void drop(long entry) {
         device.copies.drop(entry);
     }
 
@@ -232,9 +247,17 @@ final class ChangeRequest extends Request {
     }
 
     /** @param changedEnd what lies from the position to there is changed by this request; the rest of the cluster is as it was */
-    private boolean copy(long cluster, MapSlice slice, long changedEnd, long runEnd) {
+    final boolean copy(long cluster, MapSlice slice, long changedEnd, long runEnd) {
+        return copy(cluster, slice, WHOLE, true, changedEnd, runEnd);
+    }
+
+    /**
+     * @param parts those of the cluster that have data of their own afterwards
+     * @param elsewhere into another cluster, with all that this one has; or just these parts, to where this one is
+     */
+    final boolean copy(long cluster, MapSlice slice, int parts, boolean elsewhere, long changedEnd, long runEnd) {
         waiting = true;
-        if (!device.copies.start(this, cluster, slice, position, changedEnd, buffer, at)) {
+        if (!device.copies.start(this, cluster, slice, parts, elsewhere, position, changedEnd)) {
             return false;
         }
         waiting = false;
@@ -246,7 +269,7 @@ final class ChangeRequest extends Request {
 
     // ---- zeroes
 
-    private boolean zero() {
+    boolean zero() {
         long cluster = position >>> device.clusterBits;
         boolean keep = (flags & RequestFlags.NO_HOLE) != 0;
         int table = (int) (cluster >>> device.tableBits);
@@ -254,7 +277,7 @@ final class ChangeRequest extends Request {
             advanceTo(tableEnd(cluster));
             return true;
         }
-        MapSlice slice = ownSlice(cluster);
+        MapSlice slice = ownSlice(cluster, WHOLE);
         if (slice == null) {
             return false;
         }
@@ -265,26 +288,29 @@ final class ChangeRequest extends Request {
                 && (runEnd == (cluster + 1) << device.clusterBits || runEnd == device.sizeBytes);
         return switch (device.kind(entry)) {
             case NORMAL ->
-                (entry & COPIED) == 0
-                        ? replaceByZeroes(cluster, slice, index, runEnd, whole, keep)
-                        : zeroHost(cluster, slice, index, runEnd, whole, keep);
+                device.owned(entry)
+                        ? zeroHost(cluster, slice, index, runEnd, whole, keep)
+                        : replaceByZeroes(cluster, slice, index, runEnd, whole, keep);
             case PACKED -> replaceByZeroes(cluster, slice, index, runEnd, whole, keep);
             case UNALLOCATED ->
                 device.backed(cluster)
                         ? replaceByZeroes(cluster, slice, index, runEnd, whole, keep)
-                        : zeroesAlready(slice, index, runEnd, keep);
+                        : zeroesAlready(cluster, slice, index, runEnd, keep);
             case ZERO_PLAIN, ZERO_ALLOCATED -> {
-                if (!keep && whole && hostOffset(entry) != 0) {
+                if (!keep && whole && hostOffset(entry) != 0 && !device.external) {
                     unmap(slice, index, ZERO);
                 }
-                yield zeroesAlready(slice, index, runEnd, keep);
+                yield zeroesAlready(cluster, slice, index, runEnd, keep);
             }
             default -> fail("the L2 entry of its cluster is damaged");
         };
     }
 
     /** A cluster that reads as zeroes; room for it is taken where that is asked for. */
-    private boolean zeroesAlready(MapSlice slice, int index, long runEnd, boolean keep) {
+    private boolean zeroesAlready(long cluster, MapSlice slice, int index, long runEnd, boolean keep) {
+        if (keep && device.external) {
+            return copy(cluster, slice, runEnd);
+        }
         if (keep && hostOffset(slice.entries[index]) == 0 && take(slice, index, 1) < 0) {
             return await();
         }
@@ -295,7 +321,7 @@ final class ChangeRequest extends Request {
 
     /** A cluster whose content is not this disk's alone, or not in a cluster at all. */
     private boolean replaceByZeroes(long cluster, MapSlice slice, int index, long runEnd, boolean whole, boolean keep) {
-        if (!whole) {
+        if (!whole || (keep && device.external)) {
             return copy(cluster, slice, runEnd);
         }
         if (keep || !device.flagged) {
@@ -319,25 +345,28 @@ final class ChangeRequest extends Request {
 
     private boolean zeroHost(long cluster, MapSlice slice, int index, long runEnd, boolean whole, boolean keep) {
         boolean nothingBelow = !device.backed(cluster);
-        if (whole && !keep && (device.flagged || nothingBelow)) {
+        if (whole && !keep && !device.external && (device.flagged || nothingBelow)) {
             unmap(slice, index, nothingBelow ? 0 : ZERO);
             advanceTo(runEnd);
             return true;
         }
         long host = hostOffset(slice.entries[index]);
-        if (device.metadata.has(host >>> device.clusterBits)) {
+        long target = host + (position & device.clusterMask);
+        if (device.displaced(target, position)) {
+            return fail(DISPLACED);
+        }
+        if (device.metadata.has(host >>> device.clusterBits) && !device.external) {
             return fail("its L2 entry points at metadata");
         }
-        if (host + device.clusterMask >= file.lengthBytes()) {
+        if (host + device.clusterMask >= store.lengthBytes() && !device.external) {
             return fail("its cluster lies past the end of the file");
         }
-        long target = host + (position & device.clusterMask);
-        long zeroEnd = keep && whole ? keptRun(slice, index, cluster, runEnd) : runEnd;
+        long zeroEnd = ((keep || device.external) && whole) ? keptRun(slice, index, cluster, runEnd) : runEnd;
         long length = zeroEnd - position;
         afterMap(slice, index, zeroEnd);
         advanceTo(zeroEnd);
         outstanding++;
-        file.writeZeroes(target, length, flags, this);
+        store.writeZeroes(target, length, flags, this);
         return true;
     }
 
@@ -348,10 +377,10 @@ final class ChangeRequest extends Request {
         for (int i = index + 1; i < slice.entries.length && to + device.clusterMask < end; i++) {
             entry += device.clusterMask + 1;
             long next = cluster + (i - index);
-            boolean follows = slice.entries[i] == entry && !device.copies.busy(next);
+            boolean follows = slice.entries[i] == entry && !device.copies.busy(next, WHOLE);
             if (!follows
-                    || hostOffset(entry) + device.clusterMask >= file.lengthBytes()
-                    || device.metadata.has(hostOffset(entry) >>> device.clusterBits)) {
+                    || hostOffset(entry) + device.clusterMask >= store.lengthBytes()
+                    || (device.metadata.has(hostOffset(entry) >>> device.clusterBits) && !device.external)) {
                 break;
             }
             to += device.clusterMask + 1;

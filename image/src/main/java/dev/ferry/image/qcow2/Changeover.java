@@ -30,8 +30,11 @@ final class Changeover {
     private long thereBytes;
     private long replacedCluster = -1;
     private long replacedEntry;
+    private long replacedBitmap;
     private long zeroFrom;
     private long zeroTo;
+    private long mappedFrom;
+    private long mappedTo;
     private List<Snapshot> snapshots;
     private Qcow2Bitmaps.@Nullable Directory bitmaps;
 
@@ -75,10 +78,15 @@ final class Changeover {
         bitmaps = directory;
     }
 
-    /** One guest cluster gets another entry; the cluster that this names has been taken for it. */
-    void replace(long guestCluster, long entry) {
+    /**
+     * One guest cluster gets another entry; the cluster that this names has been taken for it.
+     *
+     * @param bitmap its second word, where entries have one
+     */
+    void replace(long guestCluster, long entry, long bitmap) {
         replacedCluster = guestCluster;
         replacedEntry = entry;
+        replacedBitmap = bitmap;
     }
 
     /** Guest clusters from one to before another read as zeroes. */
@@ -87,10 +95,16 @@ final class Changeover {
         zeroTo = to;
     }
 
+    /** Guest clusters from one to before another are data of the data file. */
+    void map(long from, long to) {
+        mappedFrom = from;
+        mappedTo = to;
+    }
+
     // ---- the change
 
     void run() throws BlockException {
-        long l1Needed = Math.max(1, Qcow2Header.l1EntriesFor(sizeBytes, header.clusterBits()));
+        long l1Needed = Math.max(1, header.l1EntriesFor(sizeBytes));
         if (l1Needed * 8 > L1_BYTES_MAX) {
             throw Qcow2Header.flaw(
                     file,
@@ -114,7 +128,8 @@ final class Changeover {
         u64(fields, REFCOUNT_TABLE_OFFSET, counted.tableOffset());
         s32(fields, REFCOUNT_TABLE_CLUSTERS, counted.tableClusters());
         if (header.version() >= 3) {
-            u64(fields, AUTOCLEAR, bitmaps != null ? 0 : header.autoclear() & AUTOCLEAR_BITMAPS);
+            long kept = bitmaps != null ? AUTOCLEAR_RAW_DATA : AUTOCLEAR_RAW_DATA | AUTOCLEAR_BITMAPS;
+            u64(fields, AUTOCLEAR, header.autoclear() & kept);
         }
         file.flush();
         file.write(SIZE, fields, SIZE, fields.length - SIZE);
@@ -133,8 +148,9 @@ final class Changeover {
             for (long entry : Qcow2Image.longs(file, snapshot.l1Offset(), snapshot.l1Entries())) {
                 if (hostOffset(entry) != 0) {
                     clusters.fresh.add(hostOffset(entry) >>> header.clusterBits());
-                    for (long one : Qcow2Image.longs(file, hostOffset(entry), header.tableEntries())) {
-                        clusters.refer(one);
+                    long[] words = Qcow2Image.longs(file, hostOffset(entry), header.tableWords());
+                    for (int at = 0; at < words.length; at += header.wordsInEntry()) {
+                        clusters.refer(words[at]);
                     }
                 }
             }
@@ -152,10 +168,10 @@ final class Changeover {
             if (!touched(i)) {
                 continue;
             }
-            long[] entries = entries(i);
-            for (int k = 0; k < entries.length; k++) {
+            long[] words = words(i);
+            for (int k = 0; k < header.tableEntries(); k++) {
                 if (firstOf(i) + k != replacedCluster) {
-                    clusters.refer(entries[k]);
+                    clusters.refer(words[k * header.wordsInEntry()]);
                 }
             }
         }
@@ -170,10 +186,11 @@ final class Changeover {
             }
             byte[] table = new byte[(int) header.clusterBytes()];
             boolean empty = true;
-            long[] entries = entries(i);
-            for (int k = 0; k < entries.length; k++) {
-                u64(table, k * 8, clusters.flagged(entries[k]));
-                empty &= entries[k] == 0;
+            long[] words = words(i);
+            for (int at = 0; at < words.length; at++) {
+                boolean entry = at % header.wordsInEntry() == 0;
+                u64(table, at * 8, entry ? clusters.flagged(words[at]) : words[at]);
+                empty &= words[at] == 0;
             }
             long host = i < l1.length ? hostOffset(l1[i]) : 0;
             if (empty) {
@@ -203,26 +220,38 @@ final class Changeover {
         long end = first + header.tableEntries();
         return (l1Index < l1.length && hostOffset(l1[l1Index]) != 0)
                 || (zeroFrom < end && zeroTo > first)
+                || (mappedFrom < end && mappedTo > first)
                 || (replacedCluster >= first && replacedCluster < end);
     }
 
     /** A part of the map as it is to be, but for the flags. */
-    private long[] entries(int l1Index) throws BlockException {
+    private long[] words(int l1Index) throws BlockException {
         long host = l1Index < l1.length ? hostOffset(l1[l1Index]) : 0;
-        long[] entries =
-                host == 0 ? new long[header.tableEntries()] : Qcow2Image.longs(file, host, header.tableEntries());
+        long[] words = host == 0 ? new long[header.tableWords()] : Qcow2Image.longs(file, host, header.tableWords());
         long first = firstOf(l1Index);
         long there = clusters.clustersOf(Math.min(thereBytes, sizeBytes));
-        for (int k = 0; k < entries.length; k++) {
+        for (int k = 0; k < header.tableEntries(); k++) {
             long cluster = first + k;
             if (cluster >= there) {
-                entries[k] = 0;
+                set(words, k, 0, 0);
             }
             if (cluster >= zeroFrom && cluster < zeroTo) {
-                entries[k] = ZERO;
+                set(words, k, header.extended() ? 0 : ZERO, Subclusters.ALL_ZERO);
             }
-            entries[k] = cluster == replacedCluster ? replacedEntry : entries[k];
+            if (cluster >= mappedFrom && cluster < mappedTo) {
+                set(words, k, cluster << header.clusterBits() | COPIED, Subclusters.ALL_ALLOCATED);
+            }
+            if (cluster == replacedCluster) {
+                set(words, k, replacedEntry, replacedBitmap);
+            }
         }
-        return entries;
+        return words;
+    }
+
+    private void set(long[] words, int index, long entry, long bitmap) {
+        words[index * header.wordsInEntry()] = entry;
+        if (header.extended()) {
+            words[index * header.wordsInEntry() + 1] = bitmap;
+        }
     }
 }

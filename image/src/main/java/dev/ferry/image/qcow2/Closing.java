@@ -65,14 +65,32 @@ final class Closing extends Steps {
 
     private void closeFiles() {
         device.file.close(error -> {
-            if (problem == null) {
-                problem = error;
-            }
-            if (device.backing == null) {
-                completion.complete(problem);
+            note(error);
+            if (device.external) {
+                device.store.close(storeError -> {
+                    note(storeError);
+                    closeBacking();
+                });
             } else {
-                device.backing.close(backingError -> completion.complete(problem == null ? backingError : problem));
+                closeBacking();
             }
+        });
+    }
+
+    private void note(@Nullable BlockError error) {
+        if (problem == null) {
+            problem = error;
+        }
+    }
+
+    private void closeBacking() {
+        if (device.backing == null) {
+            completion.complete(problem);
+            return;
+        }
+        device.backing.close(error -> {
+            note(error);
+            completion.complete(problem);
         });
     }
 }

@@ -35,52 +35,36 @@ final class Copies implements Completion {
         this.device = device;
     }
 
-    boolean busy(long cluster) {
-        return !active.isEmpty() && of(cluster) != null;
+    /** Parts of a cluster are being copied, of those that are asked for. */
+    boolean busy(long cluster, int parts) {
+        return !active.isEmpty() && of(cluster, parts) != null;
     }
 
-    private @Nullable ClusterCopy of(long cluster) {
+    private @Nullable ClusterCopy of(long cluster, int parts) {
         for (int i = 0; i < active.size(); i++) {
-            if (active.get(i).cluster == cluster) {
-                return active.get(i);
+            ClusterCopy copy = active.get(i);
+            if (copy.cluster == cluster && (copy.parts & parts) != 0) {
+                return copy;
             }
         }
         return null;
     }
 
-    /** Waits until a cluster that is busy is not any more. */
-    void await(long cluster, Waiter waiter) {
-        Objects.requireNonNull(of(cluster)).waiting.add(waiter);
+    /** Waits until what is busy is not any more. */
+    void await(long cluster, int parts, Waiter waiter) {
+        Objects.requireNonNull(of(cluster, parts)).waiting.add(waiter);
     }
 
     /**
-     * Prepares the copy of a cluster with the bytes of a request, or zeroes, put over it; {@link #run} starts it.
+     * Prepares the copy of a cluster, or parts of one, with the bytes of a request, or zeroes, put over it; {@link #run} starts it.
      *
+     * @param parts those that have data of their own afterwards
+     * @param elsewhere into another cluster, with all that this one has
      * @return false if the request has to wait, or fails
      */
-    boolean start(Request request, long cluster, MapSlice slice, long from, long to, @Nullable IoBuffer data, int at) {
-        int bytes = (int) device.clusterMask + 1;
-        boolean whole =
-                data != null && (from & device.clusterMask) == 0 && (to - from == bytes || to == device.sizeBytes);
+    boolean start(Request request, long cluster, MapSlice slice, int parts, boolean elsewhere, long from, long to) {
         if (active.size() == ACTIVE_MAX) {
             noSlot.add(request);
-            return false;
-        }
-        IoBuffer staging = whole ? null : device.buffers.take(bytes);
-        if (!whole && staging == null) {
-            if (active.isEmpty()) {
-                request.resume(BlockError.of(ErrorKind.NO_MEMORY, device.name, "copy a cluster", "no buffer is free"));
-            } else {
-                noSlot.add(request);
-            }
-            return false;
-        }
-        long host = device.reserve.take(1);
-        if (host < 0) {
-            if (staging != null) {
-                staging.release();
-            }
-            device.reserve.await(request);
             return false;
         }
         ClusterCopy copy = free;
@@ -89,10 +73,38 @@ final class Copies implements Completion {
         } else {
             free = copy.nextFree;
         }
-        copy.prepare(request, cluster, slice, host, staging);
-        copy.put(from, to, data, at);
+        copy.choose(cluster, slice, parts, elsewhere, from, to, request);
+        if (!provided(copy, request)) {
+            copy.nextFree = free;
+            free = copy;
+            return false;
+        }
         active.add(copy);
         prepared = copy;
+        return true;
+    }
+
+    /** It gets the memory and the cluster that it wants, or else its request waits or fails. */
+    private boolean provided(ClusterCopy copy, Request request) {
+        int bytes = copy.stagingBytes();
+        IoBuffer staging = bytes == 0 ? null : device.buffers.take(bytes);
+        if (bytes > 0 && staging == null) {
+            if (active.isEmpty()) {
+                request.resume(BlockError.of(ErrorKind.NO_MEMORY, device.name, "copy a cluster", "no buffer is free"));
+            } else {
+                noSlot.add(request);
+            }
+            return false;
+        }
+        long host = copy.fresh() ? device.reserve.take(1) : copy.place();
+        if (host < 0) {
+            if (staging != null) {
+                staging.release();
+            }
+            device.reserve.await(request);
+            return false;
+        }
+        copy.prepare(host, staging);
         return true;
     }
 
@@ -114,7 +126,7 @@ final class Copies implements Completion {
             List<ClusterCopy> now = written;
             written = flushing;
             flushing = now;
-            device.file.flush(this);
+            device.store.flush(this);
         }
     }
 
@@ -142,6 +154,9 @@ final class Copies implements Completion {
 
     /** The map has just been changed away from an entry. */
     void drop(long entry) {
+        if (device.external) {
+            return;
+        }
         if ((entry & COMPRESSED) != 0) {
             long offset = packedOffset(entry, device.clusterBits);
             long last = offset + packedBytesMax(entry, device.clusterBits) - 1;

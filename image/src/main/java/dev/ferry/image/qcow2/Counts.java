@@ -5,6 +5,8 @@ import static dev.ferry.image.qcow2.Qcow2Layout.u16;
 import static dev.ferry.image.qcow2.Qcow2Layout.u32;
 import static dev.ferry.image.qcow2.Qcow2Layout.u64;
 
+import java.util.Arrays;
+
 /** The entries of a refcount block: numbers of 1 to 64 bits, the ones below a byte with the first in the low bits. */
 final class Counts {
     private Counts() {}
@@ -38,6 +40,18 @@ final class Counts {
             case 5 -> s32(bytes, index * 4, (int) count);
             default -> u64(bytes, index * 8, count);
         }
+    }
+
+    /**
+     * The first count from one on that is not 0, or one of those that share its byte.
+     *
+     * @param zeroes as many as there are bytes, or more
+     * @return where there is none, a number past the last
+     */
+    static int nextCounted(byte[] bytes, int from, int order, byte[] zeroes) {
+        int at = (int) ((long) from << order >>> 3);
+        int ahead = Arrays.mismatch(bytes, at, bytes.length, zeroes, 0, bytes.length - at);
+        return ahead < 0 ? Integer.MAX_VALUE : Math.max(from, (int) (((at + ahead) * 8L) >>> order));
     }
 
     /** The largest count of a width. */

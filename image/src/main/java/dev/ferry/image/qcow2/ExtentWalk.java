@@ -98,7 +98,7 @@ final class ExtentWalk extends Waiter implements Completion {
                 return false;
             }
             slices++;
-            if (inSlice(slice, cluster)) {
+            if (device.extended ? inParts(slice) : inSlice(slice, cluster)) {
                 return false;
             }
         }
@@ -125,6 +125,67 @@ final class ExtentWalk extends Waiter implements Completion {
                 }
                 case ZERO_PLAIN -> report(clusterEnd, ExtentSink.HOLE | ExtentSink.ZERO);
                 case ZERO_ALLOCATED -> report(clusterEnd, ExtentSink.ZERO);
+                case NORMAL -> {
+                    if (!device.external) {
+                        report(clusterEnd, 0);
+                        break;
+                    }
+                    long runEnd = clusterEnd;
+                    while (++i < slice.entries.length && runEnd < end && device.kind(slice.entries[i]) == NORMAL) {
+                        runEnd = Math.min(end, runEnd + device.clusterMask + 1);
+                    }
+                    return stored(runEnd);
+                }
+                default -> report(clusterEnd, 0);
+            }
+        }
+        return false;
+    }
+
+    /**
+     * What is in a data file has its holes there.
+     *
+     * @return true if that has been asked for what is up to there, or a first part of it
+     */
+    private boolean stored(long runEnd) {
+        long there = Math.min(runEnd, device.store.lengthBytes());
+        if (position >= there) {
+            report(runEnd, ExtentSink.HOLE | ExtentSink.ZERO);
+            return false;
+        }
+        belowReached = position;
+        device.store.extents(position, there - position, this::below, this);
+        return true;
+    }
+
+    /** The same, where clusters have parts. */
+    private boolean inParts(MapSlice slice) {
+        long first = position >>> device.sliceBits >>> device.clusterBits;
+        while (position < end
+                && extents < EXTENTS_MAX
+                && position >>> device.sliceBits >>> device.clusterBits == first) {
+            long cluster = position >>> device.clusterBits;
+            long clusterEnd = Math.min(end, (cluster + 1) << device.clusterBits);
+            switch (device.kind(slice, device.indexInSlice(cluster), device.partOf(position))) {
+                case UNALLOCATED -> {
+                    long runEnd = Subclusters.runEnd(device, slice, position, end);
+                    if (unallocated(runEnd)) {
+                        return true;
+                    }
+                    if (position < runEnd) {
+                        return false;
+                    }
+                }
+                case ZERO_PLAIN ->
+                    report(Subclusters.runEnd(device, slice, position, clusterEnd), ExtentSink.HOLE | ExtentSink.ZERO);
+                case ZERO_ALLOCATED -> report(Subclusters.runEnd(device, slice, position, clusterEnd), ExtentSink.ZERO);
+                case NORMAL -> {
+                    long runEnd = Subclusters.runEnd(device, slice, position, end);
+                    if (device.external) {
+                        return stored(runEnd);
+                    }
+                    report(runEnd, 0);
+                }
                 default -> report(clusterEnd, 0);
             }
         }

@@ -38,7 +38,10 @@ final class FreshClusters {
 
     /** Counts what an entry of an L2 table refers to. */
     void refer(long entry) throws BlockException {
-        switch (kind(entry, header.clusterBytes() - 1, header.version() >= 3)) {
+        if (header.external()) {
+            return;
+        }
+        switch (header.kind(entry)) {
             case NORMAL, ZERO_ALLOCATED -> fresh.add(hostOffset(entry) >>> header.clusterBits());
             case PACKED ->
                 refer(packedOffset(entry, header.clusterBits()), packedBytesMax(entry, header.clusterBits()));
@@ -48,7 +51,10 @@ final class FreshClusters {
 
     /** The entry with its flag as the new counts want it. */
     long flagged(long entry) throws BlockException {
-        int kind = kind(entry, header.clusterBytes() - 1, header.version() >= 3);
+        if (header.external()) {
+            return entry;
+        }
+        int kind = header.kind(entry);
         return kind == NORMAL || kind == ZERO_ALLOCATED ? withFlag(entry) : entry;
     }
 

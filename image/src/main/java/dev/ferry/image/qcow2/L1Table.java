@@ -13,13 +13,18 @@ final class L1Table {
     private final long[] entries;
     private final long offset;
     private final int tableBits;
+    private final int entryBytes;
     final BitSet dirtyChunks = new BitSet();
 
-    /** @param tableBits the logarithm of the number of entries of an L2 table */
-    L1Table(long[] entries, long offset, int tableBits) {
+    /**
+     * @param tableBits the logarithm of the number of entries of an L2 table
+     * @param entryBytes of such an entry
+     */
+    L1Table(long[] entries, long offset, int tableBits, int entryBytes) {
         this.entries = entries;
         this.offset = offset;
         this.tableBits = tableBits;
+        this.entryBytes = entryBytes;
     }
 
     int count() {
@@ -48,7 +53,7 @@ final class L1Table {
     long positionOf(long slice, int sliceEntries) {
         long cluster = slice * sliceEntries;
         long table = hostOffset(entries[(int) (cluster >>> tableBits)]);
-        return table + (cluster & ((1L << tableBits) - 1)) * 8;
+        return table + (cluster & ((1L << tableBits) - 1)) * entryBytes;
     }
 
     long chunkPosition(int chunk) {

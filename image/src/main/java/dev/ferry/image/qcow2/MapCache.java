@@ -24,6 +24,8 @@ final class MapCache {
 
     private final BlockDevice file;
     private final L1Table l1;
+    private final boolean extended;
+    private final int entryBytes;
     private final int sliceEntries;
     private final int capacity;
     private final @Nullable MapSlice[] found;
@@ -33,11 +35,13 @@ final class MapCache {
     private int hand;
     private @Nullable Load freeLoad;
 
-    MapCache(BlockDevice file, L1Table l1, int tableEntries, long bytesMax) {
+    MapCache(BlockDevice file, L1Table l1, Qcow2Header header, long bytesMax) {
         this.file = file;
         this.l1 = l1;
-        this.sliceEntries = Math.min(tableEntries, SLICE_BYTES_MAX / 8);
-        this.capacity = Math.clamp(bytesMax / (sliceEntries * 8L), SLICES_MIN, 1 << 24);
+        this.extended = header.extended();
+        this.entryBytes = header.entryBytes();
+        this.sliceEntries = Math.min(header.tableEntries(), SLICE_BYTES_MAX / entryBytes);
+        this.capacity = Math.clamp(bytesMax / sliceBytes(), SLICES_MIN, 1 << 24);
         this.found = new MapSlice[Integer.highestOneBit(capacity) * 4];
         this.all = new MapSlice[capacity];
     }
@@ -46,9 +50,18 @@ final class MapCache {
         return sliceEntries;
     }
 
+    int entryBytes() {
+        return entryBytes;
+    }
+
+    /** Of memory. */
+    private long sliceBytes() {
+        return (long) sliceEntries * (extended ? entryBytes + Integer.BYTES : entryBytes);
+    }
+
     /** Bytes of tables in memory. */
     long bytes() {
-        return (long) count * sliceEntries * 8;
+        return count * sliceBytes();
     }
 
     /**
@@ -139,7 +152,7 @@ final class MapCache {
 
     private @Nullable MapSlice claim() {
         if (count < capacity) {
-            MapSlice slice = new MapSlice(sliceEntries);
+            MapSlice slice = new MapSlice(sliceEntries, extended);
             all[count++] = slice;
             return slice;
         }
@@ -170,13 +183,13 @@ final class MapCache {
     }
 
     private final class Load implements Completion {
-        private final IoBuffer bytes = IoBuffer.allocate(sliceEntries * 8);
+        private final IoBuffer bytes = IoBuffer.allocate(sliceEntries * entryBytes);
         private @Nullable Load nextFree;
         private @Nullable MapSlice slice;
 
         void start(MapSlice wanted) {
             slice = wanted;
-            file.read(l1.positionOf(wanted.index, sliceEntries), bytes, 0, sliceEntries * 8, this);
+            file.read(l1.positionOf(wanted.index, sliceEntries), bytes, 0, bytes.capacity(), this);
         }
 
         @Override
@@ -184,7 +197,11 @@ final class MapCache {
             MapSlice loaded = Objects.requireNonNull(slice);
             slice = null;
             for (int i = 0; error == null && i < sliceEntries; i++) {
-                loaded.entries[i] = bytes.segment().get(BIG_ENDIAN, i * 8L);
+                loaded.entries[i] = bytes.segment().get(BIG_ENDIAN, (long) i * entryBytes);
+                if (extended) {
+                    loaded.bitmaps[i] = bytes.segment().get(BIG_ENDIAN, (long) i * entryBytes + Long.BYTES);
+                    loaded.clean[i] = 0;
+                }
             }
             nextFree = freeLoad;
             freeLoad = this;

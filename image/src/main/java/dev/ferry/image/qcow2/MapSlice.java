@@ -1,11 +1,22 @@
 package dev.ferry.image.qcow2;
 
 /**
- * A part of an L2 table in memory: entries as numbers. Those from {@code dirtyFrom} to {@code dirtyTo} are not in the
+ * A part of an L2 table in memory: entries as numbers, with what {@link Subclusters} says of each where they are extended. Those from {@code dirtyFrom} to {@code dirtyTo} are not in the
  * file yet, and those from {@code writingFrom} to {@code writingTo} are on their way there. Thread: the disk's loop.
  */
 final class MapSlice {
+    private static final long[] NO_BITMAPS = {};
+    private static final int[] NONE_CLEAN = {};
+
     final long[] entries;
+    /** The second words of extended entries; else empty. */
+    final long[] bitmaps;
+    /**
+     * Of extended entries, the subclusters that are not allocated and whose place in the file is known to read as zeroes, and that
+     * to be durable; else empty.
+     */
+    final int[] clean;
+
     final Waiter.List waiting = new Waiter.List();
     long index = -1;
     boolean loading;
@@ -16,8 +27,10 @@ final class MapSlice {
     private int writingFrom;
     private int writingTo;
 
-    MapSlice(int entryCount) {
+    MapSlice(int entryCount, boolean extended) {
         this.entries = new long[entryCount];
+        this.bitmaps = extended ? new long[entryCount] : NO_BITMAPS;
+        this.clean = extended ? new int[entryCount] : NONE_CLEAN;
         clean();
     }
 

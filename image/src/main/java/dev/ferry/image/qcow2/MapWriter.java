@@ -127,7 +127,8 @@ final class MapWriter implements Completion {
 
     /** One write; used again. */
     private final class Piece implements Completion {
-        private final IoBuffer bytes = IoBuffer.allocate(Math.max(cache.sliceEntries(), L1Table.CHUNK_ENTRIES) * 8);
+        private final IoBuffer bytes =
+                IoBuffer.allocate(Math.max(cache.sliceEntries() * cache.entryBytes(), L1Table.CHUNK_ENTRIES * 8));
         private @Nullable Piece nextFree;
         private @Nullable MapSlice slice;
         private int chunk;
@@ -140,12 +141,17 @@ final class MapWriter implements Completion {
             to = changed.dirtyTo;
             changed.writing();
             changed.pins++;
+            int entryBytes = cache.entryBytes();
             for (int i = from; i < to; i++) {
-                bytes.segment().set(MapCache.BIG_ENDIAN, (i - from) * 8L, changed.entries[i]);
+                long at = (long) (i - from) * entryBytes;
+                bytes.segment().set(MapCache.BIG_ENDIAN, at, changed.entries[i]);
+                if (changed.bitmaps.length > 0) {
+                    bytes.segment().set(MapCache.BIG_ENDIAN, at + Long.BYTES, changed.bitmaps[i]);
+                }
             }
             outstanding++;
-            long position = l1.positionOf(changed.index, cache.sliceEntries()) + from * 8L;
-            file.write(position, bytes, 0, (to - from) * 8, 0, this);
+            long position = l1.positionOf(changed.index, cache.sliceEntries()) + (long) from * entryBytes;
+            file.write(position, bytes, 0, (to - from) * entryBytes, 0, this);
         }
 
         void writeChunk(int changed) {

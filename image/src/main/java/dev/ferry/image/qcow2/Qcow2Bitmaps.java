@@ -119,15 +119,51 @@ public final class Qcow2Bitmaps {
         Directory directory = new Directory(change, there, bits);
         change.bitmaps(directory);
         change.run();
-        // From here on the counts are right for the new bitmaps, and the image says that it has none.
+        refer(file, header, directory);
+    }
+
+    /**
+     * Those of an image whose disk is to have another size, to be written with that change. What the disk gains is clean, as QEMU
+     * has it. One that is in use is refused: what it says of the disk is not known.
+     */
+    static Directory resized(Changeover change, long sizeBytes) throws BlockException {
+        List<StoredBitmap> there = change.image.bitmaps.bitmaps();
+        Map<String, byte[]> bits = new HashMap<>();
+        for (StoredBitmap one : there) {
+            Content content = content(change.file, change.header, one);
+            if (content.inUse() || bytes(sizeBytes, content.granularityBytes()) > BITS_BYTES_MAX) {
+                String why = content.inUse()
+                        ? "' is in use, or was not put back after it was; remove it first"
+                        : "' would be too fine for that size";
+                throw flaw(change.file, ErrorKind.UNSUPPORTED, "its bitmap '" + one.name() + why);
+            }
+            bits.put(one.name(), resized(content, sizeBytes));
+        }
+        return new Directory(change, there, bits);
+    }
+
+    private static byte[] resized(Content content, long sizeBytes) {
+        int granularity = content.granularityBytes();
+        byte[] bits = Arrays.copyOf(content.bits(), (int) bytes(sizeBytes, granularity));
+        long kept = Math.ceilDiv(Math.min(sizeBytes, content.sizeBytes()), granularity);
+        int last = (int) (kept / Byte.SIZE);
+        if (last < bits.length) {
+            bits[last] &= (byte) ((1 << kept % Byte.SIZE) - 1);
+            Arrays.fill(bits, last + 1, bits.length, (byte) 0);
+        }
+        return bits;
+    }
+
+    /** After a change with a directory: the counts are right for its bitmaps, and the image says so far that it has none. */
+    static void refer(FileBytes file, Qcow2Header header, Directory directory) throws BlockException {
         byte[] extension = new byte[ENTRY_BYTES];
-        s32(extension, 0, there.size());
+        s32(extension, 0, directory.bitmaps.size());
         u64(extension, 8, directory.bytes);
         u64(extension, 16, directory.offset);
         file.write(extensionOffset(file, header), extension);
         file.flush();
         byte[] word = new byte[8];
-        u64(word, 0, AUTOCLEAR_BITMAPS);
+        u64(word, 0, AUTOCLEAR_BITMAPS | (header.autoclear() & AUTOCLEAR_RAW_DATA));
         file.write(AUTOCLEAR, word);
         file.flush();
     }

@@ -1,11 +1,14 @@
 package dev.ferry.image.qcow2;
 
 import static dev.ferry.image.qcow2.Qcow2Layout.*;
+import static dev.ferry.image.qcow2.Subclusters.ALL_ZERO;
 
 import dev.ferry.block.BlockException;
 import dev.ferry.image.FileBytes;
 import java.util.ArrayList;
+import java.util.LinkedHashMap;
 import java.util.List;
+import java.util.Map;
 
 /**
  * Counts who refers to each cluster of a qcow2 file, and compares that with the refcounts, as {@code qemu-img check} does.
@@ -29,12 +32,12 @@ public final class Qcow2Checker {
     private final Qcow2Header header;
     private final long clusterMask;
     private final long fileClusters;
-    private final boolean flagged;
     final References references;
     private final long[] l1;
     private final long[] refcountTable;
     private final List<String> findings = new ArrayList<>();
     private final List<Long> wrongFlags = new ArrayList<>();
+    private final Map<Long, Long> wrongBitmaps = new LinkedHashMap<>();
     private long corruptions;
     private long unmendable;
     private long leaks;
@@ -48,7 +51,6 @@ public final class Qcow2Checker {
         this.header = Qcow2Header.read(file);
         this.clusterMask = header.clusterBytes() - 1;
         this.fileClusters = (file.lengthBytes() + clusterMask) >>> header.clusterBits();
-        this.flagged = header.version() >= 3;
         this.references = new References(file);
         this.l1 = Qcow2Image.longs(file, header.l1Offset(), header.l1Entries());
         this.refcountTable = Qcow2Image.longs(
@@ -67,7 +69,7 @@ public final class Qcow2Checker {
             return report;
         }
         new Qcow2Repair(file, found.header, found.references, found.refcountTable)
-                .run(repair, found.blockMissing, found.wrongFlags, found.unmendable == 0);
+                .run(repair, found.blockMissing, found.wrongFlags, found.wrongBitmaps, found.unmendable == 0);
         Qcow2Checker again = new Qcow2Checker(file);
         again.walk();
         return again.report().after(report);
@@ -135,16 +137,20 @@ public final class Qcow2Checker {
             if (!cluster(hostOffset(entry), "the L2 table of L1 entry " + i)) {
                 continue;
             }
-            for (long one : Qcow2Image.longs(file, hostOffset(entry), header.tableEntries())) {
-                expected = one == 0 ? expected : entry(one, active, expected);
+            long[] words = Qcow2Image.longs(file, hostOffset(entry), header.tableWords());
+            for (int at = 0; at < words.length; at += header.wordsInEntry()) {
+                long guest = (long) i * header.tableEntries() + at / header.wordsInEntry();
+                expected = words[at] == 0 ? expected : entry(words[at], active, expected, guest);
+                if (header.extended()) {
+                    bitmap(words[at], words[at + 1], hostOffset(entry) + (at + 1) * 8L);
+                }
             }
         }
     }
 
     /** @return where the next cluster would lie if it followed this one */
-    private long entry(long entry, boolean active, long expected) throws BlockException {
-        int kind = kind(entry, clusterMask, flagged);
-        switch (kind) {
+    private long entry(long entry, boolean active, long expected, long guest) throws BlockException {
+        switch (header.kind(entry)) {
             case INVALID -> corrupt("an L2 entry is damaged: " + Long.toHexString(entry));
             case PACKED -> {
                 long offset = packedOffset(entry, header.clusterBits());
@@ -160,7 +166,12 @@ public final class Qcow2Checker {
             }
             case NORMAL, ZERO_ALLOCATED -> {
                 long host = hostOffset(entry);
-                boolean _ = cluster(host, "an L2 entry");
+                if (!header.external()) {
+                    boolean _ = cluster(host, "an L2 entry");
+                } else if (host != guest << header.clusterBits()) {
+                    corrupt("cluster " + guest + " of the disk is at " + host
+                            + " of the data file, not at its own place");
+                }
                 if (active) {
                     allocated++;
                     fragmented += expected >= 0 && expected != host ? 1 : 0;
@@ -170,6 +181,22 @@ public final class Qcow2Checker {
             default -> {}
         }
         return expected;
+    }
+
+    /** What an extended entry says of the parts of its cluster; mended so that data which is there can be read. */
+    private void bitmap(long entry, long bitmap, long position) {
+        int kind = header.kind(entry);
+        long right = bitmap;
+        if (kind == PACKED) {
+            right = 0;
+        } else if (kind == UNALLOCATED) {
+            right = bitmap & ALL_ZERO;
+        } else if (kind == NORMAL) {
+            right = Subclusters.allocate(bitmap, Subclusters.allocated(bitmap));
+        }
+        if (right != bitmap && wrongBitmaps.put(position, right) == null) {
+            mendable("an L2 entry says of subclusters what cannot be: " + Long.toHexString(bitmap));
+        }
     }
 
     private void count(long offset, long bytes, String what) throws BlockException {
@@ -196,6 +223,7 @@ public final class Qcow2Checker {
     private void compare() throws BlockException {
         long perBlock = header.countsInBlock();
         long last = Math.max(references.highest(), -1);
+        byte[] zeroes = new byte[(int) header.clusterBytes()];
         for (int i = 0; i < refcountTable.length; i++) {
             long offset = refcountTable[i];
             boolean there = offset != 0
@@ -207,16 +235,15 @@ public final class Qcow2Checker {
             }
             byte[] counts = there ? file.read(offset, (int) header.clusterBytes()) : new byte[0];
             for (int k = 0; k < perBlock && (there || i * perBlock + k <= last); k++) {
-                long cluster = i * perBlock + k;
-                long stored = there ? Counts.at(counts, k, header.refcountOrder()) : 0;
-                int counted = references.count(cluster);
-                if (stored < counted) {
-                    blockMissing |= !there;
-                    mendable("cluster " + cluster + " counts " + stored + " and is referred to " + counted + " times");
-                } else if (stored > counted) {
-                    leaks++;
-                    finding("cluster " + cluster + " counts " + stored + " and is referred to " + counted + " times");
+                if (i * perBlock + k > last) {
+                    // Behind all that is in use only what is counted matters; a table may name a block many times.
+                    k = Counts.nextCounted(counts, k, header.refcountOrder(), zeroes);
+                    if (k >= perBlock) {
+                        break;
+                    }
                 }
+                long stored = there ? Counts.at(counts, k, header.refcountOrder()) : 0;
+                compare(i * perBlock + k, stored, there);
             }
         }
         for (long cluster = refcountTable.length * perBlock; cluster <= last; cluster++) {
@@ -224,6 +251,23 @@ public final class Qcow2Checker {
                 blockMissing = true;
                 mendable("cluster " + cluster + " is in use and beyond the refcount table");
             }
+        }
+    }
+
+    private void compare(long cluster, long stored, boolean there) throws BlockException {
+        int counted = references.count(cluster);
+        if (stored == counted) {
+            return;
+        }
+        String what = findings.size() == FINDINGS_MAX
+                ? ""
+                : "cluster " + cluster + " counts " + stored + " and is referred to " + counted + " times";
+        if (stored < counted) {
+            blockMissing |= !there;
+            mendable(what);
+        } else {
+            leaks++;
+            finding(what);
         }
     }
 
@@ -235,11 +279,13 @@ public final class Qcow2Checker {
                 continue;
             }
             flag(l1[i], table, header.l1Offset() + i * 8L, "L1 entry " + i);
-            long[] entries = Qcow2Image.longs(file, table, header.tableEntries());
-            for (int k = 0; k < entries.length; k++) {
-                int kind = kind(entries[k], clusterMask, flagged);
-                if (kind == NORMAL || kind == ZERO_ALLOCATED) {
-                    flag(entries[k], hostOffset(entries[k]), table + k * 8L, "L2 entry " + k + " of table " + i);
+            long[] words = Qcow2Image.longs(file, table, header.tableWords());
+            int step = header.wordsInEntry();
+            for (int at = 0; at < words.length; at += step) {
+                int kind = header.kind(words[at]);
+                if (!header.external() && (kind == NORMAL || kind == ZERO_ALLOCATED)) {
+                    String what = "L2 entry " + at / step + " of table " + i;
+                    flag(words[at], hostOffset(words[at]), table + at * 8L, what);
                 }
             }
         }

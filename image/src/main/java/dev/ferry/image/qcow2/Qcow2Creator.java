@@ -12,7 +12,7 @@ import java.util.List;
 
 /**
  * Makes a new image in an empty file: header, refcount table and blocks, L1 table, and where it is asked for all L2 tables
- * with their clusters behind. The header is written last.
+ * with their clusters behind. The header is written last. A data file is made by whoever asks, before.
  */
 public final class Qcow2Creator {
     private static final int SECTOR = 512;
@@ -68,11 +68,18 @@ public final class Qcow2Creator {
                 options.version() == 3 || (options.refcountOrder() == 4 && !options.zstd()),
                 "version 2 has refcounts of 16 bits and no zstd");
         refuseUnless(
+                !options.extendedL2() || (options.version() == 3 && clusterBits >= EXTENDED_CLUSTER_BITS_MIN),
+                "extended L2 entries want version 3 and clusters of 16 KiB at least");
+        refuseUnless(options.dataName() == null || options.version() == 3, "an image with a data file is of version 3");
+        refuseUnless(options.dataName() != null || !options.dataRaw(), "a raw data file is one that has a name");
+        refuseUnless(
+                !options.dataRaw() || options.backingName() == null, "a disk with a raw data file has no backing file");
+        refuseUnless(
                 (options.backingName() == null) == (options.backingFormat() == null),
                 "a backing file comes with its format");
         refuseUnless(
                 !options.mapped() || options.backingName() == null, "a disk over a backing file cannot be laid out");
-        long l1Entries = Qcow2Header.l1EntriesFor(sizeBytes, clusterBits);
+        long l1Entries = Qcow2Header.l1EntriesFor(sizeBytes, clusterBits, options.extendedL2());
         refuseUnless(
                 l1Entries * 8 <= L1_BYTES_MAX,
                 "clusters of " + clusterBytes + " bytes are too small for a disk of that size");
@@ -85,7 +92,7 @@ public final class Qcow2Creator {
 
     private void lay(int l1Entries) throws BlockException {
         long l1Clusters = Math.max(1, clustersOf(l1Entries * 8L));
-        long dataClusters = options.mapped() ? clustersOf(sizeBytes) : 0;
+        long dataClusters = options.mapped() && options.dataName() == null ? clustersOf(sizeBytes) : 0;
         long tables = options.mapped() ? l1Entries : 0;
         long perBlock = (clusterBytes * 8) >>> options.refcountOrder();
         long blocks = 1;
@@ -133,16 +140,20 @@ public final class Qcow2Creator {
 
     private void tables(long l1Offset, int l1Entries, long firstTable) throws BlockException {
         byte[] l1 = new byte[l1Entries * 8];
-        int perTable = 1 << (clusterBits - 3);
+        int words = options.extendedL2() ? 2 : 1;
+        int perTable = (1 << (clusterBits - 3)) / words;
         long clusters = clustersOf(sizeBytes);
-        long data = firstTable + ((long) l1Entries << clusterBits);
+        long data = options.dataName() == null ? firstTable + ((long) l1Entries << clusterBits) : 0;
         for (int i = 0; i < l1Entries; i++) {
             long table = firstTable + ((long) i << clusterBits);
             u64(l1, i * 8, table | COPIED);
             byte[] entries = new byte[(int) clusterBytes];
             long first = (long) i * perTable;
             for (int k = 0; k < perTable && first + k < clusters; k++) {
-                u64(entries, k * 8, (data + ((first + k) << clusterBits)) | COPIED);
+                u64(entries, k * words * 8, (data + ((first + k) << clusterBits)) | COPIED);
+                if (words > 1) {
+                    u64(entries, k * words * 8 + 8, Subclusters.ALL_ALLOCATED);
+                }
             }
             file.write(table, entries);
         }
@@ -159,6 +170,10 @@ public final class Qcow2Creator {
         if (format != null) {
             extensions.add(HeaderExtension.text(EXTENSION_BACKING_FORMAT, format));
         }
+        String data = options.dataName();
+        if (data != null) {
+            extensions.add(HeaderExtension.text(EXTENSION_DATA_FILE, data));
+        }
         if (three && clusterBits > CLUSTER_BITS_MIN) {
             extensions.add(new HeaderExtension(EXTENSION_FEATURE_NAMES, new Blob(featureNames())));
         }
@@ -173,9 +188,11 @@ public final class Qcow2Creator {
                 tableClusters,
                 0,
                 0,
-                options.zstd() ? INCOMPATIBLE_COMPRESSION : 0,
+                (options.zstd() ? INCOMPATIBLE_COMPRESSION : 0)
+                        | (options.extendedL2() ? INCOMPATIBLE_EXTENDED_L2 : 0)
+                        | (data == null ? 0 : INCOMPATIBLE_DATA_FILE),
                 0,
-                0,
+                options.dataRaw() ? AUTOCLEAR_RAW_DATA : 0,
                 options.refcountOrder(),
                 three ? 112 : V2_BYTES,
                 options.zstd() ? 1 : 0,

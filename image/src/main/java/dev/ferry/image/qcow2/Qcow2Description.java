@@ -14,6 +14,7 @@ import org.jspecify.annotations.Nullable;
  * @param sizeBytes of the disk
  * @param extendedL2 clusters are allocated in parts
  * @param dataFileName the file that the data is in, as it stands in the image; null where that is the image
+ * @param rawData that file is what the guest sees, byte by byte
  * @param backingName the backing file, as it stands in the image; it has not been looked at
  */
 public record Qcow2Description(
@@ -27,6 +28,7 @@ public record Qcow2Description(
         boolean corrupt,
         boolean extendedL2,
         @Nullable String dataFileName,
+        boolean rawData,
         @Nullable String backingName,
         @Nullable String backingFormat,
         List<SnapshotDescription> snapshots,
@@ -45,7 +47,7 @@ public record Qcow2Description(
 
     /** Reads it; opens nothing else, whatever the image names. */
     public static Qcow2Description of(FileBytes file) throws BlockException {
-        Qcow2Header header = Qcow2Header.readAny(file);
+        Qcow2Header header = Qcow2Header.read(file);
         List<SnapshotDescription> snapshots = new ArrayList<>();
         for (Snapshot one : Snapshot.read(file, header).snapshots()) {
             snapshots.add(new SnapshotDescription(
@@ -75,7 +77,8 @@ public record Qcow2Description(
                 header.dirty(),
                 header.corrupt(),
                 (header.incompatible() & INCOMPATIBLE_EXTENDED_L2) != 0,
-                Qcow2Extended.dataFileName(header),
+                header.dataFileName(),
+                header.rawData(),
                 header.backingName(),
                 header.backingFormat(),
                 snapshots,

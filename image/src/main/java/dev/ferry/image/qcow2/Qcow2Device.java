@@ -11,6 +11,7 @@ import dev.ferry.block.ErrorKind;
 import dev.ferry.block.ExtentSink;
 import dev.ferry.block.FileRange;
 import dev.ferry.block.Geometry;
+import dev.ferry.block.Invariant;
 import dev.ferry.block.IoBuffer;
 import dev.ferry.block.Loop;
 import dev.ferry.block.RequestFlags;
@@ -42,6 +43,10 @@ import org.jspecify.annotations.Nullable;
 public final class Qcow2Device implements BlockDevice {
     final Loop loop;
     final BlockDevice file;
+    /** What data lies in: the same, or a file of its own. */
+    final BlockDevice store;
+    /** It is a file of its own. */
+    final boolean external;
 
     @Nullable
     BlockDevice backing;
@@ -58,8 +63,14 @@ public final class Qcow2Device implements BlockDevice {
     final PackedClusters packed;
     final Copies copies;
     final boolean flagged;
+    /** Clusters are allocated in {@link Subclusters}. */
+    final boolean extended;
+
     final boolean keepAllocated;
     final int clusterBits;
+    /** Of what is allocated at once. */
+    final int partBits;
+
     final int tableBits;
     final int sliceBits;
     final long clusterMask;
@@ -70,12 +81,7 @@ public final class Qcow2Device implements BlockDevice {
     private @Nullable ReadRequest freeReader;
     private @Nullable ChangeRequest freeChange;
 
-    /**
-     * @param file the checked file that {@code image} was opened from; may grow, if the image is to be written
-     * @param backing what the image is an overlay of, opened by whoever decides what may be; null if there is none
-     * @param buffers the pool of the disk's loop
-     * @param workers where compressed clusters are unpacked
-     */
+    /** One whose data is in the same file. */
     public Qcow2Device(
             Loop loop,
             BlockDevice file,
@@ -84,21 +90,46 @@ public final class Qcow2Device implements BlockDevice {
             BufferPool buffers,
             Executor workers,
             Qcow2Settings settings) {
+        this(loop, file, file, image, backing, buffers, workers, settings);
+    }
+
+    /**
+     * @param file the checked file that {@code image} was opened from; may grow, if the image is to be written
+     * @param store the checked file that its data is in: the same, or where it names one, that; as long as the disk, if the image is
+     *     to be written
+     * @param backing what the image is an overlay of, opened by whoever decides what may be; null if there is none
+     * @param buffers the pool of the disk's loop
+     * @param workers where compressed clusters are unpacked
+     */
+    public Qcow2Device(
+            Loop loop,
+            BlockDevice file,
+            BlockDevice store,
+            Qcow2Image image,
+            @Nullable BlockDevice backing,
+            BufferPool buffers,
+            Executor workers,
+            Qcow2Settings settings) {
         Qcow2Header header = image.header;
+        Invariant.that((file != store) == header.external(), "a data file for an image that has one");
         this.loop = loop;
         this.file = file;
+        this.store = store;
+        this.external = header.external();
         this.backing = backing;
         this.buffers = buffers;
         this.name = image.name;
-        this.flagged = header.version() >= 3;
+        this.flagged = header.flagged();
+        this.extended = header.extended();
         this.keepAllocated = settings.keepAllocated();
         this.clusterBits = header.clusterBits();
-        this.tableBits = clusterBits - 3;
+        this.partBits = extended ? clusterBits - Subclusters.BITS : clusterBits;
+        this.tableBits = Integer.numberOfTrailingZeros(header.tableEntries());
         this.clusterMask = header.clusterBytes() - 1;
         this.sizeBytes = header.sizeBytes();
         this.backingBytes = backing == null ? 0 : backing.geometry().sizeBytes();
-        this.l1 = new L1Table(image.l1, header.l1Offset(), tableBits);
-        this.cache = new MapCache(file, l1, header.tableEntries(), settings.mapBytes());
+        this.l1 = new L1Table(image.l1, header.l1Offset(), tableBits, header.entryBytes());
+        this.cache = new MapCache(file, l1, header, settings.mapBytes());
         this.sliceBits = Integer.numberOfTrailingZeros(cache.sliceEntries());
         this.map = new MapWriter(loop, file, l1, cache);
         this.refcounts = new Refcounts(file, image);
@@ -107,7 +138,7 @@ public final class Qcow2Device implements BlockDevice {
         this.recycler.connect(reserve, map);
         this.packed = new PackedClusters(file, loop, workers, image);
         this.copies = new Copies(this);
-        Geometry below = file.geometry();
+        Geometry below = store.geometry();
         this.geometry =
                 new Geometry(sizeBytes, settings.blockBytes(), below.preferredBytes(), below.maxTransferBytes());
         boolean readOnly = image.readOnly || file.capabilities().readOnly();
@@ -115,10 +146,10 @@ public final class Qcow2Device implements BlockDevice {
                 readOnly,
                 false,
                 true,
-                file.capabilities().fastZero(),
+                store.capabilities().fastZero(),
                 true,
                 true,
-                file.capabilities().rotational());
+                store.capabilities().rotational());
         if (!readOnly) {
             markMetadata(image);
         }
@@ -188,7 +219,7 @@ public final class Qcow2Device implements BlockDevice {
     @Override
     public void flush(Completion completion) {
         if (map.clean()) {
-            file.flush(completion);
+            flushFiles(completion);
         } else {
             map.join(new Waiter() {
                 @Override
@@ -201,11 +232,25 @@ public final class Qcow2Device implements BlockDevice {
                     if (error != null) {
                         completion.complete(error);
                     } else {
-                        file.flush(completion);
+                        flushFiles(completion);
                     }
                 }
             });
         }
+    }
+
+    private void flushFiles(Completion completion) {
+        if (!external) {
+            file.flush(completion);
+            return;
+        }
+        store.flush(error -> {
+            if (error != null) {
+                completion.complete(error);
+            } else {
+                file.flush(completion);
+            }
+        });
     }
 
     @Override
@@ -213,10 +258,7 @@ public final class Qcow2Device implements BlockDevice {
         new ExtentWalk(this, offset, length, false, sink, completion).advance();
     }
 
-    /**
-     * As {@link #extents}, of this image alone: what comes from its backing file is a {@link ExtentSink#HOLE} without {@link
-     * ExtentSink#ZERO}.
-     */
+    @Override
     public void ownExtents(long offset, long length, ExtentSink sink, Completion completion) {
         new ExtentWalk(this, offset, length, true, sink, completion).advance();
     }
@@ -258,11 +300,15 @@ public final class Qcow2Device implements BlockDevice {
             return false;
         }
         MapSlice slice = cache.present(cluster >>> sliceBits);
-        int index = (int) (cluster & (cache.sliceEntries() - 1));
-        if (slice == null || kind(slice.entries[index]) != NORMAL) {
+        int index = indexInSlice(cluster);
+        if (slice == null || kind(slice, index, partOf(offset)) != NORMAL) {
             return false;
         }
         long host = hostOffset(slice.entries[index]);
+        if (extended) {
+            return Subclusters.runEnd(this, slice, offset, offset + length) == offset + length
+                    && inStore(host + (offset & clusterMask), offset, length, range);
+        }
         long last = (offset + length - 1) >>> clusterBits;
         if (index + (last - cluster) >= slice.entries.length) {
             return false;
@@ -274,13 +320,18 @@ public final class Qcow2Device implements BlockDevice {
                 return false;
             }
         }
-        long position = host + (offset & clusterMask);
-        return position + length <= file.lengthBytes() && file.locate(position, length, range);
+        return inStore(host + (offset & clusterMask), offset, length, range);
+    }
+
+    private boolean inStore(long position, long offset, int length, FileRange range) {
+        return !displaced(position, offset)
+                && position + length <= store.lengthBytes()
+                && store.locate(position, length, range);
     }
 
     @Override
     public void located(long offset, int length, long nanos) {
-        file.located(offset, length, nanos);
+        store.located(offset, length, nanos);
     }
 
     @Override
@@ -291,7 +342,28 @@ public final class Qcow2Device implements BlockDevice {
     // ---- for the requests
 
     int kind(long entry) {
-        return Qcow2Layout.kind(entry, clusterMask, flagged);
+        return Qcow2Layout.kind(entry, clusterMask, flagged, external);
+    }
+
+    /** The cluster of an entry is this disk's alone. A data file is nobody else's. */
+    boolean owned(long entry) {
+        return (entry & COPIED) != 0 || external;
+    }
+
+    /** In a data file everything lies where the guest has it. */
+    boolean displaced(long host, long offset) {
+        return external && host != offset;
+    }
+
+    /** What a cluster is, or a part of it where it has some. */
+    int kind(MapSlice slice, int index, int part) {
+        int cluster = kind(slice.entries[index]);
+        return extended ? Subclusters.kind(cluster, slice.bitmaps[index], part) : cluster;
+    }
+
+    /** Which part of its cluster a position is in; 0 where those have none. */
+    int partOf(long position) {
+        return (int) ((position & clusterMask) >>> partBits);
     }
 
     /** What is not allocated there comes from the backing file, and not from nowhere. */
@@ -299,7 +371,8 @@ public final class Qcow2Device implements BlockDevice {
         return cluster << clusterBits < backingBytes;
     }
 
-    long backingBytes() {
+    /** How much of the disk may show through from the backing file, from the beginning on; 0 where there is none. */
+    public long backingBytes() {
         return backingBytes;
     }
 
@@ -319,7 +392,7 @@ public final class Qcow2Device implements BlockDevice {
     private ReadRequest reader() {
         ReadRequest reader = freeReader;
         if (reader == null) {
-            return new ReadRequest(this);
+            return extended ? new SubclusterRead(this) : new ReadRequest(this);
         }
         freeReader = reader.nextFree;
         return reader;
@@ -333,7 +406,7 @@ public final class Qcow2Device implements BlockDevice {
     private ChangeRequest change() {
         ChangeRequest change = freeChange;
         if (change == null) {
-            return new ChangeRequest(this);
+            return extended ? new SubclusterChange(this) : new ChangeRequest(this);
         }
         freeChange = change.nextFree;
         return change;

@@ -40,7 +40,11 @@ record Qcow2Header(
         Blob unknownFields,
         List<HeaderExtension> extensions) {
     private static final int KNOWN_BYTES = 112;
-    private static final long KNOWN_INCOMPATIBLE = INCOMPATIBLE_DIRTY | INCOMPATIBLE_CORRUPT | INCOMPATIBLE_COMPRESSION;
+    private static final long KNOWN_INCOMPATIBLE = INCOMPATIBLE_DIRTY
+            | INCOMPATIBLE_CORRUPT
+            | INCOMPATIBLE_DATA_FILE
+            | INCOMPATIBLE_COMPRESSION
+            | INCOMPATIBLE_EXTENDED_L2;
 
     long clusterBytes() {
         return 1L << clusterBits;
@@ -56,11 +60,56 @@ record Qcow2Header(
 
     /** Guest clusters that one L2 table describes. */
     int tableEntries() {
-        return 1 << (clusterBits - (extended() ? 4 : 3));
+        return tableWords() / wordsInEntry();
     }
 
-    private boolean extended() {
+    /** L2 entries have a second word, which says of parts of their cluster what they are. */
+    boolean extended() {
         return (incompatible & INCOMPATIBLE_EXTENDED_L2) != 0;
+    }
+
+    /** Of an entry of an L2 table. */
+    int entryBytes() {
+        return extended() ? 2 * Long.BYTES : Long.BYTES;
+    }
+
+    /** Numbers of 8 bytes in an L2 table; each entry is one, or two where they are extended. */
+    int tableWords() {
+        return 1 << (clusterBits - 3);
+    }
+
+    int wordsInEntry() {
+        return entryBytes() / Long.BYTES;
+    }
+
+    /** Bit 0 of an L2 entry says that its cluster reads as zeroes. */
+    boolean flagged() {
+        return version >= 3 && !extended();
+    }
+
+    /** What an L2 entry says of its cluster as a whole. */
+    int kind(long entry) {
+        return Qcow2Layout.kind(entry, clusterBytes() - 1, flagged(), external());
+    }
+
+    /** Data is in a file of its own. */
+    boolean external() {
+        return (incompatible & INCOMPATIBLE_DATA_FILE) != 0;
+    }
+
+    /** That file is what the guest sees, byte by byte. */
+    boolean rawData() {
+        return (autoclear & AUTOCLEAR_RAW_DATA) != 0;
+    }
+
+    /** The file that data is in, as the image names it, a claim; empty if it does not say, null where that is the image itself. */
+    @Nullable
+    String dataFileName() {
+        if (!external()) {
+            return null;
+        }
+        byte[] named = extension(EXTENSION_DATA_FILE);
+        return named == null ? "" : new String(named, StandardCharsets.UTF_8);
     }
 
     /** Clusters that one refcount block counts. */
@@ -68,8 +117,12 @@ record Qcow2Header(
         return (clusterBytes() * 8) >>> refcountOrder;
     }
 
-    static long l1EntriesFor(long sizeBytes, int clusterBits) {
-        int bits = 2 * clusterBits - 3;
+    long l1EntriesFor(long diskBytes) {
+        return l1EntriesFor(diskBytes, clusterBits, extended());
+    }
+
+    static long l1EntriesFor(long sizeBytes, int clusterBits, boolean extended) {
+        int bits = 2 * clusterBits - (extended ? 4 : 3);
         return (sizeBytes >>> bits) + ((sizeBytes & ((1L << bits) - 1)) != 0 ? 1 : 0);
     }
 
@@ -95,17 +148,7 @@ record Qcow2Header(
 
     // ---- reading
 
-    /** That of an image that can be written. */
     static Qcow2Header read(FileBytes file) throws BlockException {
-        return read(file, KNOWN_INCOMPATIBLE);
-    }
-
-    /** The same, and that of a {@link Qcow2Extended}. */
-    static Qcow2Header readAny(FileBytes file) throws BlockException {
-        return read(file, KNOWN_INCOMPATIBLE | INCOMPATIBLE_EXTENDED_L2 | INCOMPATIBLE_DATA_FILE);
-    }
-
-    private static Qcow2Header read(FileBytes file, long known) throws BlockException {
         byte[] first = file.read(0, KNOWN_BYTES);
         if (!begins(first)) {
             throw flaw(file, ErrorKind.INVALID, "it is not a qcow2 file");
@@ -149,7 +192,7 @@ record Qcow2Header(
                 compression,
                 bytes > KNOWN_BYTES ? new Blob(Arrays.copyOfRange(cluster, KNOWN_BYTES, bytes)) : Blob.EMPTY,
                 extensions);
-        header.refuseWhatIsUnknown(file, s32(first, CRYPT_METHOD), known);
+        header.refuseWhatIsUnknown(file, s32(first, CRYPT_METHOD));
         header.validate(file);
         return header;
     }
@@ -184,12 +227,12 @@ record Qcow2Header(
         return List.copyOf(found);
     }
 
-    private void refuseWhatIsUnknown(FileBytes file, int cryptMethod, long known) throws BlockException {
+    private void refuseWhatIsUnknown(FileBytes file, int cryptMethod) throws BlockException {
         if (cryptMethod != 0) {
             String method = cryptMethod == 1 ? "AES" : cryptMethod == 2 ? "LUKS" : "method " + cryptMethod;
             throw flaw(file, ErrorKind.UNSUPPORTED, "it is encrypted (" + method + "), which Ferry does not read");
         }
-        long unknown = incompatible & ~known;
+        long unknown = incompatible & ~KNOWN_INCOMPATIBLE;
         if (unknown != 0) {
             List<String> names = new ArrayList<>();
             for (int bit = 0; bit < 64; bit++) {
@@ -200,7 +243,7 @@ record Qcow2Header(
             throw flaw(
                     file,
                     ErrorKind.UNSUPPORTED,
-                    "it needs features that this version has not, or has only to read: " + String.join(", ", names));
+                    "it needs features that this version has not: " + String.join(", ", names));
         }
         boolean named = (incompatible & INCOMPATIBLE_COMPRESSION) != 0;
         sound(file, named == (compressionType != 0), "compression_type and its feature bit contradict each other");
@@ -218,17 +261,16 @@ record Qcow2Header(
                 return name.replaceAll("[^ -~]", "").strip();
             }
         }
-        return switch (bit) {
-            case 2 -> "external data file";
-            case 4 -> "extended L2 entries";
-            default -> "feature bit " + bit;
-        };
+        return "feature bit " + bit;
     }
 
     private void validate(FileBytes file) throws BlockException {
         sound(file, sizeBytes >= 0, "its size is above 2^63");
         long tableBytes = (long) tableEntries() << clusterBits;
-        sound(file, !extended() || clusterBits >= 14, "extended L2 entries want clusters of 16 KiB at least");
+        sound(
+                file,
+                !extended() || clusterBits >= EXTENDED_CLUSTER_BITS_MIN,
+                "extended L2 entries want clusters of 16 KiB at least");
         sound(
                 file,
                 sizeBytes / tableBytes + (sizeBytes % tableBytes == 0 ? 0 : 1) <= l1Entries,
@@ -242,6 +284,7 @@ record Qcow2Header(
         boolean bitmaps = (autoclear & AUTOCLEAR_BITMAPS) != 0;
         byte[] extension = extension(EXTENSION_BITMAPS);
         sound(file, !bitmaps || extension != null, "it claims bitmaps and has none");
+        sound(file, !rawData() || external(), "it says that its data file is raw, and has none");
     }
 
     /** A table begins at a cluster, and lies in the file. */

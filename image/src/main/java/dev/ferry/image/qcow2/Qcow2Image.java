@@ -64,6 +64,9 @@ public final class Qcow2Image {
     /** Opens one of the internal snapshots, by its id or else its name, to be read. */
     public static Qcow2Image openSnapshot(FileBytes file, String snapshot) throws BlockException {
         Qcow2Image image = openReadOnly(file);
+        if (image.header.external()) {
+            throw flaw(file, ErrorKind.UNSUPPORTED, "it has a data file, and its snapshots are not read");
+        }
         Snapshot found = Snapshot.find(image.snapshots, snapshot)
                 .orElseThrow(() -> flaw(file, ErrorKind.NOT_FOUND, "it has no snapshot '" + snapshot + "'"));
         return image.at(file, found);
@@ -73,8 +76,7 @@ public final class Qcow2Image {
         Qcow2Header h = header;
         sound(
                 file,
-                snapshot.sizeBytes() >= 0
-                        && Qcow2Header.l1EntriesFor(snapshot.sizeBytes(), h.clusterBits()) <= snapshot.l1Entries(),
+                snapshot.sizeBytes() >= 0 && h.l1EntriesFor(snapshot.sizeBytes()) <= snapshot.l1Entries(),
                 "the snapshot's L1 table is too small for its disk");
         long[] table = longs(file, snapshot.l1Offset(), snapshot.l1Entries());
         Qcow2Header then = new Qcow2Header(
@@ -115,7 +117,8 @@ public final class Qcow2Image {
      */
     public static Qcow2Image openForWriting(FileBytes file) throws BlockException {
         Qcow2Image image = load(file, mended(file), false);
-        long known = image.header.autoclear() & AUTOCLEAR_BITMAPS;
+        refuseMixtures(file, image.header);
+        long known = image.header.autoclear() & (AUTOCLEAR_BITMAPS | AUTOCLEAR_RAW_DATA);
         for (StoredBitmap bitmap : image.bitmaps.bitmaps()) {
             if ((bitmap.flags() & StoredBitmap.AUTO) != 0 && (bitmap.flags() & StoredBitmap.IN_USE) == 0) {
                 bitmap.markInUse(file);
@@ -128,6 +131,16 @@ public final class Qcow2Image {
         }
         file.flush();
         return image;
+    }
+
+    /** What no program makes, and what one of the two rules would break of the other. */
+    private static void refuseMixtures(FileBytes file, Qcow2Header header) throws BlockException {
+        if (header.external() && header.snapshotCount() > 0) {
+            throw flaw(file, ErrorKind.UNSUPPORTED, "it has a data file and internal snapshots; it is read only");
+        }
+        if (header.rawData() && header.backingName() != null) {
+            throw flaw(file, ErrorKind.UNSUPPORTED, "its data file is raw and it has a backing file; it is read only");
+        }
     }
 
     /** For one that is not in use and whose tables are to be changed, and not what its disk holds. */
@@ -225,6 +238,16 @@ public final class Qcow2Image {
 
     public long clusterBytes() {
         return header.clusterBytes();
+    }
+
+    /** What is allocated at once: a cluster, or a part of one where its L2 entries are extended. */
+    public long grainBytes() {
+        return header.extended() ? header.clusterBytes() / Subclusters.COUNT : header.clusterBytes();
+    }
+
+    /** The file that data is in, as the image names it: a claim; null where that is the image itself. */
+    public @Nullable String dataFileName() {
+        return header.dataFileName();
     }
 
     /** The backing file as the image names it: a claim, which whoever opens it has to judge. */

@@ -20,6 +20,10 @@ import java.nio.ByteOrder;
  *             │C │ 0  │ L2 offset   │   0   │                  │C │Z?│ 0  │ host offset │   0   │0│
  *             └──┴────┴─────────────┴───────┘                  └──┴──┴────┴─────────────┴───────┴─┘
  *   C: refcount is exactly one, write in place. Bit 62: compressed. Bit 0: reads as zeroes (version 3).
+ *   Where data is in a file of its own, it lies there where the guest has it, C says that there is some, and nothing counts it.
+ *
+ *   An extended L2 entry is that, without bit 0, and a second word for 32 subclusters of the cluster:
+ *      bits 0 to 31: allocated   bits 32 to 63: reads as zeroes   of a compressed cluster: 0
  * </pre>
  */
 final class Qcow2Layout {
@@ -54,6 +58,7 @@ final class Qcow2Layout {
     static final long INCOMPATIBLE_EXTENDED_L2 = 1 << 4;
     static final long COMPATIBLE_LAZY_REFCOUNTS = 1;
     static final long AUTOCLEAR_BITMAPS = 1;
+    static final long AUTOCLEAR_RAW_DATA = 1 << 1;
 
     static final int EXTENSION_END = 0;
     static final int EXTENSION_BACKING_FORMAT = 0xe2792aca;
@@ -65,6 +70,7 @@ final class Qcow2Layout {
     // Bounds, as QEMU has them: what is beyond was made by nobody, or to do harm.
     static final int CLUSTER_BITS_MIN = 9;
     static final int CLUSTER_BITS_MAX = 21;
+    static final int EXTENDED_CLUSTER_BITS_MIN = 14;
     static final int REFCOUNT_ORDER_MAX = 6;
     static final int BACKING_NAME_BYTES_MAX = 1023;
     static final long L1_BYTES_MAX = 32 << 20;
@@ -129,20 +135,24 @@ final class Qcow2Layout {
         return entry & OFFSET_MASK;
     }
 
-    /** @param flagged version 3, where bit 0 has a meaning */
-    static int kind(long entry, long clusterMask, boolean flagged) {
+    /**
+     * @param flagged version 3, where bit 0 has a meaning
+     * @param external data is in a file of its own, where offset 0 is a place like others
+     */
+    static int kind(long entry, long clusterMask, boolean flagged, boolean external) {
         if ((entry & COMPRESSED) != 0) {
-            return (entry & COPIED) != 0 ? INVALID : PACKED;
+            return ((entry & COPIED) != 0 || external) ? INVALID : PACKED;
         }
         long host = entry & OFFSET_MASK;
         long rest = entry & ~(OFFSET_MASK | COPIED | (flagged ? ZERO : 0));
         if (rest != 0 || (host & clusterMask) != 0) {
             return INVALID;
         }
+        boolean placed = host != 0 || (external && (entry & COPIED) != 0);
         if ((entry & ZERO) != 0) {
-            return host == 0 ? ZERO_PLAIN : ZERO_ALLOCATED;
+            return placed ? ZERO_ALLOCATED : ZERO_PLAIN;
         }
-        return host == 0 ? UNALLOCATED : NORMAL;
+        return placed ? NORMAL : UNALLOCATED;
     }
 
     /** Bits of the offset in the entry of a compressed cluster. */

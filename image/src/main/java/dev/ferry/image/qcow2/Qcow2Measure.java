@@ -12,6 +12,7 @@ import dev.ferry.block.Invariant;
 public final class Qcow2Measure implements ExtentSink {
     private static final int ENTRY_BYTES = 8;
 
+    private final int l2EntryBytes;
     private final long sizeBytes;
     private final long clusterBytes;
     private final int refcountBits;
@@ -25,6 +26,7 @@ public final class Qcow2Measure implements ExtentSink {
         this.sizeBytes = sizeBytes;
         this.clusterBytes = 1L << options.clusterBits();
         this.refcountBits = 1 << options.refcountOrder();
+        this.l2EntryBytes = options.extendedL2() ? 2 * ENTRY_BYTES : ENTRY_BYTES;
     }
 
     /** Counts the clusters that data lies in; zeroes and holes need none. */
@@ -55,7 +57,7 @@ public final class Qcow2Measure implements ExtentSink {
 
     private long tableBytes() {
         long entriesInCluster = clusterBytes / ENTRY_BYTES;
-        long l2 = Math.ceilDiv(diskClusters(), entriesInCluster);
+        long l2 = Math.ceilDiv(diskClusters(), clusterBytes / l2EntryBytes);
         long l1 = Math.ceilDiv(l2, entriesInCluster);
         long header = 1;
         long tables = header + l1 + l2;

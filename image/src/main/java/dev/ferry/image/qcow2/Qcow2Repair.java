@@ -6,6 +6,7 @@ import dev.ferry.block.BlockException;
 import dev.ferry.block.ErrorKind;
 import dev.ferry.image.FileBytes;
 import java.util.List;
+import java.util.Map;
 
 /**
  * Makes refcounts what the references say. Where all blocks that are needed are there, counts change in place; else the
@@ -24,8 +25,17 @@ final class Qcow2Repair {
         this.table = table;
     }
 
-    /** @param whole nothing is left after this that makes the image untrustworthy */
-    void run(Qcow2Checker.Repair repair, boolean blockMissing, List<Long> wrongFlags, boolean whole)
+    /**
+     * @param wrongFlags where the entries are whose flag says the contrary of what is so
+     * @param wrongBitmaps what is to be where
+     * @param whole nothing is left after this that makes the image untrustworthy
+     */
+    void run(
+            Qcow2Checker.Repair repair,
+            boolean blockMissing,
+            List<Long> wrongFlags,
+            Map<Long, Long> wrongBitmaps,
+            boolean whole)
             throws BlockException {
         boolean all = repair == Qcow2Checker.Repair.ALL;
         if (all && blockMissing) {
@@ -41,6 +51,11 @@ final class Qcow2Repair {
             byte[] word = file.read(position, 8);
             u64(word, 0, u64(word, 0) ^ COPIED);
             file.write(position, word);
+        }
+        for (Map.Entry<Long, Long> bitmap : wrongBitmaps.entrySet()) {
+            byte[] word = new byte[8];
+            u64(word, 0, bitmap.getValue());
+            file.write(bitmap.getKey(), word);
         }
         file.flush();
         if (whole && header.version() >= 3) {

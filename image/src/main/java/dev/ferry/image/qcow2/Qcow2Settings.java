@@ -3,7 +3,8 @@ package dev.ferry.image.qcow2;
 /**
  * How an open qcow2 image behaves.
  *
- * @param mapBytes bound on the memory for parts of L2 tables, in bytes; 8 bytes for each cluster of the disk are all
+ * @param mapBytes bound on the memory for parts of L2 tables, in bytes; 8 bytes for each cluster of the disk are all, 20 where its
+ *     entries are extended
  * @param keepAllocated zeroes and discards leave room allocated, as a disk that is not thin promises
  * @param blockBytes what the file below takes without having to read around it, which requests should come in
  * @param reserveBytes of the first clusters that are made ready to be handed out; later batches are larger, and what a

@@ -31,6 +31,9 @@ public final class Qcow2Snapshots {
             throw refused(file, "a snapshot's name has 1 to 255 bytes, and no control characters");
         }
         Changeover change = Changeover.of(file);
+        if (change.header.external()) {
+            throw refused(file, "a disk with a data file has no internal snapshots: what is written lies where it lay");
+        }
         List<Snapshot> list = new ArrayList<>(change.image.snapshots);
         long lastId = 0;
         for (Snapshot one : list) {
@@ -59,6 +62,9 @@ public final class Qcow2Snapshots {
     /** Makes the disk what it was when a snapshot was made, its size too; what it holds now is lost, the snapshot stays. */
     public static void apply(FileBytes file, String idOrName) throws BlockException {
         Changeover change = Changeover.of(file);
+        if (change.header.external()) {
+            throw refused(file, "a disk with a data file has no internal snapshots: what is written lies where it lay");
+        }
         Snapshot snapshot = find(change, idOrName);
         if (!change.image.bitmaps.bitmaps().isEmpty()) {
             throw BlockError.of(
@@ -70,9 +76,7 @@ public final class Qcow2Snapshots {
         }
         Qcow2Header.sound(
                 file,
-                snapshot.sizeBytes() >= 0
-                        && Qcow2Header.l1EntriesFor(snapshot.sizeBytes(), change.header.clusterBits())
-                                <= snapshot.l1Entries(),
+                snapshot.sizeBytes() >= 0 && change.header.l1EntriesFor(snapshot.sizeBytes()) <= snapshot.l1Entries(),
                 "the snapshot's L1 table is too small for its disk");
         change.content(Qcow2Image.longs(file, snapshot.l1Offset(), snapshot.l1Entries()), snapshot.sizeBytes());
         change.run();

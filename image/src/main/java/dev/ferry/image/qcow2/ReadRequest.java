@@ -8,7 +8,7 @@ import dev.ferry.block.IoBuffer;
 import org.jspecify.annotations.Nullable;
 
 /** A read: from clusters of the file, from the backing file, from what was packed, and from nowhere. Used again. */
-final class ReadRequest extends Request {
+class ReadRequest extends Request {
     @Nullable
     ReadRequest nextFree;
 
@@ -18,18 +18,18 @@ final class ReadRequest extends Request {
         super(device);
     }
 
-    void read(long offset, long length, IoBuffer into, int intoAt, Completion whenRead) {
+    final void read(long offset, long length, IoBuffer into, int intoAt, Completion whenRead) {
         generation = device.recycler.readBegins();
         begin(offset, length, into, intoAt, whenRead);
     }
 
     @Override
-    String word() {
+    final String word() {
         return "read";
     }
 
     @Override
-    void over() {
+    final void over() {
         device.recycler.readEnded(generation);
         device.recycle(this);
     }
@@ -84,9 +84,12 @@ final class ReadRequest extends Request {
         return other == what || (what != UNALLOCATED && (other == ZERO_PLAIN || other == ZERO_ALLOCATED));
     }
 
-    private boolean readHost(long host, long runEnd) {
+    final boolean readHost(long host, long runEnd) {
+        if (device.displaced(host, position)) {
+            return fail(DISPLACED);
+        }
         int length = (int) (runEnd - position);
-        long there = file.lengthBytes() - host;
+        long there = store.lengthBytes() - host;
         if (there < length) {
             // The last cluster of a file may be there in part.
             if (there <= -device.clusterMask) {
@@ -103,11 +106,11 @@ final class ReadRequest extends Request {
         int from = at;
         advanceTo(runEnd);
         outstanding++;
-        file.read(host, data(), from, length, this);
+        store.read(host, data(), from, length, this);
         return true;
     }
 
-    private void readUnallocated(long runEnd) {
+    final void readUnallocated(long runEnd) {
         BlockDevice backing = device.backing;
         long backed = Math.min(runEnd, device.backingBytes());
         if (backing != null && position < backed) {
@@ -123,7 +126,7 @@ final class ReadRequest extends Request {
         }
     }
 
-    private boolean readPacked(long entry, long runEnd) {
+    final boolean readPacked(long entry, long runEnd) {
         waiting = true;
         IoBuffer content = device.packed.content(entry, this);
         if (content == null) {

@@ -15,8 +15,12 @@ import org.jspecify.annotations.Nullable;
  * a table, room, a cluster that is being copied, it waits and goes on. Used again.
  */
 abstract class Request extends Waiter implements Completion {
+    static final String DISPLACED = "its L2 entry points to another place of the data file than its own";
+
     final Qcow2Device device;
-    final BlockDevice file;
+    /** What data lies in: the file of the image, or another. */
+    final BlockDevice store;
+
     long position;
     long end;
 
@@ -39,7 +43,7 @@ abstract class Request extends Waiter implements Completion {
 
     Request(Qcow2Device device) {
         this.device = device;
-        this.file = device.file;
+        this.store = device.store;
     }
 
     final void begin(long offset, long length, @Nullable IoBuffer newBuffer, int newAt, Completion newCompletion) {

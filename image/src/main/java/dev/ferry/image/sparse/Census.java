@@ -7,6 +7,7 @@ import java.util.stream.Stream;
  * What a look at the grains of a disk found.
  *
  * @param corruptions contradictions by which data may be lost
+ * @param stale entries of copies of tables that are not what the tables say, as a kill leaves them: no data is lost by them
  * @param grains of the disk
  * @param there those of them that lie in the file
  * @param packed those of them that are compressed
@@ -16,6 +17,7 @@ import java.util.stream.Stream;
  */
 public record Census(
         long corruptions,
+        long stale,
         long grains,
         long there,
         long packed,
@@ -23,7 +25,7 @@ public record Census(
         long endOffset,
         List<String> findings) {
     /** Of what has nothing that could be wrong. */
-    public static final Census NOTHING = new Census(0, 0, 0, 0, 0, 0, List.of());
+    public static final Census NOTHING = new Census(0, 0, 0, 0, 0, 0, 0, List.of());
 
     public Census {
         findings = List.copyOf(findings);
@@ -33,6 +35,7 @@ public record Census(
     public Census and(Census other) {
         return new Census(
                 corruptions + other.corruptions,
+                stale + other.stale,
                 grains + other.grains,
                 there + other.there,
                 packed + other.packed,

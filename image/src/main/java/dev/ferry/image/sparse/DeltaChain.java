@@ -13,34 +13,52 @@ import org.jspecify.annotations.Nullable;
  * Puts a disk together from its file and those of its parents. A parent is the file beside it that has a name and the
  * identity that the child says. Blocking code of the control plane.
  */
-public final class DeltaChain {
+public final class DeltaChain<F extends DeltaFile> {
     private static final int CHAIN_MAX = 64;
 
     private final Loop loop;
     private final Neighbours neighbours;
-    private final Format format;
+    private final Format<F> format;
+    private final Top<F> top;
 
-    private DeltaChain(Loop loop, Neighbours neighbours, Format format) {
+    private DeltaChain(Loop loop, Neighbours neighbours, Format<F> format, Top<F> top) {
         this.loop = loop;
         this.neighbours = neighbours;
         this.format = format;
+        this.top = top;
     }
 
     /** Reads what a file says of itself. */
     @FunctionalInterface
-    public interface Format {
-        DeltaFile read(FileBytes file) throws BlockException;
+    public interface Format<F extends DeltaFile> {
+        F read(FileBytes file) throws BlockException;
     }
 
-    /** The disk; closing it closes all files. If this fails, the first file is left open and no other. */
-    public static BlockDevice open(OpenFile first, Loop loop, Neighbours neighbours, Format format)
-            throws BlockException {
-        return new DeltaChain(loop, neighbours, format).open(first, format.read(first.bytes()), 1);
+    /** Makes the device of the file on top, which may take changes. */
+    @FunctionalInterface
+    public interface Top<F extends DeltaFile> {
+        BlockDevice device(F file, @Nullable Below below) throws BlockException;
     }
 
-    private BlockDevice open(OpenFile first, DeltaFile own, int depth) throws BlockException {
+    /** The disk, to be read; closing it closes all files. If this fails, the first file is left open and no other. */
+    public static <F extends DeltaFile> BlockDevice open(
+            OpenFile first, Loop loop, Neighbours neighbours, Format<F> format) throws BlockException {
+        return open(first, loop, neighbours, format, (file, below) -> file.device(first.device(), below));
+    }
+
+    /** The disk, with a device of its own for the file on top. */
+    public static <F extends DeltaFile> BlockDevice open(
+            OpenFile first, Loop loop, Neighbours neighbours, Format<F> format, Top<F> top) throws BlockException {
+        return new DeltaChain<>(loop, neighbours, format, top).open(first, format.read(first.bytes()), 1);
+    }
+
+    private BlockDevice device(OpenFile file, F own, @Nullable Below below, int depth) throws BlockException {
+        return depth == 1 ? top.device(own, below) : own.device(file.device(), below);
+    }
+
+    private BlockDevice open(OpenFile first, F own, int depth) throws BlockException {
         if (!own.delta()) {
-            return own.device(first.device(), null);
+            return device(first, own, null, depth);
         }
         FileBytes file = first.bytes();
         if (depth == CHAIN_MAX) {
@@ -48,21 +66,33 @@ public final class DeltaChain {
                     file, ErrorKind.UNSUPPORTED, "its chain of parents is longer than " + CHAIN_MAX + ", or a circle");
         }
         OpenFile found = find(file, own.parentNames());
+        BlockDevice below = below(file, own, found, depth);
         try {
-            DeltaFile its = format.read(found.bytes());
+            BlockDevice disk = device(first, own, new Below(below, 0), depth);
+            return new JoinedExtents(file.name(), List.of(disk, new HeldOpen(file.name(), below)));
+        } catch (BlockException failed) {
+            close(below);
+            throw failed;
+        }
+    }
+
+    private BlockDevice below(FileBytes child, F own, OpenFile found, int depth) throws BlockException {
+        try {
+            F its = format.read(found.bytes());
             String flaw = own.flawOfParent(its);
             if (flaw != null) {
                 throw flaw(
-                        file, ErrorKind.CORRUPT, "its parent " + found.bytes().name() + " " + flaw);
+                        child, ErrorKind.CORRUPT, "its parent " + found.bytes().name() + " " + flaw);
             }
-            BlockDevice below = open(found, its, depth + 1);
-            BlockDevice disk = own.device(first.device(), new Below(below, 0));
-            // The parent is closed with the disk, as a part of no size.
-            return new JoinedExtents(file.name(), List.of(disk, new FlatExtent(file.name(), below, 0, 0)));
+            return open(found, its, depth + 1);
         } catch (BlockException failed) {
-            loop.execute(() -> found.device().close(closed -> {}));
+            close(found.device());
             throw failed;
         }
+    }
+
+    private void close(BlockDevice device) {
+        loop.execute(() -> device.close(closed -> {}));
     }
 
     private OpenFile find(FileBytes child, List<String> names) throws BlockException {

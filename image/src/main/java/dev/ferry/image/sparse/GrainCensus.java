@@ -22,6 +22,7 @@ public final class GrainCensus {
     private long total;
     private long fragmented;
     private long corruptions;
+    private long stale;
     private long end;
 
     /**
@@ -50,17 +51,41 @@ public final class GrainCensus {
             finding("grain " + number + " lies past the end of the file, at " + position);
             return;
         }
-        for (long[] range : reserved) {
-            if (position < range[1] && position + lengthBytes() > range[0]) {
-                finding("grain " + number + " lies over tables, at " + position);
-                return;
-            }
+        if (isOverTables(position)) {
+            finding("grain " + number + " lies over tables, at " + position);
+            return;
         }
         if (count == positions.length) {
             positions = Arrays.copyOf(positions, count * 2);
         }
         fragmented += count > 0 && positions[count - 1] + grainBytes != position ? 1 : 0;
         positions[count++] = position;
+    }
+
+    private boolean isOverTables(long position) {
+        for (long[] range : reserved) {
+            if (position < range[1] && position + lengthBytes() > range[0]) {
+                return true;
+            }
+        }
+        return false;
+    }
+
+    /**
+     * What a table and its copy say of a grain is not the same. Where one of them says nothing, and the other what can be, a
+     * crash came between the one and the other.
+     *
+     * @param position what the table says; 0: nothing
+     * @param copy the same of its copy
+     */
+    public void differ(long number, long position, long copy) {
+        long either = Math.max(position, copy);
+        boolean possible = Math.min(position, copy) == 0 && either < file.lengthBytes() && !isOverTables(either);
+        if (possible) {
+            stale++;
+            corruptions--;
+        }
+        finding("the table of grain " + number + " and its copy differ");
     }
 
     private int lengthBytes() {
@@ -84,6 +109,6 @@ public final class GrainCensus {
             }
         }
         end = count == 0 ? 0 : Math.min(file.lengthBytes(), sorted[count - 1] + lengthBytes());
-        return new Census(corruptions, total, count, packed ? count : 0, packed ? 0 : fragmented, end, findings);
+        return new Census(corruptions, stale, total, count, packed ? count : 0, packed ? 0 : fragmented, end, findings);
     }
 }

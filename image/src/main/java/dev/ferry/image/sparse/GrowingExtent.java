@@ -16,7 +16,8 @@ import org.jspecify.annotations.Nullable;
 /**
  * A part of a disk whose grains lie anywhere in a file, and which takes changes: what was never written gets a grain at the
  * end of the file. A grain that is there stays there; zeroes and discards make holes in the file below it. Of two requests
- * that want the same new grain the second waits until it is there.
+ * that want the same new grain the second waits until it is there. In a delta what is below shows through where no grain is; a
+ * new grain gets what it shows there where the request does not fill it, and zeroes are written down.
  *
  * <p>Thread: the disk's loop. Errors are those of the file, and {@code CORRUPT} where the map is damaged. Expects the checked
  * boundary above and below. A request to grains that are there, and whose table was the last in use, allocates nothing.
@@ -30,6 +31,9 @@ public final class GrowingExtent implements BlockDevice {
     private final Geometry geometry;
     private final Capabilities capabilities;
     private final SparseExtent layout;
+    final @Nullable Below below;
+    final SharedFlush durable;
+    private final ArrayDeque<CopyUp> freeCopies = new ArrayDeque<>();
     private final List<GrowingRequest> allocating = new ArrayList<>();
     private final ArrayDeque<GrowingRequest> waiting = new ArrayDeque<>();
     private @Nullable GrowingRequest free;
@@ -39,6 +43,22 @@ public final class GrowingExtent implements BlockDevice {
 
     /** @param file one that takes any offset and length, and grows */
     public GrowingExtent(Loop loop, String name, BlockDevice file, long sizeBytes, int grainBytes, GrowingMap map) {
+        this(loop, name, file, sizeBytes, grainBytes, map, null);
+    }
+
+    /**
+     * One that is a delta, or may be.
+     *
+     * @param below what shows through where no grain is; closing this does not close it
+     */
+    public GrowingExtent(
+            Loop loop,
+            String name,
+            BlockDevice file,
+            long sizeBytes,
+            int grainBytes,
+            GrowingMap map,
+            @Nullable Below below) {
         this.loop = loop;
         this.name = name;
         this.file = file;
@@ -47,7 +67,9 @@ public final class GrowingExtent implements BlockDevice {
         this.geometry = Geometry.ofBytes(sizeBytes);
         this.capabilities =
                 new Capabilities(false, false, true, file.capabilities().fastZero(), true, true, false);
-        this.layout = new SparseExtent(name, file, sizeBytes, grainBytes, map, null);
+        this.layout = new SparseExtent(name, file, sizeBytes, grainBytes, map, below);
+        this.below = below;
+        this.durable = new SharedFlush(file);
     }
 
     @Override
@@ -72,6 +94,19 @@ public final class GrowingExtent implements BlockDevice {
     void free(GrowingRequest request) {
         request.nextFree = free;
         free = request;
+    }
+
+    CopyUp copyUp() {
+        CopyUp copy = freeCopies.poll();
+        return copy == null ? new CopyUp(this) : copy;
+    }
+
+    void free(CopyUp copy) {
+        freeCopies.add(copy);
+    }
+
+    long sizeBytes() {
+        return geometry.sizeBytes();
     }
 
     @Override

@@ -3,6 +3,7 @@ package dev.ferry.image.sparse;
 import dev.ferry.block.BlockError;
 import dev.ferry.block.Completion;
 import dev.ferry.block.ErrorKind;
+import dev.ferry.block.ExtentSink;
 import dev.ferry.block.Invariant;
 import dev.ferry.block.IoBuffer;
 import dev.ferry.block.RequestFlags;
@@ -28,6 +29,8 @@ final class GrowingRequest implements Completion {
         OTHERS,
         TURN,
         GROWTH,
+        BELOW,
+        COPY,
         ENTRY
     }
 
@@ -49,6 +52,12 @@ final class GrowingRequest implements Completion {
     private long end;
     private long first;
     private int count;
+    private long place;
+    private boolean done;
+    /** Up to where it is known what is below, and whether that is zeroes. */
+    private long toldTo;
+
+    private boolean toldZero;
     private int pieces;
     private int passed;
     private boolean waits;
@@ -70,6 +79,7 @@ final class GrowingRequest implements Completion {
         count = 0;
         pieces = 0;
         passed = 0;
+        toldTo = 0;
         waits = false;
         advance();
     }
@@ -127,11 +137,18 @@ final class GrowingRequest implements Completion {
             there(grain, host);
         } else if (host != GrainMap.NOTHING && host != GrainMap.ZEROES) {
             error = damaged(host, "an entry of its tables is damaged");
-        } else if (operation == WRITE || (flags & RequestFlags.NO_HOLE) != 0) {
-            make(grain);
+        } else if (host == GrainMap.NOTHING && extent.below != null) {
+            shining(grain, extent.below);
+        } else if (needsPlace()) {
+            make(grain, host);
         } else {
             pass(Math.min(end, (grain + 1) * extent.grainBytes));
         }
+    }
+
+    /** Zeroes alone need no place, unless they are to have one. */
+    private boolean needsPlace() {
+        return operation == WRITE || (flags & RequestFlags.NO_HOLE) != 0;
     }
 
     private BlockError damaged(long host, String why) {
@@ -195,45 +212,145 @@ final class GrowingRequest implements Completion {
         return grain >= first && grain < first + count;
     }
 
-    private void make(long grain) {
-        if (extent.inTheMaking(grain)) {
-            await(Step.OTHERS);
-            extent.park(this);
+    private boolean takesTurns(long grain) {
+        if (!extent.inTheMaking(grain)) {
+            return true;
+        }
+        await(Step.OTHERS);
+        extent.park(this);
+        return false;
+    }
+
+    /** Gives a run of grains a place. If a parent shows through there, their data goes first, and the entry follows. */
+    private void make(long grain, long host) {
+        if (!takesTurns(grain)) {
             return;
         }
         int room = extent.map.room(grain);
         if (room == 0) {
-            grow();
+            grow(grain);
             return;
         }
-        long last = Math.min((end - 1) / extent.grainBytes, grain + room - 1);
+        long to = needsPlace() ? end : Math.min(end, toldTo);
+        long last = Math.min((to - 1) / extent.grainBytes, grain + room - 1);
+        making(grain, run(grain, last, host));
+        place = extent.map.take(first, count);
+        if (host == GrainMap.NOTHING && extent.below != null) {
+            await(Step.COPY);
+            IoBuffer data = operation == WRITE ? buffer : null;
+            extent.copyUp().begin(first, count, place, position, endOfRun(), data, at, flags, this);
+        } else {
+            enter(false);
+        }
+    }
+
+    /** @param whole there is nothing to be done for these grains then */
+    private void enter(boolean whole) {
+        done = whole;
+        await(Step.ENTRY);
+        extent.map.enter(first, count, place, this);
+    }
+
+    private void making(long grain, int grains) {
+        first = grain;
+        count = grains;
+        extent.makes(this);
+    }
+
+    private long endOfRun() {
+        return Math.min(end, (first + count) * extent.grainBytes);
+    }
+
+    /** How many grains follow, this one among them, that are alike and that nobody else makes. */
+    private int run(long grain, long last, long host) {
         long to = grain;
-        while (to < last && absent(to + 1)) {
+        while (to < last
+                && extent.map.knows(to + 1)
+                && !extent.inTheMaking(to + 1)
+                && extent.map.positionOf(to + 1) == host) {
             to++;
         }
-        first = grain;
-        count = (int) (to - grain + 1);
-        extent.makes(this);
-        await(Step.ENTRY);
-        extent.map.enter(first, count, extent.map.take(first, count), this);
+        return (int) (to - grain + 1);
     }
 
-    private boolean absent(long grain) {
-        if (!extent.map.knows(grain) || extent.inTheMaking(grain)) {
-            return false;
+    // ---- where a parent shows through
+
+    private void shining(long grain, Below below) {
+        if (operation == READ) {
+            long most = Math.min((end - 1) / extent.grainBytes, grain + PASSED_MAX);
+            long to = grain;
+            while (to < most && extent.map.knows(to + 1) && extent.map.positionOf(to + 1) == GrainMap.NOTHING) {
+                to++;
+            }
+            long from = position;
+            int dataAt = at;
+            moveTo(Math.min(end, (to + 1) * extent.grainBytes));
+            pieces++;
+            below.read(from, Objects.requireNonNull(buffer), dataAt, (int) (position - from), pieceEnd);
+            return;
         }
-        long host = extent.map.positionOf(grain);
-        return host == GrainMap.NOTHING || host == GrainMap.ZEROES;
+        boolean needsPlace = needsPlace();
+        if (!needsPlace && position >= toldTo) {
+            ask(below);
+            return;
+        }
+        if (!needsPlace && toldZero) {
+            pass(Math.min(toldTo, (grain + extent.map.nothingFrom(grain)) * extent.grainBytes));
+            return;
+        }
+        int marked = needsPlace ? 0 : zeroable(grain);
+        if (marked == 0) {
+            make(grain, GrainMap.NOTHING);
+        } else if (takesTurns(grain)) {
+            making(grain, marked);
+            done = true;
+            await(Step.ENTRY);
+            extent.map.enterZeroes(first, count, this);
+        }
     }
 
-    private void grow() {
+    /** What is zeroes below need not become zeroes. */
+    private void ask(Below below) {
+        await(Step.BELOW);
+        below.extents(
+                position,
+                end - position,
+                (offset, length, state) -> {
+                    if (offset == position) {
+                        toldTo = offset + length;
+                        toldZero = (state & ExtentSink.ZERO) != 0;
+                    }
+                },
+                this);
+    }
+
+    /** Not to know what is below is no reason not to hide it. */
+    private void told(@Nullable BlockError problem) {
+        if (problem != null || toldTo <= position) {
+            toldTo = end;
+            toldZero = false;
+        }
+    }
+
+    /** How many whole grains from here on can be made zeroes by the map alone. */
+    private int zeroable(long grain) {
+        boolean toTheEnd = end == extent.sizeBytes();
+        long wholeTo = toTheEnd ? Math.ceilDiv(end, extent.grainBytes) : end / extent.grainBytes;
+        if (position != grain * extent.grainBytes || wholeTo <= grain) {
+            return 0;
+        }
+        int most = extent.map.zeroable(grain, wholeTo - grain);
+        return most == 0 ? 0 : Math.min(most, run(grain, grain + most - 1, GrainMap.NOTHING));
+    }
+
+    private void grow(long grain) {
         if (extent.growing) {
             await(Step.OTHERS);
             extent.park(this);
         } else {
             extent.growing = true;
             await(Step.GROWTH);
-            extent.map.grow(this);
+            extent.map.grow(grain, this);
         }
     }
 
@@ -241,23 +358,42 @@ final class GrowingRequest implements Completion {
     @Override
     public void complete(@Nullable BlockError problem) {
         Invariant.that(waits, "a step that is waited for");
-        if (problem != null) {
+        if (problem != null && step != Step.BELOW) {
             error = problem;
         }
         waits = false;
         switch (step) {
+            case COPY -> {
+                if (problem == null) {
+                    enter(true);
+                } else {
+                    extent.map.giveUp(first, count);
+                    made();
+                }
+            }
             case ENTRY -> {
-                count = 0;
-                extent.unmake(this);
-                advance();
-                extent.wake();
+                if (problem == null && done) {
+                    moveTo(endOfRun());
+                }
+                made();
             }
             case GROWTH -> {
                 extent.growing = false;
                 advance();
                 extent.wake();
             }
+            case BELOW -> {
+                told(problem);
+                advance();
+            }
             case MAP, OTHERS, TURN -> advance();
         }
+    }
+
+    private void made() {
+        count = 0;
+        extent.unmake(this);
+        advance();
+        extent.wake();
     }
 }

@@ -11,8 +11,8 @@ import dev.ferry.image.sparse.GrowingMap;
 import java.util.Arrays;
 
 /**
- * The block allocation table of a dynamic disk that takes changes. Room is made for one block at a time: the file grows by it
- * and its footer is written at the new end; when both are durable the block's bitmap, all ones, is written over the former
+ * The block allocation table of a dynamic or differencing disk that takes changes. Room is made for one block at a time: the file grows by it
+ * and its footer is written at the new end; when both are durable the block's bitmap, all ones (of a differencing disk: zeroes), is written over the former
  * footer and made durable too; then the block can have its entry. So the footer is at the end of the file at each instant, or its
  * copy at the beginning counts, and behind the last block there is never anything but a footer: other programs put the next
  * block there, and take what is in it for zeroes.
@@ -36,9 +36,17 @@ final class BlockTable implements GrowingMap {
      * @param blocks the table, which this changes
      * @param footerBytes as it is in the file
      * @param end where the footer is, or the file ends if it is not at the end
+     * @param own the sectors of a new block are those of the file, and not the parent's
      */
     BlockTable(
-            String name, BlockDevice file, int[] blocks, int blockBytes, long tableAt, byte[] footerBytes, long end) {
+            String name,
+            BlockDevice file,
+            int[] blocks,
+            int blockBytes,
+            long tableAt,
+            byte[] footerBytes,
+            long end,
+            boolean own) {
         this.name = name;
         this.file = file;
         this.blocks = blocks;
@@ -47,10 +55,10 @@ final class BlockTable implements GrowingMap {
         this.strideBytes = (long) bitmapBytes + blockBytes;
         this.footer = IoBuffer.allocate(FOOTER_BYTES);
         footer.copyFrom(footerBytes, 0, 0, FOOTER_BYTES);
-        byte[] ones = new byte[bitmapBytes];
-        Arrays.fill(ones, (byte) -1);
+        byte[] bits = new byte[bitmapBytes];
+        Arrays.fill(bits, (byte) (own ? -1 : 0));
         this.bitmap = IoBuffer.allocate(bitmapBytes);
-        bitmap.copyFrom(ones, 0, 0, bitmapBytes);
+        bitmap.copyFrom(bits, 0, 0, bitmapBytes);
         this.next = end;
     }
 
@@ -99,7 +107,7 @@ final class BlockTable implements GrowingMap {
     }
 
     @Override
-    public void grow(Completion whenReady) {
+    public void grow(long block, Completion whenReady) {
         long end = next + strideBytes;
         if (end / SECTOR_BYTES > SECTOR_MAX) {
             whenReady.complete(

@@ -20,8 +20,26 @@ final class SectorMap implements GrainMap {
         this.bitmaps = bitmaps;
     }
 
+    /** Where the place of a sector is in the file, whoever it belongs to now; its block is there. */
+    long placeOf(long sector) {
+        return bitmapOf(sector) + bitmapBytes + sector % blockSectors * SECTOR_BYTES;
+    }
+
+    /** How many sectors there are from this one on to the end of its block. */
+    int leftInBlock(long sector) {
+        return blockSectors - (int) (sector % blockSectors);
+    }
+
+    int inBlock(long sector) {
+        return (int) (sector % blockSectors);
+    }
+
+    long blockOf(long sector) {
+        return sector / blockSectors;
+    }
+
     /** Where the bitmap of a sector's block lies in the file, or {@link #NOTHING}. */
-    private long bitmapOf(long sector) {
+    long bitmapOf(long sector) {
         int at = blocks[(int) (sector / blockSectors)];
         return at == -1 ? NOTHING : (at & 0xffff_ffffL) * SECTOR_BYTES;
     }

@@ -5,7 +5,9 @@ import static dev.ferry.image.vhd.VhdLayout.*;
 import dev.ferry.block.BlockError;
 import dev.ferry.block.BlockException;
 import dev.ferry.block.ErrorKind;
+import dev.ferry.block.Invariant;
 import dev.ferry.image.FileBytes;
+import dev.ferry.image.sparse.Neighbours;
 import java.nio.ByteBuffer;
 import java.nio.charset.StandardCharsets;
 import java.time.Instant;
@@ -41,6 +43,56 @@ public final class VhdCreator {
      */
     public static void create(FileBytes file, long sizeBytes, VhdKind kind, Instant made, UUID identity)
             throws BlockException {
+        checkSize(file, sizeBytes);
+        byte[] footer = footer(sizeBytes, kind == VhdKind.FIXED ? FIXED : DYNAMIC, made, identity);
+        if (kind == VhdKind.DYNAMIC) {
+            grown(file, sizeBytes, footer, new byte[HEADER_BYTES], new byte[0]);
+            return;
+        }
+        file.resize(0);
+        file.resize(sizeBytes + FOOTER_BYTES);
+        file.flush();
+        file.write(sizeBytes, footer);
+        file.flush();
+    }
+
+    /**
+     * What a differencing disk lies over.
+     *
+     * @param name of its file, beside that of the disk
+     * @param identity the one in its footer
+     * @param changed when its file was last written to
+     */
+    public record Parent(String name, UUID identity, Instant changed) {
+        public Parent {
+            Invariant.that(
+                    Neighbours.isName(name) && name.length() < PARENT_NAME_BYTES / 2, "a name that a header can have");
+        }
+    }
+
+    /**
+     * Makes a differencing disk, which reads as its parent does; what the file held is lost. It says where that is from where it
+     * is itself, and not by the path that the file has here, which would lead nowhere else.
+     */
+    public static void createDelta(FileBytes file, long sizeBytes, Instant made, UUID identity, Parent parent)
+            throws BlockException {
+        checkSize(file, sizeBytes);
+        byte[] header = new byte[HEADER_BYTES];
+        ByteBuffer fields = ByteBuffer.wrap(header);
+        fields.putLong(PARENT_IDENTITY, parent.identity().getMostSignificantBits());
+        fields.putLong(PARENT_IDENTITY + Long.BYTES, parent.identity().getLeastSignificantBits());
+        fields.putInt(PARENT_TIME, seconds(parent.changed()));
+        fields.put(PARENT_NAME, parent.name().getBytes(StandardCharsets.UTF_16BE));
+        byte[] path = (".\\" + parent.name()).getBytes(StandardCharsets.UTF_16LE);
+        byte[] space = Arrays.copyOf(path, (path.length + SECTOR_BYTES - 1) / SECTOR_BYTES * SECTOR_BYTES);
+        fields.putInt(LOCATORS, PLATFORM_W2RU);
+        fields.putInt(LOCATORS + LOCATOR_SPACE, space.length);
+        fields.putInt(LOCATORS + LOCATOR_LENGTH, path.length);
+        fields.putLong(LOCATORS + LOCATOR_OFFSET, TABLE_AT + tableBytes(entries(sizeBytes)));
+        grown(file, sizeBytes, footer(sizeBytes, DIFFERENCING, made, identity), header, space);
+    }
+
+    static void checkSize(FileBytes file, long sizeBytes) throws BlockException {
         if (sizeBytes <= 0 || sizeBytes > SIZE_BYTES_MAX || sizeBytes % SECTOR_BYTES != 0) {
             throw BlockError.of(
                             ErrorKind.INVALID,
@@ -49,28 +101,34 @@ public final class VhdCreator {
                             "a vhd disk has a multiple of 512 bytes, and at most 2040 GiB")
                     .toException();
         }
-        byte[] footer = footer(sizeBytes, kind, made, identity);
+    }
+
+    private static int entries(long sizeBytes) {
+        return (int) ((sizeBytes + BLOCK_BYTES - 1) / BLOCK_BYTES);
+    }
+
+    static int tableBytes(int entries) {
+        return (entries * Integer.BYTES + SECTOR_BYTES - 1) / SECTOR_BYTES * SECTOR_BYTES;
+    }
+
+    /** @param behind what lies behind the table, in whole sectors */
+    private static void grown(FileBytes file, long sizeBytes, byte[] footer, byte[] header, byte[] behind)
+            throws BlockException {
+        int tableBytes = tableBytes(entries(sizeBytes));
+        byte[] tables = Arrays.copyOf(behind, tableBytes + behind.length);
+        System.arraycopy(behind, 0, tables, tableBytes, behind.length);
+        Arrays.fill(tables, 0, tableBytes, (byte) -1);
+        complete(header, entries(sizeBytes));
         file.resize(0);
-        if (kind == VhdKind.FIXED) {
-            file.resize(sizeBytes + FOOTER_BYTES);
-            file.flush();
-            file.write(sizeBytes, footer);
-            file.flush();
-            return;
-        }
-        int entries = (int) ((sizeBytes + BLOCK_BYTES - 1) / BLOCK_BYTES);
-        byte[] table = new byte[(entries * Integer.BYTES + SECTOR_BYTES - 1) / SECTOR_BYTES * SECTOR_BYTES];
-        Arrays.fill(table, (byte) -1);
-        file.write(FOOTER_BYTES, header(entries));
-        file.write(TABLE_AT, table);
-        file.write((long) TABLE_AT + table.length, footer);
+        file.write(FOOTER_BYTES, header);
+        file.write(TABLE_AT, tables);
+        file.write((long) TABLE_AT + tables.length, footer);
         file.flush();
         file.write(0, footer);
         file.flush();
     }
 
-    private static byte[] header(int entries) {
-        byte[] header = new byte[HEADER_BYTES];
+    private static void complete(byte[] header, int entries) {
         ByteBuffer fields = ByteBuffer.wrap(header);
         fields.putLong(0, HEADER_COOKIE);
         fields.putLong(8, -1);
@@ -79,28 +137,43 @@ public final class VhdCreator {
         fields.putInt(TABLE_ENTRIES, entries);
         fields.putInt(BLOCK_SIZE, BLOCK_BYTES);
         fields.putInt(HEADER_CHECKSUM, checksum(header, HEADER_BYTES, HEADER_CHECKSUM));
-        return header;
     }
 
-    static byte[] footer(long sizeBytes, VhdKind kind, Instant made, UUID identity) {
+    private static int seconds(Instant instant) {
+        return (int) (instant.getEpochSecond() - EPOCH.getEpochSecond());
+    }
+
+    private static byte[] footer(long sizeBytes, int type, Instant made, UUID identity) {
         byte[] footer = new byte[FOOTER_BYTES];
         ByteBuffer fields = ByteBuffer.wrap(footer);
         fields.putLong(0, FOOTER_COOKIE);
         fields.putInt(8, FEATURES);
         fields.putInt(12, VERSION);
-        fields.putLong(DATA_OFFSET, kind == VhdKind.FIXED ? -1 : FOOTER_BYTES);
-        fields.putInt(24, (int) (made.getEpochSecond() - EPOCH.getEpochSecond()));
+        fields.putLong(DATA_OFFSET, type == FIXED ? -1 : FOOTER_BYTES);
+        fields.putInt(24, seconds(made));
         fields.put(CREATOR, CREATOR_NAME.getBytes(StandardCharsets.US_ASCII));
         fields.putInt(32, CREATOR_VERSION);
         fields.put(36, CREATOR_HOST.getBytes(StandardCharsets.US_ASCII));
         fields.putLong(40, sizeBytes);
         fields.putLong(CURRENT_SIZE, sizeBytes);
         fields.putInt(GEOMETRY, geometry(sizeBytes / SECTOR_BYTES));
-        fields.putInt(TYPE, kind == VhdKind.FIXED ? FIXED : DYNAMIC);
+        fields.putInt(TYPE, type);
         fields.putLong(IDENTITY, identity.getMostSignificantBits());
         fields.putLong(IDENTITY + Long.BYTES, identity.getLeastSignificantBits());
         fields.putInt(FOOTER_CHECKSUM, checksum(footer, FOOTER_BYTES, FOOTER_CHECKSUM));
         return footer;
+    }
+
+    /** The footer of the same disk with another size. */
+    static byte[] resized(byte[] footer, long sizeBytes) {
+        byte[] other = footer.clone();
+        ByteBuffer fields = ByteBuffer.wrap(other);
+        // By whose files all programs go by the size, and not by the geometry.
+        fields.put(CREATOR, CREATOR_NAME.getBytes(StandardCharsets.US_ASCII));
+        fields.putLong(CURRENT_SIZE, sizeBytes);
+        fields.putInt(GEOMETRY, geometry(sizeBytes / SECTOR_BYTES));
+        fields.putInt(FOOTER_CHECKSUM, checksum(other, FOOTER_BYTES, FOOTER_CHECKSUM));
+        return other;
     }
 
     /** The geometry that the specification computes for a number of sectors; it has no more than they are. */

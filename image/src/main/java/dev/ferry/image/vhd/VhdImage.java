@@ -15,6 +15,7 @@ import dev.ferry.image.sparse.FlatExtent;
 import dev.ferry.image.sparse.GrainCensus;
 import dev.ferry.image.sparse.GrainMap;
 import dev.ferry.image.sparse.GrowingExtent;
+import dev.ferry.image.sparse.GrowingMap;
 import dev.ferry.image.sparse.KnownMap;
 import dev.ferry.image.sparse.SparseExtent;
 import dev.ferry.image.sparse.TableCache;
@@ -100,7 +101,7 @@ public final class VhdImage implements DeltaFile {
         return footer;
     }
 
-    private static boolean sound(byte[] footer) {
+    static boolean sound(byte[] footer) {
         return u64(footer, 0) == FOOTER_COOKIE
                 && s32(footer, FOOTER_CHECKSUM) == checksum(footer, FOOTER_BYTES, FOOTER_CHECKSUM);
     }
@@ -149,6 +150,29 @@ public final class VhdImage implements DeltaFile {
         return sizeBytes;
     }
 
+    // ---- for what changes its size
+
+    byte[] footer() {
+        return footer.clone();
+    }
+
+    int @Nullable [] table() {
+        return table;
+    }
+
+    int blockBytes() {
+        return blockBytes;
+    }
+
+    long tableAt() {
+        return tableAt;
+    }
+
+    /** What tells this disk from all others. */
+    public UUID identity() {
+        return identity;
+    }
+
     /** Only blocks that were written are in the file. */
     public boolean sparse() {
         return table != null;
@@ -195,16 +219,10 @@ public final class VhdImage implements DeltaFile {
      * The disk, to be read and written.
      *
      * @param below the file that this was read from, which grows
-     * @throws BlockException of kind {@link ErrorKind#UNSUPPORTED} for a differencing disk
+     * @param over the parent of a differencing disk
      */
-    public BlockDevice writable(Loop loop, BlockDevice below) throws BlockException {
+    public BlockDevice writable(Loop loop, BlockDevice below, @Nullable Below over) throws BlockException {
         int[] blocks = table;
-        if (parent != null) {
-            throw flaw(
-                    file,
-                    ErrorKind.UNSUPPORTED,
-                    "it is a differencing disk, which is read and not written; convert or import it");
-        }
         if (blocks == null) {
             return FlatExtent.writable(file.name(), below, 0, sizeBytes);
         }
@@ -212,8 +230,15 @@ public final class VhdImage implements DeltaFile {
         long last = below.lengthBytes() - FOOTER_BYTES;
         boolean footerIsLast = sound(file.read(last, FOOTER_BYTES));
         long end = footerIsLast ? last : below.lengthBytes();
-        BlockTable map = new BlockTable(file.name(), below, blocks, blockBytes, tableAt, footer, end);
-        return new GrowingExtent(loop, file.name(), below, sizeBytes, blockBytes, map);
+        BlockTable places = new BlockTable(file.name(), below, blocks, blockBytes, tableAt, footer, end, over == null);
+        if (over == null) {
+            return new GrowingExtent(loop, file.name(), below, sizeBytes, blockBytes, places);
+        }
+        int bitmapBytes = bitmapBytes(blockBytes);
+        TableCache bitmaps = new TableCache(file.name(), below, bitmapBytes);
+        SectorMap sectors = new SectorMap(blocks, blockBytes, bitmapBytes, bitmaps);
+        GrowingMap map = new GrowingSectors(below, places, sectors, bitmaps);
+        return new GrowingExtent(loop, file.name(), below, sizeBytes, SECTOR_BYTES, map, over);
     }
 
     /** Holds blocks to where they can lie. */
@@ -236,17 +261,25 @@ public final class VhdImage implements DeltaFile {
     }
 
     /** A guest that writes to a block must change nothing but that block. */
-    private void checkApart(int[] blocks) throws BlockException {
+    void checkApart(int[] blocks) throws BlockException {
         long[] starts = Arrays.stream(blocks)
                 .filter(sector -> sector != -1)
                 .mapToLong(sector -> (sector & 0xffff_ffffL) * SECTOR_BYTES)
                 .sorted()
                 .toArray();
         long headerAt = u64(footer, DATA_OFFSET);
-        long free = Math.max(headerAt + HEADER_BYTES, tableAt + (long) blocks.length * Integer.BYTES);
+        long free = headerAt + HEADER_BYTES;
+        long bytes = (long) bitmapBytes(blockBytes) + blockBytes;
+        long tableEnd = tableAt + (long) blocks.length * Integer.BYTES;
+        require(file, tableAt >= free || tableEnd <= headerAt, "its table lies over its header");
         for (long start : starts) {
-            require(file, start >= free, "a block of it lies over another one, or over its tables");
-            free = start + bitmapBytes(blockBytes) + blockBytes;
+            boolean apart = start >= free && (start >= tableEnd || start + bytes <= tableAt);
+            require(file, apart, "a block of it lies over another one, or over its tables");
+            require(
+                    file,
+                    parent == null || parent.isApart(start, bytes),
+                    "a block of it lies over what it says of its parent");
+            free = start + bytes;
         }
         require(file, free <= file.lengthBytes(), "a block of it lies past the end of the file");
     }

@@ -13,8 +13,9 @@ import java.nio.ByteBuffer;
  *   footer   0 cookie "conectix"   16 data offset   28 creator   40 original size   48 current size
  *            56 geometry: cylinders u16, heads u8, sectors u8     60 type   64 checksum   68 identity (512 bytes)
  *   header   0 cookie "cxsparse"   16 table offset  28 entries   32 block size   36 checksum
- *            40 the parent's identity   64 its name, 512 bytes of UTF-16   576 eight locators        (1024 bytes)
- *   locator  0 platform u32   8 length u32   16 offset u64 of a path                                (24 bytes)
+ *            40 the parent's identity   56 when it was last changed   64 its name, 512 bytes of UTF-16
+ *            576 eight locators                                                                     (1024 bytes)
+ *   locator  0 platform u32   4 space u32   8 length u32   16 offset u64 of a path                  (24 bytes)
  *   table    u32: sector at which the block's bitmap begins; all ones: the block is not there
  *   bitmap   a bit for each sector of the block, the highest first: the sector is here, and not the parent's. Of dynamic
  *            disks it says nothing that would be needed: what is not there reads as zeroes
@@ -41,11 +42,13 @@ final class VhdLayout {
     static final int BLOCK_SIZE = 32;
     static final int HEADER_CHECKSUM = 36;
     static final int PARENT_IDENTITY = 40;
+    static final int PARENT_TIME = 56;
     static final int PARENT_NAME = 64;
     static final int PARENT_NAME_BYTES = 512;
     static final int LOCATORS = 576;
     static final int LOCATOR_COUNT = 8;
     static final int LOCATOR_BYTES = 24;
+    static final int LOCATOR_SPACE = 4;
     static final int LOCATOR_LENGTH = 8;
     static final int LOCATOR_OFFSET = 16;
 

@@ -14,7 +14,7 @@ import dev.ferry.image.sparse.TableCache;
 final class BlockMap implements GrainMap {
     static final int PAGE_BYTES = 64 << 10;
     private static final int PAGE_ENTRIES = PAGE_BYTES / 8;
-    private static final int BITMAP_PAGE_BYTES = 4096;
+    static final int BITMAP_PAGE_BYTES = 4096;
     private static final int BITMAP_PAGE_SECTORS = BITMAP_PAGE_BYTES * 8;
 
     private final TableCache tables;
@@ -146,26 +146,98 @@ final class BlockMap implements GrainMap {
         return (page[bit >> 3] & 1 << (bit & 7)) != 0 ? within(entry, grain) : NOTHING;
     }
 
-    // ---- for a disk that takes changes, whose grains are blocks
+    // ---- for a disk that takes changes
 
-    /** Where the entry of a block is in the file. */
-    long placeOfEntry(long block) {
-        return tableAt + blockEntry(block) * Long.BYTES;
+    /** Where the entry of a grain's block is in the file. */
+    long placeOfEntry(long grain) {
+        return tableAt + blockEntry(grain) * Long.BYTES;
     }
 
-    void hold(long block) {
-        tables.hold(pageOf(blockEntry(block)));
+    void hold(long grain) {
+        tables.hold(pageOf(blockEntry(grain)));
     }
 
-    void release(long block) {
-        tables.release(pageOf(blockEntry(block)));
+    void release(long grain) {
+        tables.release(pageOf(blockEntry(grain)));
     }
 
-    /** The entry of a block is another one, as is written already. */
-    void enter(long block, byte[] entry) {
-        byte[] page = tables.at(pageOf(blockEntry(block)));
+    /** The entry of a grain's block is another one, as is written already. */
+    void enter(long grain, byte[] entry) {
+        enterAt(blockEntry(grain), entry);
+    }
+
+    private void enterAt(long index, byte[] entry) {
+        byte[] page = tables.at(pageOf(index));
         if (page != null) {
-            System.arraycopy(entry, 0, page, (int) (blockEntry(block) % PAGE_ENTRIES) * Long.BYTES, Long.BYTES);
+            System.arraycopy(entry, 0, page, (int) (index % PAGE_ENTRIES) * Long.BYTES, Long.BYTES);
         }
+    }
+
+    // ---- whose grains are sectors
+
+    /** What the table says of the block of a known sector. */
+    int stateOf(long sector) {
+        return state(entry(blockEntry(sector)));
+    }
+
+    /** Where the place of a sector is in the file, whoever it belongs to now; its block has one. */
+    long placeOf(long sector) {
+        return within(entry(blockEntry(sector)), sector);
+    }
+
+    /** Gets the entry of the bitmap of a sector's block into memory, where it stays until it is released. */
+    void learnBitmapEntry(long sector, Completion whenHeld) {
+        long page = pageOf(bitmapEntry(sector));
+        tables.load(page, error -> {
+            if (error == null) {
+                tables.hold(page);
+            }
+            whenHeld.complete(error);
+        });
+    }
+
+    void holdBitmapEntry(long sector) {
+        tables.hold(pageOf(bitmapEntry(sector)));
+    }
+
+    void releaseBitmapEntry(long sector) {
+        tables.release(pageOf(bitmapEntry(sector)));
+    }
+
+    boolean hasBitmap(long sector) {
+        return state(entry(bitmapEntry(sector))) == PRESENT;
+    }
+
+    long placeOfBitmapEntry(long sector) {
+        return tableAt + bitmapEntry(sector) * Long.BYTES;
+    }
+
+    void enterBitmap(long sector, byte[] entry) {
+        enterAt(bitmapEntry(sector), entry);
+    }
+
+    /** Where the page with the bit of a sector is, or {@link #DAMAGED}; the entry of the bitmap is in memory. */
+    long pageOfBit(long sector) {
+        return bitmapPage(sector);
+    }
+
+    static int bitInPage(long sector) {
+        return (int) (sector % BITMAP_PAGE_SECTORS);
+    }
+
+    static int leftInPage(long sector) {
+        return BITMAP_PAGE_SECTORS - bitInPage(sector);
+    }
+
+    long firstOfBlock(long sector) {
+        return sector / grainsInBlock * grainsInBlock;
+    }
+
+    long sectorsInBlock() {
+        return grainsInBlock;
+    }
+
+    TableCache bitmaps() {
+        return bitmaps;
     }
 }

@@ -54,7 +54,9 @@ final class GrowingBlocks implements GrowingMap {
         if (position < 0) {
             return position;
         }
-        for (VhdxImage.Region region : reserved) {
+        // For each request: an iterator would be an object.
+        for (int i = 0; i < reserved.size(); i++) {
+            VhdxImage.Region region = reserved.get(i);
             if (position < region.offset() + region.length() && position + blockBytes > region.offset()) {
                 return DAMAGED;
             }
@@ -95,7 +97,7 @@ final class GrowingBlocks implements GrowingMap {
     }
 
     @Override
-    public void grow(Completion whenReady) {
+    public void grow(long block, Completion whenReady) {
         int count = (int) Math.max(1, GROWTH_BYTES / blockBytes);
         grown = true;
         Completion durable = GrowingMap.then(whenReady, () -> {

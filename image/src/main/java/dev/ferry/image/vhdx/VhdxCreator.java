@@ -5,11 +5,14 @@ import static dev.ferry.image.vhdx.VhdxLayout.*;
 import dev.ferry.block.BlockError;
 import dev.ferry.block.BlockException;
 import dev.ferry.block.ErrorKind;
+import dev.ferry.block.Invariant;
 import dev.ferry.image.FileBytes;
+import dev.ferry.image.sparse.Neighbours;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.nio.charset.StandardCharsets;
 import java.util.UUID;
+import org.jspecify.annotations.Nullable;
 
 /**
  * Makes VHDX files, all zeroes. What tells a reader what the file is comes last, and is written when all else is durable.
@@ -22,6 +25,10 @@ import java.util.UUID;
 public final class VhdxCreator {
     private static final int MIB = 1 << 20;
     private static final int BLOCK_BYTES = 8 << 20;
+
+    /** Of a differencing disk; as Hyper-V makes them. */
+    private static final int DELTA_BLOCK_BYTES = 2 << 20;
+
     private static final int SECTOR_BYTES = 512;
     private static final int PHYSICAL_BYTES = 4096;
     private static final int LOG_AT = MIB;
@@ -30,17 +37,37 @@ public final class VhdxCreator {
     private static final int ITEMS_AT = 64 << 10;
     private static final int FLAG_OF_DISK = 2;
     private static final int REQUIRED = 4;
+    private static final int NAME_MAX = 512;
 
     private final FileBytes file;
     private final long sizeBytes;
     private final VhdxKind kind;
     private final UUID identity;
+    private final @Nullable Parent parent;
+    private final int blockBytes;
+    private final int sectorBytes;
 
-    private VhdxCreator(FileBytes file, long sizeBytes, VhdxKind kind, UUID identity) {
+    private VhdxCreator(FileBytes file, long sizeBytes, VhdxKind kind, UUID identity, @Nullable Parent parent) {
         this.file = file;
         this.sizeBytes = sizeBytes;
         this.kind = kind;
         this.identity = identity;
+        this.parent = parent;
+        this.blockBytes = parent == null ? BLOCK_BYTES : DELTA_BLOCK_BYTES;
+        this.sectorBytes = parent == null ? SECTOR_BYTES : parent.sectorBytes();
+    }
+
+    /**
+     * What a differencing disk lies over.
+     *
+     * @param name of its file, beside that of the disk
+     * @param dataIdentity of what it holds now
+     * @param sectorBytes of its sectors, which the disk has too
+     */
+    public record Parent(String name, UUID dataIdentity, int sectorBytes) {
+        public Parent {
+            Invariant.that(Neighbours.isName(name) && name.length() <= NAME_MAX, "a name that a locator can have");
+        }
     }
 
     /**
@@ -50,25 +77,31 @@ public final class VhdxCreator {
      * @param identity any that no other disk has
      */
     public static void create(FileBytes file, long sizeBytes, VhdxKind kind, UUID identity) throws BlockException {
-        if (sizeBytes <= 0 || sizeBytes > SIZE_BYTES_MAX || sizeBytes % SECTOR_BYTES != 0) {
+        new VhdxCreator(file, sizeBytes, kind, identity, null).create();
+    }
+
+    /** Makes a differencing disk, which reads as its parent does; what the file held is lost. */
+    public static void createDelta(FileBytes file, long sizeBytes, UUID identity, Parent parent) throws BlockException {
+        new VhdxCreator(file, sizeBytes, VhdxKind.DYNAMIC, identity, parent).create();
+    }
+
+    private void create() throws BlockException {
+        if (sizeBytes <= 0 || sizeBytes > SIZE_BYTES_MAX || sizeBytes % sectorBytes != 0) {
             throw BlockError.of(
                             ErrorKind.INVALID,
                             file.name(),
                             "create",
-                            "a vhdx disk has a multiple of 512 bytes, and at most 64 TiB")
+                            "a vhdx disk has a multiple of " + sectorBytes + " bytes, and at most 64 TiB")
                     .toException();
         }
-        new VhdxCreator(file, sizeBytes, kind, identity).create();
-    }
-
-    private void create() throws BlockException {
-        long blocks = (sizeBytes + BLOCK_BYTES - 1) / BLOCK_BYTES;
-        long ratio = CHUNK_SECTORS * SECTOR_BYTES / BLOCK_BYTES;
-        long entries = blocks + (blocks - 1) / ratio;
+        long blocks = (sizeBytes + blockBytes - 1) / blockBytes;
+        long ratio = CHUNK_SECTORS * sectorBytes / blockBytes;
+        // Of a differencing disk the bitmap of the last blocks has an entry too.
+        long entries = parent == null ? blocks + (blocks - 1) / ratio : Math.ceilDiv(blocks, ratio) * (ratio + 1);
         long tableBytes = (entries * Long.BYTES + MIB - 1) / MIB * MIB;
         long first = TABLE_AT + tableBytes;
         file.resize(0);
-        file.resize(kind == VhdxKind.FIXED ? first + blocks * BLOCK_BYTES : first);
+        file.resize(kind == VhdxKind.FIXED ? first + blocks * blockBytes : first);
         if (kind == VhdxKind.FIXED) {
             writeTable(blocks, ratio, first);
         }
@@ -97,7 +130,7 @@ public final class VhdxCreator {
                 long entry = from + i;
                 boolean block = entry < entries && entry % (ratio + 1) != ratio;
                 long number = entry - entry / (ratio + 1);
-                fields.putLong(i * Long.BYTES, block ? first + number * BLOCK_BYTES | PRESENT : 0);
+                fields.putLong(i * Long.BYTES, block ? first + number * blockBytes | PRESENT : 0);
             }
             file.write(TABLE_AT + from * Long.BYTES, piece);
         }
@@ -139,21 +172,47 @@ public final class VhdxCreator {
     }
 
     private byte[] metadata() {
-        byte[] region = new byte[ITEMS_AT + PHYSICAL_BYTES];
+        byte[] locator = parent == null ? new byte[0] : locator(parent);
+        byte[] region = new byte[ITEMS_AT + PHYSICAL_BYTES + locator.length];
         ByteBuffer fields = ByteBuffer.wrap(region).order(ByteOrder.LITTLE_ENDIAN);
         fields.putLong(0, METADATA_MAGIC);
-        fields.putShort(METADATA_COUNT, (short) 5);
+        fields.putShort(METADATA_COUNT, (short) (parent == null ? 5 : 6));
         int at = ITEMS_AT;
         at = item(region, 1, FILE_PARAMETERS, at, 8, REQUIRED);
         at = item(region, 2, DISK_SIZE, at, 8, REQUIRED | FLAG_OF_DISK);
         at = item(region, 3, DISK_IDENTITY, at, 16, REQUIRED | FLAG_OF_DISK);
         at = item(region, 4, LOGICAL_SECTOR, at, 4, REQUIRED | FLAG_OF_DISK);
         int end = item(region, 5, PHYSICAL_SECTOR, at, 4, REQUIRED | FLAG_OF_DISK);
-        fields.putInt(ITEMS_AT, BLOCK_BYTES).putInt(ITEMS_AT + 4, kind == VhdxKind.FIXED ? 1 : 0);
+        if (parent != null) {
+            int _ = item(region, 6, PARENT_LOCATOR, end, locator.length, REQUIRED);
+            fields.put(end, locator);
+        }
+        int flags = (kind == VhdxKind.FIXED ? 1 : 0) | (parent == null ? 0 : HAS_PARENT);
+        fields.putInt(ITEMS_AT, blockBytes).putInt(ITEMS_AT + 4, flags);
         fields.putLong(ITEMS_AT + 8, sizeBytes);
         putIdentity(region, ITEMS_AT + 16, identity);
-        fields.putInt(at - 4, SECTOR_BYTES).putInt(end - 4, PHYSICAL_BYTES);
+        fields.putInt(at - 4, sectorBytes).putInt(end - 4, PHYSICAL_BYTES);
         return region;
+    }
+
+    /** Where the parent is from where the file is itself; a path on this host would lead nowhere on another. */
+    private static byte[] locator(Parent parent) {
+        String[] words = {
+            "parent_linkage", "{" + parent.dataIdentity() + "}", "relative_path", ".\\" + parent.name(),
+        };
+        int at = LOCATOR_ENTRIES + words.length / 2 * LOCATOR_ENTRY_BYTES;
+        byte[] locator = new byte[at + 2 * String.join("", words).length()];
+        ByteBuffer fields = ByteBuffer.wrap(locator).order(ByteOrder.LITTLE_ENDIAN);
+        putIdentity(locator, 0, LOCATOR_OF_VHDX);
+        fields.putShort(LOCATOR_COUNT, (short) (words.length / 2));
+        for (int i = 0; i < words.length; i++) {
+            int entry = LOCATOR_ENTRIES + i / 2 * LOCATOR_ENTRY_BYTES;
+            byte[] word = words[i].getBytes(StandardCharsets.UTF_16LE);
+            fields.putInt(entry + i % 2 * 4, at).putShort(entry + 8 + i % 2 * 2, (short) word.length);
+            fields.put(at, word);
+            at += word.length;
+        }
+        return locator;
     }
 
     /** @return where the next one is to be */

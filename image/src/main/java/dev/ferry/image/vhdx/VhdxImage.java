@@ -15,6 +15,7 @@ import dev.ferry.image.sparse.DeltaFile;
 import dev.ferry.image.sparse.FirstChange;
 import dev.ferry.image.sparse.GrainCensus;
 import dev.ferry.image.sparse.GrowingExtent;
+import dev.ferry.image.sparse.GrowingMap;
 import dev.ferry.image.sparse.Neighbours;
 import dev.ferry.image.sparse.SparseExtent;
 import java.util.LinkedHashSet;
@@ -37,6 +38,7 @@ public final class VhdxImage implements DeltaFile {
 
     private final String name;
     private final UUID dataIdentity;
+    private final Region table;
     private final long tableAt;
     private final VhdxMetadata metadata;
     private final Header header;
@@ -53,6 +55,7 @@ public final class VhdxImage implements DeltaFile {
         this.name = name;
         this.header = header;
         this.dataIdentity = identity(header.bytes(), DATA_IDENTITY);
+        this.table = table;
         this.tableAt = table.offset();
         this.metadata = metadata;
         this.reserved = reserved;
@@ -203,6 +206,41 @@ public final class VhdxImage implements DeltaFile {
         return metadata.sizeBytes();
     }
 
+    // ---- for what changes its size
+
+    VhdxMetadata metadata() {
+        return metadata;
+    }
+
+    Region table() {
+        return table;
+    }
+
+    long ratio() {
+        return ratio(metadata);
+    }
+
+    /** What is no block, held apart from each other. */
+    List<Region> reserved(FileBytes bytes) throws BlockException {
+        checkApart(bytes);
+        return reserved;
+    }
+
+    /** Says that somebody changes the data. */
+    void markChanged(FileBytes file, UUID fresh) throws BlockException {
+        file.write(header.otherAt(), header.following(fresh, fresh));
+        file.flush();
+    }
+
+    /** What tells its data from all others; another one when it has been written to. */
+    public UUID dataIdentity() {
+        return dataIdentity;
+    }
+
+    public int sectorBytes() {
+        return metadata.sectorBytes();
+    }
+
     @Override
     public boolean delta() {
         return metadata.parent() != null;
@@ -246,21 +284,19 @@ public final class VhdxImage implements DeltaFile {
      * @param bytes the file that this was read from, after {@link #replay}
      * @param file the same, which grows
      * @param fresh any identity; from the first change on it is that of the data
-     * @throws BlockException of kind {@link ErrorKind#UNSUPPORTED} for a differencing disk
+     * @param below the parent of a differencing disk
      */
-    public BlockDevice writable(Loop loop, FileBytes bytes, BlockDevice file, UUID fresh) throws BlockException {
-        if (delta()) {
-            throw flaw(
-                    bytes,
-                    ErrorKind.UNSUPPORTED,
-                    "it is a differencing disk, which is read and not written; convert or import it");
-        }
+    public BlockDevice writable(Loop loop, FileBytes bytes, BlockDevice file, UUID fresh, @Nullable Below below)
+            throws BlockException {
         Invariant.that(replayed.isEmpty(), "the log has been replayed");
         checkApart(bytes);
         int blockBytes = metadata.blockBytes();
-        BlockMap map = new BlockMap(name, file, tableAt, ratio(metadata), blockBytes, 1);
-        GrowingBlocks blocks = new GrowingBlocks(file, map, blockBytes, reserved);
-        BlockDevice disk = new GrowingExtent(loop, name, file, metadata.sizeBytes(), blockBytes, blocks);
+        int grainBytes = below == null ? blockBytes : metadata.sectorBytes();
+        BlockMap map = new BlockMap(name, file, tableAt, ratio(metadata), grainBytes, blockBytes / grainBytes);
+        GrowingMap places = below == null
+                ? new GrowingBlocks(file, map, blockBytes, reserved)
+                : new GrowingSectors(name, file, map, blockBytes, grainBytes, reserved);
+        BlockDevice disk = new GrowingExtent(loop, name, file, metadata.sizeBytes(), grainBytes, places, below);
         byte[] changed = header.following(fresh, fresh);
         return new FirstChange(disk, List.of(FirstChange.Mark.of(file, header.otherAt(), changed, changed)));
     }

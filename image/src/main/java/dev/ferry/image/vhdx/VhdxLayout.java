@@ -61,6 +61,7 @@ final class VhdxLayout {
     static final UUID PHYSICAL_SECTOR = UUID.fromString("cda348c7-445d-4471-9cc9-e9885251c556");
     static final UUID PARENT_LOCATOR = UUID.fromString("a8d35f2d-b30b-454d-abf7-d3d84834ab0c");
     static final UUID LOCATOR_OF_VHDX = UUID.fromString("b04aefb7-d19e-4a81-b789-25b8e9445913");
+    static final int LEAVES_ALLOCATED = 1;
     static final int HAS_PARENT = 2;
 
     static final long SIZE_BYTES_MAX = 64L << 40;

@@ -20,12 +20,16 @@ import org.jspecify.annotations.Nullable;
  * What the metadata of a file say of its disk.
  *
  * @param parent what it says of its parent, null if it has none
+ * @param sizeAt where in the file the size of the disk stands
+ * @param allocated all of its blocks have their room
  */
 record VhdxMetadata(
         long sizeBytes,
         int blockBytes,
         int sectorBytes,
-        @Nullable Parent parent) {
+        @Nullable Parent parent,
+        long sizeAt,
+        boolean allocated) {
     private static final Set<UUID> KNOWN =
             Set.of(FILE_PARAMETERS, DISK_SIZE, DISK_IDENTITY, LOGICAL_SECTOR, PHYSICAL_SECTOR, PARENT_LOCATOR);
 
@@ -48,6 +52,7 @@ record VhdxMetadata(
         int count = u16(table, METADATA_COUNT);
         require(file, count <= ENTRIES_MAX, "it has too many items of metadata");
         Map<UUID, byte[]> items = new HashMap<>();
+        long sizeAt = 0;
         for (int i = 0; i < count; i++) {
             int at = ENTRY_BYTES * (i + 1);
             UUID kind = identity(table, at);
@@ -65,6 +70,7 @@ record VhdxMetadata(
                     length <= ITEM_BYTES_MAX && offset + length <= region.length(),
                     "an item of its metadata is out of bounds");
             items.put(kind, file.read(region.offset() + offset, (int) length));
+            sizeAt = kind.equals(DISK_SIZE) ? region.offset() + offset : sizeAt;
         }
         byte[] parameters = item(file, items, FILE_PARAMETERS, 8);
         long block = u32(parameters, 0);
@@ -78,7 +84,8 @@ record VhdxMetadata(
         require(file, size > 0 && size <= SIZE_BYTES_MAX && size % sector == 0, "its size is out of bounds");
         boolean delta = (u32(parameters, 4) & HAS_PARENT) != 0;
         Parent parent = delta ? parent(file, item(file, items, PARENT_LOCATOR, LOCATOR_ENTRIES)) : null;
-        return new VhdxMetadata(size, (int) block, (int) sector, parent);
+        boolean allocated = (u32(parameters, 4) & LEAVES_ALLOCATED) != 0;
+        return new VhdxMetadata(size, (int) block, (int) sector, parent, sizeAt, allocated);
     }
 
     private static byte[] item(FileBytes file, Map<UUID, byte[]> items, UUID kind, int bytesMin) throws BlockException {

@@ -32,6 +32,7 @@ final class GrainTables implements GrowingMap {
     private final DirectoryMap map;
     private final TableCache tables;
     private final int grainBytes;
+    private final boolean zeroGrains;
     private final ArrayDeque<Entry> free = new ArrayDeque<>();
     private long next;
     private long readyTo;
@@ -43,6 +44,7 @@ final class GrainTables implements GrowingMap {
         this.file = file;
         this.where = where;
         this.grainBytes = grainBytes;
+        this.zeroGrains = zeroGrains;
         this.tables = new TableCache(name, file, where.tableEntries() * Integer.BYTES);
         this.map = new DirectoryMap(where.directory(), where.tableEntries(), tables, (table, index) -> {
             long sector = Fields.u32(table, index * Integer.BYTES);
@@ -94,6 +96,22 @@ final class GrainTables implements GrowingMap {
         (entry == null ? new Entry() : entry).write(grain, count, position, whenWritten);
     }
 
+    @Override
+    public void giveUp(long grain, int count) {
+        tables.release(tableOf(grain));
+    }
+
+    @Override
+    public int zeroable(long grain, long count) {
+        return zeroGrains ? (int) Math.min(count, where.tableEntries() - grain % where.tableEntries()) : 0;
+    }
+
+    @Override
+    public void enterZeroes(long grain, int count, Completion whenWritten) {
+        tables.hold(tableOf(grain));
+        enter(grain, count, ZEROES, whenWritten);
+    }
+
     /** Entries that stand side by side in a table, on their way to the file. */
     private final class Entry implements Completion {
         private final byte[] bytes = new byte[where.tableEntries() * Integer.BYTES];
@@ -109,7 +127,7 @@ final class GrainTables implements GrowingMap {
             whenWritten = completion;
             ByteBuffer fields = ByteBuffer.wrap(bytes).order(ByteOrder.LITTLE_ENDIAN);
             for (int i = 0; i < count; i++) {
-                fields.putInt((int) ((position + (long) i * grainBytes) / SECTOR_BYTES));
+                fields.putInt(position == ZEROES ? 1 : (int) ((position + (long) i * grainBytes) / SECTOR_BYTES));
             }
             buffer.copyFrom(bytes, 0, 0, length);
             long other = where.secondTableOf(first);
@@ -145,7 +163,7 @@ final class GrainTables implements GrowingMap {
     }
 
     @Override
-    public void grow(Completion whenReady) {
+    public void grow(long grain, Completion whenReady) {
         long to = next + GROWTH_BYTES / grainBytes * grainBytes;
         if (to / SECTOR_BYTES > SECTORS_MAX) {
             whenReady.complete(

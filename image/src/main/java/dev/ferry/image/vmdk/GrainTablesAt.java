@@ -40,6 +40,10 @@ final class GrainTablesAt {
         return directory;
     }
 
+    long[] second() {
+        return second;
+    }
+
     int tableEntries() {
         return tableEntries;
     }

@@ -7,6 +7,7 @@ import dev.ferry.image.FileBytes;
 import dev.ferry.image.sparse.Neighbours;
 import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.List;
 import java.util.Locale;
 import java.util.regex.Matcher;
@@ -187,6 +188,35 @@ public record VmdkDescriptor(
         int end = words.indexOf('\0');
         Matcher line = ID_LINE.matcher(end < 0 ? words : words.substring(0, end));
         return line.find() ? new Digits(line.start(1), line.group(1)) : null;
+    }
+
+    private static final Pattern EXTENT_SECTORS =
+            Pattern.compile("(?m)^[ \\t]*(?:RW|RDONLY|NOACCESS)[ \\t]+([0-9]{1,15})[ \\t]+[A-Z]+");
+
+    /**
+     * A text with another size of its one extent and another content ID. Numbers that get longer take room from a comment before
+     * them, and those that get shorter leave blanks, so that all else stays where it is, if that is possible.
+     */
+    static byte[] resized(byte[] text, long sizeBytes, int contentId) {
+        String words = new String(text, StandardCharsets.ISO_8859_1);
+        Matcher line = EXTENT_SECTORS.matcher(words);
+        Digits id = contentIdAt(text);
+        if (!line.find() || id == null) {
+            return text;
+        }
+        words = words.substring(0, id.at())
+                + id.other(contentId)
+                + words.substring(id.at() + id.text().length());
+        String digits = String.valueOf(sizeBytes / 512);
+        int more = digits.length() - line.group(1).length();
+        String before = words.substring(0, line.start(1));
+        int comment = before.lastIndexOf("\n#");
+        int endOfComment = comment < 0 ? -1 : before.indexOf('\n', comment + 1);
+        if (more > 0 && endOfComment - comment - 2 >= more) {
+            before = before.substring(0, endOfComment - more) + before.substring(endOfComment);
+        }
+        String changed = before + " ".repeat(Math.max(0, -more)) + digits + words.substring(line.end(1));
+        return Arrays.copyOf(changed.getBytes(StandardCharsets.ISO_8859_1), text.length);
     }
 
     static BlockException flaw(FileBytes file, ErrorKind kind, String detail) {

@@ -11,6 +11,7 @@ import dev.ferry.image.sparse.Below;
 import dev.ferry.image.sparse.Census;
 import dev.ferry.image.sparse.FlatExtent;
 import dev.ferry.image.sparse.GrainMap;
+import dev.ferry.image.sparse.HeldOpen;
 import dev.ferry.image.sparse.JoinedExtents;
 import dev.ferry.image.sparse.KnownMap;
 import dev.ferry.image.sparse.Neighbours;
@@ -144,7 +145,7 @@ public final class VmdkImage {
                 parts.add(nothing(first.device()));
             }
             if (parent != null) {
-                parts.add(nothing(parent.device()));
+                parts.add(new HeldOpen(first.bytes().name(), parent.device()));
             }
             return parts.size() == 1
                     ? parts.getFirst()
@@ -158,6 +159,23 @@ public final class VmdkImage {
     /** A part of no size, which closes what it is on. */
     private BlockDevice nothing(BlockDevice device) {
         return new FlatExtent(first.bytes().name(), device, 0, 0);
+    }
+
+    /**
+     * The parent of a delta, after it has been seen to be the one that the delta was made over. Whoever asked closes it.
+     *
+     * @param child the file that the descriptor is in
+     */
+    static BlockDevice parent(
+            OpenFile child, VmdkDescriptor descriptor, Loop loop, Executor workers, Neighbours neighbours)
+            throws BlockException {
+        VmdkImage disk = new VmdkImage(child, loop, workers, neighbours, 1);
+        try {
+            return disk.parent(descriptor).device();
+        } catch (BlockException failed) {
+            disk.opened.forEach(device -> loop.execute(() -> device.close(closed -> {})));
+            throw failed;
+        }
     }
 
     private Below parent(VmdkDescriptor descriptor) throws BlockException {

@@ -53,6 +53,11 @@ public enum VmdkKind {
         return !extent.equals("SPARSE");
     }
 
+    /** Deltas are made so: what is not in its files may be what a parent has. */
+    public boolean canBeDelta() {
+        return this == MONOLITHIC_SPARSE || this == TWO_GB_SPARSE;
+    }
+
     /** All kinds in words. */
     public static String list() {
         return Arrays.stream(values()).map(VmdkKind::text).collect(Collectors.joining(", "));

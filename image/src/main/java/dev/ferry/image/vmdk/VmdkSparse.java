@@ -17,7 +17,8 @@ import dev.ferry.image.sparse.GrowingExtent;
 import dev.ferry.image.sparse.PackedExtent;
 import dev.ferry.image.sparse.SparseExtent;
 import dev.ferry.image.sparse.TableCache;
-import java.util.Arrays;
+import java.nio.ByteBuffer;
+import java.nio.ByteOrder;
 import java.util.concurrent.Executor;
 import org.jspecify.annotations.Nullable;
 
@@ -170,14 +171,22 @@ public final class VmdkSparse implements GrainFile {
      * The extent, to be read and written.
      *
      * @param below the file that this was read from, which grows
+     * @param parent what it is a delta of
      */
-    BlockDevice writable(Loop loop, BlockDevice below) throws BlockException {
+    BlockDevice writable(Loop loop, BlockDevice below, @Nullable Below parent) throws BlockException {
         if (compressed) {
             throw flaw(
                     file,
                     ErrorKind.UNSUPPORTED,
                     "its grains are compressed, which are read and not written; convert or import it");
         }
+        GrainTablesAt where = tables();
+        GrainTables tables = new GrainTables(file.name(), below, where, grainBytes, zeroGrains);
+        return new GrowingExtent(loop, file.name(), below, sizeBytes, grainBytes, tables, parent);
+    }
+
+    /** Where the tables lie, which are all there and apart from all else. */
+    private GrainTablesAt tables() throws BlockException {
         long[] second = {};
         if (secondSector > 0) {
             second = directory(file, secondSector, directory.length, Integer.BYTES);
@@ -185,7 +194,7 @@ public final class VmdkSparse implements GrainFile {
                 second[i] *= SECTOR_BYTES;
             }
         }
-        GrainTablesAt where = GrainTablesAt.of(
+        return GrainTablesAt.of(
                 file,
                 directory,
                 directorySector * SECTOR_BYTES,
@@ -194,8 +203,42 @@ public final class VmdkSparse implements GrainFile {
                 tableEntries,
                 descriptorSector * SECTOR_BYTES,
                 descriptorSectors * SECTOR_BYTES);
-        GrainTables tables = new GrainTables(file.name(), below, where, grainBytes, zeroGrains);
-        return new GrowingExtent(loop, file.name(), below, sizeBytes, grainBytes, tables);
+    }
+
+    // ---- for what changes its size
+
+    /** The same, of a file that is not compressed. */
+    GrainTablesAt tablesToChange() throws BlockException {
+        if (compressed) {
+            throw flaw(file, ErrorKind.UNSUPPORTED, "its grains are compressed; convert it");
+        }
+        return tables();
+    }
+
+    int grainBytes() {
+        return grainBytes;
+    }
+
+    boolean hasSecond() {
+        return secondSector > 0;
+    }
+
+    /** The header, with another size and directories. */
+    byte[] header(long newBytes, long directoryAt, long secondAt) throws BlockException {
+        byte[] header = file.read(0, SECTOR_BYTES);
+        ByteBuffer fields = ByteBuffer.wrap(header).order(ByteOrder.LITTLE_ENDIAN);
+        fields.putLong(CAPACITY, newBytes / SECTOR_BYTES);
+        fields.putLong(DIRECTORY, directoryAt / SECTOR_BYTES);
+        fields.putLong(SECOND_DIRECTORY, secondAt / SECTOR_BYTES);
+        return header;
+    }
+
+    long directoryAt() {
+        return directorySector * SECTOR_BYTES;
+    }
+
+    long secondAt() {
+        return secondSector * SECTOR_BYTES;
     }
 
     /** Holds the tables to each other, and grains to where they can lie. */
@@ -218,11 +261,13 @@ public final class VmdkSparse implements GrainFile {
                 continue;
             }
             byte[] table = file.read(directory[i], tableBytes);
-            if (second != null && !Arrays.equals(table, file.read(second[i] * SECTOR_BYTES, tableBytes))) {
-                census.finding("table " + i + " and its copy differ");
-            }
+            byte[] copy = second == null ? table : file.read(second[i] * SECTOR_BYTES, tableBytes);
             for (int j = 0; j < tableEntries; j++) {
                 long sector = u32(table, j * Integer.BYTES);
+                long other = u32(copy, j * Integer.BYTES);
+                if (sector != other) {
+                    census.differ((long) i * tableEntries + j, sector * SECTOR_BYTES, other * SECTOR_BYTES);
+                }
                 if (sector > 1 || (sector == 1 && !zeroGrains)) {
                     census.grain((long) i * tableEntries + j, sector * SECTOR_BYTES);
                 }

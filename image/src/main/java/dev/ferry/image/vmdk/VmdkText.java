@@ -5,15 +5,22 @@ import dev.ferry.image.sparse.Neighbours;
 import java.util.List;
 import java.util.Locale;
 import java.util.stream.Collectors;
+import org.jspecify.annotations.Nullable;
 
 /**
  * The descriptor of a new disk.
  *
  * @param parts the extents, in their order
  * @param contentId any number; it tells this content from others
+ * @param parent what it is a delta of; null: nothing
  */
-public record VmdkText(VmdkKind kind, List<Part> parts, int contentId) {
+public record VmdkText(
+        VmdkKind kind,
+        List<Part> parts,
+        int contentId,
+        @Nullable Parent parent) {
     private static final int SECTOR_BYTES = 512;
+    private static final long NO_PARENT = 0xffff_ffffL;
     private static final int HEADS = 255;
     private static final int SECTORS_OF_TRACK = 63;
 
@@ -30,8 +37,26 @@ public record VmdkText(VmdkKind kind, List<Part> parts, int contentId) {
         }
     }
 
+    /**
+     * What a delta lies over.
+     *
+     * @param name of the file beside the delta's that names that disk
+     * @param contentId the one that it has now, 32 bits
+     */
+    public record Parent(String name, long contentId) {
+        public Parent {
+            Invariant.that(isName(name), "a name that a descriptor can have");
+        }
+    }
+
     public VmdkText {
         parts = List.copyOf(parts);
+        Invariant.that(parent == null || kind.canBeDelta(), "a kind that deltas have");
+    }
+
+    /** Of a disk that is no delta. */
+    public VmdkText(VmdkKind kind, List<Part> parts, int contentId) {
+        this(kind, parts, contentId, null);
     }
 
     /** Of a disk in one extent. */
@@ -62,9 +87,9 @@ public record VmdkText(VmdkKind kind, List<Part> parts, int contentId) {
                 version=1
                 encoding="UTF-8"
                 CID=%08x
-                parentCID=ffffffff
+                parentCID=%08x
                 createType="%s"
-
+                %s
                 # Extent description
                 %s
 
@@ -78,7 +103,9 @@ public record VmdkText(VmdkKind kind, List<Part> parts, int contentId) {
                 ddb.adapterType = "lsilogic"
                 """,
                 contentId,
+                parent == null ? NO_PARENT : parent.contentId(),
                 kind.text(),
+                parent == null ? "" : "parentFileNameHint=\"" + parent.name() + "\"\n",
                 parts.stream().map(this::line).collect(Collectors.joining("\n")),
                 Math.max(1, sectors / (HEADS * SECTORS_OF_TRACK)),
                 HEADS,

@@ -6,7 +6,7 @@ import dev.ferry.block.BlockError;
 import dev.ferry.block.BlockException;
 import dev.ferry.block.ErrorKind;
 import dev.ferry.block.Invariant;
-import dev.ferry.image.Appender;
+import dev.ferry.block.IoBuffer;
 import dev.ferry.image.ClusterPacker;
 import dev.ferry.image.FileBytes;
 import dev.ferry.image.ImageWriter;
@@ -37,7 +37,10 @@ public final class VmdkWriter implements ImageWriter {
     private static final int DESCRIPTOR_SECTORS = 20;
     private static final int FIRST_GRAIN_OF_STREAM = 128;
     private static final long SECTORS_MAX = 1L << 32;
-    private static final int GROWTH_BYTES = 1024;
+    /** What a marker, and what does not become shorter, take besides; and the rest of a sector. */
+    private static final int GROWTH_BYTES = 2048;
+
+    private static final int GRAIN_MARKER_BYTES = 12;
     private static final int MARKER_TABLE = 1;
     private static final int MARKER_DIRECTORY = 2;
     private static final int MARKER_FOOTER = 3;
@@ -54,7 +57,9 @@ public final class VmdkWriter implements ImageWriter {
     private final int[] table = new int[TABLE_ENTRIES];
     private final long tablesAt;
     private final long secondAt;
-    private final Appender end;
+    /** Where in the file what comes next goes; the beginning of a sector. */
+    private long end;
+
     private long next;
     private boolean tableUsed;
 
@@ -90,7 +95,7 @@ public final class VmdkWriter implements ImageWriter {
                 ? FIRST_GRAIN_OF_STREAM
                 : (tablesAt + tables + GRAIN_SECTORS - 1) / GRAIN_SECTORS * GRAIN_SECTORS;
         file.resize(0);
-        this.end = new Appender(file, first * SECTOR_BYTES);
+        this.end = first * SECTOR_BYTES;
     }
 
     private BlockException refused(String why) {
@@ -118,21 +123,11 @@ public final class VmdkWriter implements ImageWriter {
     }
 
     @Override
-    public ClusterPacker packer() {
-        return stream ? new Deflating() : new Copying();
+    public @Nullable ClusterPacker packer() {
+        return stream ? new Deflating() : null;
     }
 
-    private static final class Copying implements ClusterPacker {
-        @Override
-        public int pack(byte[] from, int at, byte[] to, int toAt) {
-            System.arraycopy(from, at, to, toAt, GRAIN_BYTES);
-            return GRAIN_BYTES;
-        }
-
-        @Override
-        public void close() {}
-    }
-
+    /** A grain of a stream: its marker, what it was compressed to, and zeroes up to the end of a sector. */
     private static final class Deflating implements ClusterPacker {
         /** Twice as fast as the default, in files that are at most a tenth larger. */
         private static final int LEVEL = 3;
@@ -140,13 +135,20 @@ public final class VmdkWriter implements ImageWriter {
         private final Deflater deflater = new Deflater(LEVEL);
 
         @Override
-        public int pack(byte[] from, int at, byte[] to, int toAt) {
+        public int pack(long index, IoBuffer from, int at, IoBuffer to, int toAt) {
+            int dataAt = toAt + GRAIN_MARKER_BYTES;
             deflater.reset();
-            deflater.setInput(from, at, GRAIN_BYTES);
+            deflater.setInput(from.segment().asSlice(at, GRAIN_BYTES).asByteBuffer());
             deflater.finish();
-            int bytes = deflater.deflate(to, toAt, GRAIN_BYTES + GROWTH_BYTES);
+            int bytes = deflater.deflate(to.segment()
+                    .asSlice(dataAt, GRAIN_BYTES + GROWTH_BYTES - GRAIN_MARKER_BYTES - SECTOR_BYTES)
+                    .asByteBuffer());
             Invariant.that(deflater.finished(), "deflate grows by little");
-            return bytes;
+            byte[] marker = marker(index * GRAIN_SECTORS, bytes, 0, GRAIN_MARKER_BYTES);
+            to.copyFrom(marker, 0, toAt, GRAIN_MARKER_BYTES);
+            int whole = (int) sectorsOf(GRAIN_MARKER_BYTES + bytes) * SECTOR_BYTES;
+            to.zero(dataAt + bytes, whole - GRAIN_MARKER_BYTES - bytes);
+            return whole;
         }
 
         @Override
@@ -157,27 +159,34 @@ public final class VmdkWriter implements ImageWriter {
 
     @Override
     public void zeroes(long count) throws BlockException {
-        for (long i = 0; i < count; i++) {
-            advance(0);
+        Invariant.that(count <= grains - next, "grains of the disk");
+        long until = next + count;
+        while (next < until) {
+            advanceTo(Math.min(until, (next / TABLE_ENTRIES + 1) * TABLE_ENTRIES));
         }
     }
 
     @Override
-    public void cluster(byte[] bytes, int at, int length) throws BlockException {
-        long sector = sector();
-        if (stream) {
-            end.append(marker(next * GRAIN_SECTORS, length, 0, 12), 0, 12);
-        }
-        end.append(bytes, at, length);
-        end.align(SECTOR_BYTES);
-        advance(sector);
+    public long place(int length) throws BlockException {
+        Invariant.that(next < grains && length % SECTOR_BYTES == 0, "a grain of the disk");
+        long offset = end;
+        table[(int) (next % TABLE_ENTRIES)] = (int) sector();
+        tableUsed = true;
+        end += length;
+        advanceTo(next + 1);
+        return offset;
+    }
+
+    private void append(byte[] bytes) throws BlockException {
+        file.write(end, bytes);
+        end += bytes.length;
     }
 
     private static byte[] marker(long sectors, int length, int kind, int bytes) {
         byte[] marker = new byte[bytes];
         ByteBuffer fields = ByteBuffer.wrap(marker).order(ByteOrder.LITTLE_ENDIAN);
         fields.putLong(0, sectors).putInt(8, length);
-        if (bytes > 12) {
+        if (bytes > GRAIN_MARKER_BYTES) {
             fields.putInt(12, kind);
         }
         return marker;
@@ -185,18 +194,16 @@ public final class VmdkWriter implements ImageWriter {
 
     /** Where what comes next begins. */
     private long sector() throws BlockException {
-        long sector = end.offset() / SECTOR_BYTES;
+        long sector = end / SECTOR_BYTES;
         if (sector >= SECTORS_MAX) {
             throw refused("what it holds does not fit into one sparse file of 2 TiB");
         }
         return sector;
     }
 
-    private void advance(long sector) throws BlockException {
-        Invariant.that(next < grains, "a grain of the disk");
-        table[(int) (next % TABLE_ENTRIES)] = (int) sector;
-        tableUsed |= sector != 0;
-        next++;
+    /** No further than to the end of the table. */
+    private void advanceTo(long grain) throws BlockException {
+        next = grain;
         if (next % TABLE_ENTRIES == 0 || next == grains) {
             tableDone((int) ((next - 1) / TABLE_ENTRIES));
         }
@@ -210,9 +217,9 @@ public final class VmdkWriter implements ImageWriter {
 
     private void tableDone(int index) throws BlockException {
         if (stream && tableUsed) {
-            end.append(marker(TABLE_SECTORS, 0, MARKER_TABLE, SECTOR_BYTES), 0, SECTOR_BYTES);
+            append(marker(TABLE_SECTORS, 0, MARKER_TABLE, SECTOR_BYTES));
             directory[index] = (int) sector();
-            end.append(bytes(table), 0, TABLE_ENTRIES * 4);
+            append(bytes(table));
         } else if (!stream) {
             long within = sectorsOf(directory.length * 4L) + (long) index * TABLE_SECTORS;
             directory[index] = (int) (tablesAt + within);
@@ -230,22 +237,20 @@ public final class VmdkWriter implements ImageWriter {
         Invariant.that(next == grains, "all grains");
         if (stream) {
             byte[] whole = bytes(directory);
-            end.append(marker(whole.length / SECTOR_BYTES, 0, MARKER_DIRECTORY, SECTOR_BYTES), 0, SECTOR_BYTES);
+            append(marker(whole.length / SECTOR_BYTES, 0, MARKER_DIRECTORY, SECTOR_BYTES));
             long directoryAt = sector();
-            end.append(whole, 0, whole.length);
-            end.append(marker(1, 0, MARKER_FOOTER, SECTOR_BYTES), 0, SECTOR_BYTES);
-            end.append(header(directoryAt), 0, SECTOR_BYTES);
-            end.append(new byte[SECTOR_BYTES], 0, SECTOR_BYTES);
-        }
-        end.writeOut();
-        if (!stream) {
+            append(whole);
+            append(marker(1, 0, MARKER_FOOTER, SECTOR_BYTES));
+            append(header(directoryAt));
+            append(new byte[SECTOR_BYTES]);
+        } else {
             file.write(tablesAt * SECTOR_BYTES, bytes(directory));
             int shift = (int) (tablesAt - secondAt);
             file.write(
                     secondAt * SECTOR_BYTES,
                     bytes(Arrays.stream(directory).map(at -> at - shift).toArray()));
-            if (file.lengthBytes() < end.offset()) {
-                file.resize(end.offset());
+            if (file.lengthBytes() < end) {
+                file.resize(end);
             }
         }
         if (text != null) {

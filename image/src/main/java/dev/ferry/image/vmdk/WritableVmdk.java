@@ -8,8 +8,10 @@ import dev.ferry.block.BlockException;
 import dev.ferry.block.ErrorKind;
 import dev.ferry.block.Loop;
 import dev.ferry.image.FileBytes;
+import dev.ferry.image.sparse.Below;
 import dev.ferry.image.sparse.FirstChange;
 import dev.ferry.image.sparse.FlatExtent;
+import dev.ferry.image.sparse.HeldOpen;
 import dev.ferry.image.sparse.JoinedExtents;
 import dev.ferry.image.sparse.Neighbours;
 import dev.ferry.image.sparse.OpenFile;
@@ -18,22 +20,27 @@ import java.util.ArrayList;
 import java.util.HashSet;
 import java.util.List;
 import java.util.Set;
+import java.util.concurrent.Executor;
+import org.jspecify.annotations.Nullable;
 
 /**
- * Opens a disk to be written: one sparse file, or a text and the flat or sparse files that it names. Deltas, compressed files
- * and the deltas of ESX are refused, and so is a disk that names one file twice. Blocking code of the control plane; used once.
+ * Opens a disk to be written: one sparse file, or a text and the flat or sparse files that it names; or a delta of such files
+ * over a parent, which is read only. Compressed files and the deltas of ESX are refused, and so is a disk that names one file
+ * twice. Blocking code of the control plane; used once.
  */
 public final class WritableVmdk {
     private final OpenFile first;
     private final Loop loop;
+    private final Executor workers;
     private final Neighbours neighbours;
     private final int contentId;
     private final List<FirstChange.Mark> marks = new ArrayList<>();
     private final List<BlockDevice> opened = new ArrayList<>();
 
-    private WritableVmdk(OpenFile first, Loop loop, Neighbours neighbours, int contentId) {
+    private WritableVmdk(OpenFile first, Loop loop, Executor workers, Neighbours neighbours, int contentId) {
         this.first = first;
         this.loop = loop;
+        this.workers = workers;
         this.neighbours = neighbours;
         this.contentId = contentId;
     }
@@ -43,11 +50,12 @@ public final class WritableVmdk {
      * closed, and the first is left open.
      *
      * @param first a file that grows
+     * @param workers unpack what is compressed in a parent
      * @param contentId any number; from the first change on it is the disk's
      */
-    public static BlockDevice open(OpenFile first, Loop loop, Neighbours neighbours, int contentId)
+    public static BlockDevice open(OpenFile first, Loop loop, Executor workers, Neighbours neighbours, int contentId)
             throws BlockException {
-        WritableVmdk disk = new WritableVmdk(first, loop, neighbours, contentId);
+        WritableVmdk disk = new WritableVmdk(first, loop, workers, neighbours, contentId);
         try {
             return new FirstChange(disk.open(), disk.marks);
         } catch (BlockException failed) {
@@ -62,37 +70,49 @@ public final class WritableVmdk {
         if (descriptor == null) {
             throw flaw(file, ErrorKind.INVALID, "it is an extent of a disk; open the descriptor that names it");
         }
-        if (descriptor.delta()) {
-            throw flaw(
-                    file,
-                    ErrorKind.UNSUPPORTED,
-                    "it is a delta over a parent, which is read and not written; convert or import it");
-        }
+        BlockDevice parent = descriptor.delta() ? parent(descriptor) : null;
         if (VmdkSparse.looksLikeOne(file)) {
             if (descriptor.extents().size() != 1) {
                 throw flaw(file, ErrorKind.UNSUPPORTED, "it names further files besides its own");
             }
             VmdkSparse sparse = VmdkSparse.open(file);
-            BlockDevice disk = sparse.writable(loop, first.device());
+            BlockDevice disk = sparse.writable(loop, first.device(), below(parent, 0));
             markContent(sparse.descriptorAt(), sparse.descriptorBytes());
             marks.add(VmdkSparse.openMark(first.device()));
-            return disk;
+            return parent == null
+                    ? disk
+                    : new JoinedExtents(file.name(), List.of(disk, new HeldOpen(file.name(), parent)));
         }
         List<BlockDevice> parts = new ArrayList<>();
         Set<String> names = new HashSet<>();
+        long from = 0;
         for (VmdkDescriptor.Extent extent : descriptor.extents()) {
             if (extent.kind() != VmdkDescriptor.Kind.ZERO && !names.add(extent.fileName())) {
                 throw flaw(file, ErrorKind.UNSUPPORTED, "two of its extents are in one file");
             }
-            parts.add(part(extent));
+            parts.add(part(extent, below(parent, from)));
+            from += extent.sectors() * SECTOR_BYTES;
         }
         markContent(0, file.lengthBytes());
         // The text goes with the disk, as an extent of no size.
         parts.add(new FlatExtent(file.name(), first.device(), 0, 0));
+        if (parent != null) {
+            parts.add(new HeldOpen(file.name(), parent));
+        }
         return new JoinedExtents(file.name(), parts);
     }
 
-    private BlockDevice part(VmdkDescriptor.Extent extent) throws BlockException {
+    private BlockDevice parent(VmdkDescriptor descriptor) throws BlockException {
+        BlockDevice parent = VmdkImage.parent(first, descriptor, loop, workers, neighbours);
+        opened.add(parent);
+        return parent;
+    }
+
+    private static @Nullable Below below(@Nullable BlockDevice parent, long from) {
+        return parent == null ? null : new Below(parent, from);
+    }
+
+    private BlockDevice part(VmdkDescriptor.Extent extent, @Nullable Below below) throws BlockException {
         long bytes = extent.sectors() * SECTOR_BYTES;
         return switch (extent.kind()) {
             case FLAT -> {
@@ -108,7 +128,7 @@ public final class WritableVmdk {
                 OpenFile file = neighbour(extent.fileName(), true);
                 VmdkSparse sparse = VmdkSparse.open(file.bytes());
                 VmdkImage.checkSize(first.bytes(), bytes, sparse.sizeBytes());
-                BlockDevice device = sparse.writable(loop, file.device());
+                BlockDevice device = sparse.writable(loop, file.device(), below);
                 marks.add(VmdkSparse.openMark(file.device()));
                 yield device;
             }

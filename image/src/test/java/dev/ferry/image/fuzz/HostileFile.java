@@ -9,6 +9,7 @@ import dev.ferry.block.ErrorKind;
 import dev.ferry.block.IoBuffer;
 import dev.ferry.image.FileBytes;
 import dev.ferry.image.LoopBytes;
+import dev.ferry.image.sparse.Below;
 import dev.ferry.image.sparse.Neighbours;
 import dev.ferry.image.sparse.OpenFile;
 import dev.ferry.testkit.MemoryDisk;
@@ -31,6 +32,10 @@ final class HostileFile {
     private static final int PIECE_BYTES = 32 << 10;
     private static final int PLACES = 6;
     private static final int MAPS_MAX = 64;
+
+    /** What shows through below a delta. */
+    static final Below PARENT = new Below(new MemoryDisk(1 << 20), 0);
+
     private static final IoBuffer BUFFER = IoBuffer.allocate(PIECE_BYTES);
 
     private final SimLoop loop = new SimLoop(1);

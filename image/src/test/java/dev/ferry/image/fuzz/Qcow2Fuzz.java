@@ -1,5 +1,6 @@
 package dev.ferry.image.fuzz;
 
+import dev.ferry.block.BlockDevice;
 import dev.ferry.block.BlockException;
 import dev.ferry.block.BufferPool;
 import dev.ferry.image.qcow2.Qcow2Checker;
@@ -9,11 +10,16 @@ import dev.ferry.image.qcow2.Qcow2Device;
 import dev.ferry.image.qcow2.Qcow2Image;
 import dev.ferry.image.qcow2.Qcow2Options;
 import dev.ferry.image.qcow2.Qcow2Settings;
+import dev.ferry.testkit.MemoryDisk;
 import java.util.List;
 
 /** Files that say they are qcow2: opened to be read and to be written, described, checked and mended. */
 public final class Qcow2Fuzz {
     private static final int CLUSTER_BITS = 9;
+    private static final long DATA_BYTES_MAX = 64 << 20;
+    /** With few clusters in reserve: to make and to give back thousands would take most of the time. */
+    private static final Qcow2Settings SETTINGS = new Qcow2Settings(2 << 20, false, 1, 4096);
+
     private static final BufferPool BUFFERS = BufferPool.ofBytes(16 << 20);
 
     private Qcow2Fuzz() {}
@@ -24,7 +30,9 @@ public final class Qcow2Fuzz {
             HostileFile.use(data, (loop, file) -> {
                 Qcow2Image image =
                         readOnly ? Qcow2Image.openReadOnly(file.bytes()) : Qcow2Image.openForWriting(file.bytes());
-                return new Qcow2Device(loop, file.device(), image, null, BUFFERS, loop, Qcow2Settings.DEFAULT);
+                BlockDevice own = file.device();
+                BlockDevice store = image.dataFileName() == null ? own : MemoryDisk.growing(DATA_BYTES_MAX);
+                return new Qcow2Device(loop, own, store, image, null, BUFFERS, loop, SETTINGS);
             });
         }
         HostileFile.look(data, file -> {
@@ -45,6 +53,8 @@ public final class Qcow2Fuzz {
                 empty(small.withVersion(2), 1 << 20),
                 empty(small.withRefcountOrder(0), 1 << 20),
                 empty(small.withZstd(), 1 << 20),
-                empty(small.withMapped(), 16 << 10));
+                empty(small.withMapped(), 16 << 10),
+                empty(small.withData("data", true), 16 << 10),
+                empty(small.withExtendedL2().withClusterBits(14), 1 << 20));
     }
 }

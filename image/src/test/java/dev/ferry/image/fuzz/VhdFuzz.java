@@ -14,7 +14,10 @@ public final class VhdFuzz {
     /** Called by the fuzzer. */
     public static void fuzzerTestOneInput(byte[] data) {
         HostileFile.use(data, (loop, file) -> VhdImage.open(file.bytes()).device(file.device(), null));
-        HostileFile.use(data, (loop, file) -> VhdImage.open(file.bytes()).writable(loop, file.device()));
+        HostileFile.use(data, (loop, file) -> {
+            VhdImage image = VhdImage.open(file.bytes());
+            return image.writable(loop, file.device(), image.delta() ? HostileFile.PARENT : null);
+        });
         HostileFile.look(data, file -> VhdImage.open(file).check());
     }
 

@@ -1,5 +1,6 @@
 package dev.ferry.image.fuzz;
 
+import dev.ferry.image.sparse.Below;
 import dev.ferry.image.vhdx.VhdxCreator;
 import dev.ferry.image.vhdx.VhdxImage;
 import dev.ferry.image.vhdx.VhdxKind;
@@ -32,7 +33,9 @@ public final class VhdxFuzz {
         HostileFile.use(changed, (loop, file) -> VhdxImage.open(file.bytes()).device(file.device(), null));
         HostileFile.use(changed, (loop, file) -> {
             VhdxImage.replay(file.bytes());
-            return VhdxImage.open(file.bytes()).writable(loop, file.bytes(), file.device(), new UUID(18, 5));
+            VhdxImage image = VhdxImage.open(file.bytes());
+            Below parent = image.delta() ? HostileFile.PARENT : null;
+            return image.writable(loop, file.bytes(), file.device(), new UUID(18, 5), parent);
         });
         HostileFile.look(changed, file -> VhdxImage.open(file).check(file));
     }

@@ -17,7 +17,7 @@ public final class VmdkFuzz {
     /** Called by the fuzzer. */
     public static void fuzzerTestOneInput(byte[] data) {
         HostileFile.use(data, (loop, file) -> VmdkImage.open(file, loop, loop, HostileFile.ALONE));
-        HostileFile.use(data, (loop, file) -> WritableVmdk.open(file, loop, HostileFile.ALONE, 17));
+        HostileFile.use(data, (loop, file) -> WritableVmdk.open(file, loop, loop, HostileFile.ALONE, 17));
         HostileFile.look(data, file -> {
             long _ = VmdkImage.sizeBytes(file);
         });

@@ -24,10 +24,19 @@ class AllocationTest {
 
     @Test
     void readsAndWritesOfAllocatedClustersAllocateNothing() throws Exception {
+        allocatesNothing(Qcow2Options.DEFAULT);
+    }
+
+    @Test
+    void readsAndWritesOfAllocatedSubclustersAllocateNothing() throws Exception {
+        allocatesNothing(Qcow2Options.DEFAULT.withExtendedL2());
+    }
+
+    private static void allocatesNothing(Qcow2Options options) throws Exception {
         SimLoop loop = new SimLoop(1);
         BlockDevice file = CheckedDevice.of(MemoryDisk.growing(64 << 20), "file");
         LoopBytes bytes = new LoopBytes(loop, file);
-        Qcow2Creator.create(bytes, SIZE, Qcow2Options.DEFAULT);
+        Qcow2Creator.create(bytes, SIZE, options);
         BlockDevice disk = new Qcow2Device(
                 loop,
                 file,

@@ -16,6 +16,7 @@ import dev.ferry.testkit.MemoryDisk;
 import dev.ferry.testkit.OnLoop;
 import dev.ferry.testkit.Seeds;
 import dev.ferry.testkit.SimLoop;
+import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -34,12 +35,12 @@ import org.junit.jupiter.api.io.TempDir;
  */
 class CrashTest {
     private static final int SECTOR = 512;
-    private static final int SIZE = 384 << 10;
-    private static final int ROOM = 16 << 20;
+    static final int SIZE = 384 << 10;
+    static final int ROOM = 16 << 20;
     private static final int SEEDS = 2;
 
     /** So little that it is filled again and again. */
-    private static final long RESERVE_BYTES = 16 << 10;
+    static final long RESERVE_BYTES = 16 << 10;
 
     private static final byte[] ZEROES = new byte[4096];
 
@@ -47,7 +48,7 @@ class CrashTest {
     Path directory;
 
     /** A guest whose every sector says which write it comes from, and what a reader may find there. */
-    private static final class Guest {
+    static final class Guest {
         private final SimLoop loop;
         private final SplittableRandom random;
         private final List<Set<Long>> possible = new ArrayList<>();
@@ -173,7 +174,7 @@ class CrashTest {
         }
     }
 
-    private static @Nullable BlockDevice below(byte @Nullable [] base) {
+    static @Nullable BlockDevice below(byte @Nullable [] base) {
         if (base == null) {
             return null;
         }
@@ -220,7 +221,7 @@ class CrashTest {
         return content;
     }
 
-    private static void crashes(long seed, byte[] file, byte @Nullable [] base, boolean flushes) throws Exception {
+    static void crashes(long seed, byte[] file, byte @Nullable [] base, boolean flushes) throws Exception {
         SimLoop loop = new SimLoop(seed);
         SplittableRandom chance = new SplittableRandom(seed);
         CrashDisk disk = new CrashDisk(loop, seed, ROOM, flushes);
@@ -268,7 +269,7 @@ class CrashTest {
     }
 
     /** A guest at work on an overlay that takes over its backing file, and then lies over nothing. */
-    private static void streams(long seed, byte[] file, byte[] base) throws Exception {
+    static void streams(long seed, byte[] file, byte[] base) throws Exception {
         SimLoop loop = new SimLoop(seed);
         SplittableRandom chance = new SplittableRandom(seed);
         CrashDisk disk = new CrashDisk(loop, seed, ROOM, true);
@@ -316,14 +317,14 @@ class CrashTest {
         guest.verify(contentOf(disk.afterCrash(chance, true), new byte[base.length], true), true);
     }
 
-    private static byte[] image(Qcow2Options options) throws Exception {
+    static byte[] image(Qcow2Options options) throws Exception {
         SimLoop loop = new SimLoop(1);
         MemoryDisk disk = MemoryDisk.growing(ROOM);
         Qcow2Creator.create(new LoopBytes(loop, disk), SIZE, options);
         return disk.bytes(0, (int) disk.lengthBytes());
     }
 
-    private static byte[] base() {
+    static byte[] base() {
         byte[] base = new byte[SIZE - 5 * SECTOR];
         Guest.tag(base, 0, base.length, 7);
         return base;
@@ -395,14 +396,17 @@ class CrashTest {
 
     @Test
     void anImageWithASnapshotAndCompressedClusters() {
-        Seeds.run(SEEDS, seed -> {
-            Path raw = Files.write(directory.resolve("raw"), Arrays.copyOf(base(), SIZE));
-            Path image = directory.resolve("qcow2");
-            Program.ok("qemu-img", "convert", "-c", "-f", "raw", "-O", "qcow2", "-o", "cluster_size=4k", raw, image);
-            Program.ok("qemu-io", "-f", "qcow2", "-c", "discard 0 128k", image);
-            Program.ok("qemu-img", "snapshot", "-c", "one", image);
-            crashes(seed, Files.readAllBytes(image), null, true);
-        });
+        Seeds.run(SEEDS, seed -> crashes(seed, packedWithASnapshot(directory, "cluster_size=4k"), null, true));
+    }
+
+    /** As QEMU makes it. */
+    static byte[] packedWithASnapshot(Path directory, String options) throws IOException {
+        Path raw = Files.write(directory.resolve("raw"), Arrays.copyOf(base(), SIZE));
+        Path image = directory.resolve("qcow2");
+        Program.ok("qemu-img", "convert", "-c", "-f", "raw", "-O", "qcow2", "-o", options, raw, image);
+        Program.ok("qemu-io", "-f", "qcow2", "-c", "discard 0 128k", image);
+        Program.ok("qemu-img", "snapshot", "-c", "one", image);
+        return Files.readAllBytes(image);
     }
 
     /** The canary: on a disk that does not flush, this test must fail. */

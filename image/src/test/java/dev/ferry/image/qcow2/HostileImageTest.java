@@ -103,7 +103,8 @@ class HostileImageTest {
             SplittableRandom random = new SplittableRandom(seed);
             for (Qcow2Options options : new Qcow2Options[] {
                 Qcow2Options.DEFAULT.withClusterBits(12),
-                Qcow2Options.DEFAULT.withVersion(2).withClusterBits(9)
+                Qcow2Options.DEFAULT.withVersion(2).withClusterBits(9),
+                Qcow2Options.DEFAULT.withExtendedL2().withClusterBits(14)
             }) {
                 byte[] sound = image(options);
                 for (int round = 0; round < 60; round++) {
@@ -147,11 +148,6 @@ class HostileImageTest {
     @Test
     void whatIsBeyondThisVersionIsNamed() throws Exception {
         byte[] content = image(Qcow2Options.DEFAULT);
-        content[Qcow2Layout.INCOMPATIBLE + 7] = 1 << 4;
-        refused(content, ErrorKind.UNSUPPORTED, "extended L2 entries");
-        content[Qcow2Layout.INCOMPATIBLE + 7] = 1 << 2;
-        refused(content, ErrorKind.UNSUPPORTED, "external data file");
-        content[Qcow2Layout.INCOMPATIBLE + 7] = 0;
         content[Qcow2Layout.INCOMPATIBLE] = 1;
         refused(content, ErrorKind.UNSUPPORTED, "feature bit 56");
         content[Qcow2Layout.INCOMPATIBLE] = 0;
@@ -209,6 +205,50 @@ class HostileImageTest {
             assertThat(disk.bytes(target, 512))
                     .isEqualTo(Arrays.copyOfRange(content, (int) target, (int) target + 512));
         }
+    }
+
+    @Test
+    void extendedEntriesInClustersThatAreTooSmallAreCorruption() throws Exception {
+        byte[] content = image(Qcow2Options.DEFAULT.withClusterBits(13));
+        content[Qcow2Layout.INCOMPATIBLE + 7] = 1 << 4;
+        refused(content, ErrorKind.CORRUPT, "16 KiB at least");
+    }
+
+    /** Data and zeroes at once, data without a place, and both of a compressed cluster: neither read nor written, but mended. */
+    @Test
+    void whatCannotBeSaidOfSubclustersIsFoundAndMended() throws Exception {
+        byte[] sound = image(Qcow2Options.DEFAULT.withExtendedL2());
+        int l2 = (int)
+                Qcow2Layout.hostOffset(Qcow2Layout.u64(sound, (int) Qcow2Layout.u64(sound, Qcow2Layout.L1_OFFSET)));
+        byte[] content = sound.clone();
+        Qcow2Layout.u64(content, l2 + 8, Qcow2Layout.u64(content, l2 + 8) | 1L << 32 | 1L << 35);
+        // The last cluster of the disk, which has nothing.
+        int last = l2 + 16 * (SIZE / (128 << 10) - 1);
+        Qcow2Layout.u64(content, last + 8, 0x10);
+        MemoryDisk disk = MemoryDisk.growing(ROOM);
+        disk.fill(0, content);
+        BlockDevice file = CheckedDevice.of(disk, "file");
+        LoopBytes bytes = new LoopBytes(loop, file);
+        BlockDevice device = CheckedDevice.of(device(file, Qcow2Image.openForWriting(bytes)), "image");
+        IoBuffer buffer = IoBuffer.allocate(4096);
+        for (long at : new long[] {0, 3 * 4096, SIZE - (128 << 10) + 4 * 4096}) {
+            BlockError read = OnLoop.await(loop, end -> device.read(at, buffer, 0, 4096, end));
+            assertThat(read == null ? null : read.kind()).isEqualTo(ErrorKind.CORRUPT);
+            BlockError written = OnLoop.await(loop, end -> device.write(at, buffer, 0, 512, 0, end));
+            assertThat(written == null ? null : written.kind()).isEqualTo(ErrorKind.CORRUPT);
+            BlockError zeroed = OnLoop.await(loop, end -> device.writeZeroes(at, 4096, 0, end));
+            assertThat(zeroed == null ? null : zeroed.kind()).isEqualTo(ErrorKind.CORRUPT);
+        }
+        assertThat(OnLoop.await(loop, end -> device.read(4096, buffer, 0, 4096, end)))
+                .isNull();
+        LoopBytes again = bytes(content);
+        assertThat(Qcow2Checker.check(again, Qcow2Checker.Repair.NONE).corruptions())
+                .isEqualTo(2);
+        CheckReport mended = Qcow2Checker.check(again, Qcow2Checker.Repair.ALL);
+        assertThat(mended.clean()).isTrue();
+        assertThat(mended.corruptionsFixed()).isEqualTo(2);
+        byte[] left = again.read(0, sound.length);
+        assertThat(Arrays.mismatch(left, sound)).isEqualTo(-1);
     }
 
     @Test

@@ -23,12 +23,21 @@ class LargeDiskTest {
 
     @Test
     void theTablesOfALargeDiskStayWithinTheirBound() {
+        bounded(Qcow2Options.DEFAULT);
+    }
+
+    @Test
+    void theTablesOfALargeDiskWithSubclustersStayWithinTheirBound() {
+        bounded(Qcow2Options.DEFAULT.withExtendedL2());
+    }
+
+    private static void bounded(Qcow2Options options) {
         Seeds.run(seed -> {
             SimLoop loop = new SimLoop(1);
             MemoryDisk memory = MemoryDisk.growing(512 << 20);
             BlockDevice file = CheckedDevice.of(memory, "file");
             LoopBytes bytes = new LoopBytes(loop, file);
-            Qcow2Creator.create(bytes, SIZE, Qcow2Options.DEFAULT);
+            Qcow2Creator.create(bytes, SIZE, options);
             Qcow2Device device = new Qcow2Device(
                     loop,
                     file,

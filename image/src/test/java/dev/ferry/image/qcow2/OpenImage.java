@@ -20,16 +20,21 @@ final class OpenImage implements AutoCloseable {
     final SimLoop loop = new SimLoop(3);
     final BlockDevice device;
 
+    /** The same, unchecked. */
+    final Qcow2Device image;
+
     private OpenImage(Path path, @Nullable String snapshot, boolean readOnly, @Nullable BlockDevice backing)
             throws Exception {
         BlockDevice file = CheckedDevice.of(new ChannelDisk(path), "file");
         FileBytes bytes = new LoopBytes(loop, file);
-        Qcow2Image image = snapshot != null
+        Qcow2Image opened = snapshot != null
                 ? Qcow2Image.openSnapshot(bytes, snapshot)
                 : readOnly ? Qcow2Image.openReadOnly(bytes) : Qcow2Image.openForWriting(bytes);
         BufferPool buffers = BufferPool.ofBytes(64 << 20);
-        device = CheckedDevice.of(
-                new Qcow2Device(loop, file, image, backing, buffers, loop, Qcow2Settings.DEFAULT), "image");
+        String data = opened.dataFileName();
+        BlockDevice store = data == null ? file : CheckedDevice.of(new ChannelDisk(Path.of(data)), "data");
+        image = new Qcow2Device(loop, file, store, opened, backing, buffers, loop, Qcow2Settings.DEFAULT);
+        device = CheckedDevice.of(image, "image");
     }
 
     static OpenImage open(Path path) throws Exception {

@@ -1,6 +1,7 @@
 package dev.ferry.image.qcow2;
 
 import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import dev.ferry.block.BlockDevice;
 import dev.ferry.block.BlockException;
@@ -15,6 +16,7 @@ import dev.ferry.testkit.Seeds;
 import dev.ferry.testkit.SimLoop;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.nio.file.StandardCopyOption;
 import java.util.Arrays;
 import java.util.BitSet;
 import java.util.List;
@@ -161,5 +163,90 @@ class Qcow2BitmapsTest {
             }
         }
         return done;
+    }
+
+    @ParameterizedTest
+    @ValueSource(strings = {"cluster_size=64k", "cluster_size=512", "extended_l2=on,cluster_size=16k"})
+    void theyFollowADiskThatBecomesLongerAndShorterAsThoseOfQemuDo(String options) {
+        Seeds.run(seed -> {
+            SplittableRandom random = new SplittableRandom(seed);
+            Path ours = image(options);
+            Path theirs = directory.resolve("theirs.qcow2");
+            for (int step = 0; step < 6; step++) {
+                int size = Math.toIntExact(read(ours, "other").sizeBytes());
+                int at = random.nextInt(size / 512) * 512;
+                int length = Math.min(size - at, 512 * (1 + random.nextInt(900)));
+                Program.ok("qemu-io", "-f", "qcow2", "-c", "write " + at + " " + length, ours);
+                Files.copy(ours, theirs, StandardCopyOption.REPLACE_EXISTING);
+                int to = 512 * (1 + random.nextInt(2 * SIZE / 512));
+                with(ours, bytes -> {
+                    Qcow2Resizer.resize(bytes, null, to);
+                    return null;
+                });
+                Program.ok("qemu-img", "resize", "--shrink", "-f", "qcow2", theirs, to);
+                for (String name : List.of("followed", "other")) {
+                    Qcow2Bitmaps.Content content = read(ours, name);
+                    assertThat(content.inUse()).isFalse();
+                    assertThat(content.follows()).isTrue();
+                    assertThat(content.bits()).isEqualTo(read(theirs, name).bits());
+                }
+                assertThat(Program.ok("qemu-img", "check", "-f", "qcow2", ours))
+                        .contains("No errors were found")
+                        .doesNotContain("leaked");
+                assertThat(OpenImage.check(ours, Qcow2Checker.Repair.NONE).clean())
+                        .isTrue();
+            }
+        });
+    }
+
+    @Test
+    void aDiskIsNotResizedUnderABitmapThatIsInUse() throws Exception {
+        Path image = image("cluster_size=64k");
+        with(image, bytes -> Qcow2Image.openForWriting(bytes));
+        byte[] before = Files.readAllBytes(image);
+        assertThatThrownBy(() -> with(image, bytes -> {
+                    Qcow2Resizer.resize(bytes, null, 2 * SIZE);
+                    return null;
+                }))
+                .hasMessageContaining("in use");
+        assertThat(Files.readAllBytes(image)).isEqualTo(before);
+    }
+
+    @ParameterizedTest
+    @ValueSource(ints = {SIZE + 70 * 512, SIZE / 2 + 512})
+    void aCrashInAResizeLeavesTheBitmapsOfTheSizeThatThereIsOrNone(int to) throws Exception {
+        Path image = image("cluster_size=4k");
+        Program.ok("qemu-io", "-f", "qcow2", "-c", "write -P 3 1M 9k", "-c", "write -P 4 2M 64k", image);
+        byte[] before = Files.readAllBytes(image);
+        byte[] old = read(image, "followed").bits();
+        with(image, bytes -> {
+            Qcow2Resizer.resize(bytes, null, to);
+            return null;
+        });
+        byte[] fresh = read(image, "followed").bits();
+        Seeds.run(seed -> {
+            SplittableRandom random = new SplittableRandom(seed);
+            boolean done = false;
+            for (int stop = 0; !done; stop++) {
+                CrashDisk disk = new CrashDisk(loop, random.nextLong(), 16 << 20, true);
+                disk.fill(before);
+                try {
+                    FileBytes file = new LoopBytes(loop, CheckedDevice.of(disk, "file"));
+                    Qcow2Resizer.resize(new StoppingFile(file, stop), null, to);
+                    done = true;
+                } catch (BlockException stopped) {
+                    assertThat(stop).isLessThan(1000);
+                }
+                Path left = directory.resolve("left.qcow2");
+                Files.write(left, disk.afterCrash(random.split(), random.nextBoolean()));
+                assertThat(OpenImage.check(left, Qcow2Checker.Repair.NONE).corruptions())
+                        .isZero();
+                Qcow2Bitmaps.Content now = with(left, bytes -> Qcow2Bitmaps.read(bytes, "followed"));
+                if (now != null) {
+                    assertThat(now.bits()).isEqualTo(now.sizeBytes() == to ? fresh : old);
+                }
+                assertThat(!done || now != null).isTrue();
+            }
+        });
     }
 }

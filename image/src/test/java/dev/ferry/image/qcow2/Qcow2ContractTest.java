@@ -10,6 +10,7 @@ import dev.ferry.block.Loop;
 import dev.ferry.image.LoopBytes;
 import dev.ferry.testkit.BlockDeviceContract;
 import dev.ferry.testkit.MemoryDisk;
+import dev.ferry.testkit.OnLoop;
 import dev.ferry.testkit.SimDisk;
 import dev.ferry.testkit.SimLoop;
 import java.util.ArrayList;
@@ -61,7 +62,15 @@ class Qcow2ContractTest {
             Qcow2Creator.create(bytes, sizeBytes, options);
             Qcow2Image image = Qcow2Image.openForWriting(bytes);
             BufferPool buffers = BufferPool.ofBytes(64 << 20);
-            return new Qcow2Device(loop, file, image, backing(sizeBytes), buffers, loop, settings);
+            BlockDevice store = image.dataFileName() == null ? file : store(sizeBytes);
+            return new Qcow2Device(loop, file, store, image, backing(sizeBytes), buffers, loop, settings);
+        }
+
+        private BlockDevice store(long sizeBytes) {
+            SimDisk disk = SimDisk.growing("data", loop, sizeBytes, ROOM_BYTES, 20_000);
+            BlockDevice data = CheckedDevice.of(disk, "data");
+            assertThat(OnLoop.await(loop, end -> data.resize(sizeBytes, end))).isNull();
+            return data;
         }
 
         @AfterEach
@@ -138,6 +147,83 @@ class Qcow2ContractTest {
         @Override
         protected BlockDevice backing(long sizeBytes) {
             return CheckedDevice.of(new MemoryDisk(sizeBytes / 2 + 1000), "base");
+        }
+    }
+
+    @Nested
+    class Subclusters extends Qcow2 {
+        Subclusters() {
+            super(Qcow2Options.DEFAULT.withExtendedL2());
+        }
+    }
+
+    @Nested
+    class SmallSubclustersAndFewTablesInMemory extends Qcow2 {
+        SmallSubclustersAndFewTablesInMemory() {
+            super(Qcow2Options.DEFAULT.withExtendedL2().withClusterBits(14), new Qcow2Settings(0, false, 1));
+        }
+    }
+
+    @Nested
+    class LargeSubclusters extends Qcow2 {
+        LargeSubclusters() {
+            super(Qcow2Options.DEFAULT.withExtendedL2().withClusterBits(21));
+        }
+    }
+
+    @Nested
+    class SubclustersLaidOutAtOnce extends Qcow2 {
+        SubclustersLaidOutAtOnce() {
+            super(Qcow2Options.DEFAULT.withExtendedL2().withMapped(), new Qcow2Settings(1 << 20, true, 1));
+        }
+    }
+
+    @Nested
+    class SubclustersThatStayAllocated extends Qcow2 {
+        SubclustersThatStayAllocated() {
+            super(Qcow2Options.DEFAULT.withExtendedL2().withClusterBits(16), new Qcow2Settings(1 << 20, true, 1));
+        }
+    }
+
+    @Nested
+    class SubclustersOverABackingFile extends Overlay {
+        SubclustersOverABackingFile() {
+            super(Qcow2Options.DEFAULT.withExtendedL2().withClusterBits(16));
+        }
+    }
+
+    @Nested
+    class DataInAnotherFile extends Qcow2 {
+        DataInAnotherFile() {
+            super(Qcow2Options.DEFAULT.withClusterBits(12).withData("data", false));
+        }
+    }
+
+    @Nested
+    class RawDataInAnotherFile extends Qcow2 {
+        RawDataInAnotherFile() {
+            super(Qcow2Options.DEFAULT.withData("data", true));
+        }
+    }
+
+    @Nested
+    class RawDataThatStaysAllocated extends Qcow2 {
+        RawDataThatStaysAllocated() {
+            super(Qcow2Options.DEFAULT.withData("data", true), new Qcow2Settings(1 << 20, true, 1));
+        }
+    }
+
+    @Nested
+    class SubclustersInAnotherFile extends Qcow2 {
+        SubclustersInAnotherFile() {
+            super(Qcow2Options.DEFAULT.withExtendedL2().withData("data", false));
+        }
+    }
+
+    @Nested
+    class DataInAnotherFileOverABackingFile extends Overlay {
+        DataInAnotherFileOverABackingFile() {
+            super(Qcow2Options.DEFAULT.withData("data", false));
         }
     }
 

@@ -75,7 +75,10 @@ class QemuTest {
                 usual.withRefcountOrder(6).withClusterBits(9),
                 usual.withZstd(),
                 usual.withMapped(),
-                usual.withMapped().withClusterBits(9));
+                usual.withMapped().withClusterBits(9),
+                usual.withExtendedL2(),
+                usual.withExtendedL2().withClusterBits(14).withRefcountOrder(1),
+                usual.withExtendedL2().withMapped().withClusterBits(21));
     }
 
     @ParameterizedTest
@@ -105,6 +108,10 @@ class QemuTest {
                 "compat=1.1,refcount_bits=1",
                 "compat=1.1,refcount_bits=64,cluster_size=4k",
                 "compat=1.1,lazy_refcounts=on",
+                "extended_l2=on",
+                "extended_l2=on,cluster_size=16k,lazy_refcounts=on",
+                "extended_l2=on,cluster_size=2M",
+                "extended_l2=on,preallocation=metadata",
                 "preallocation=metadata",
                 "preallocation=falloc",
                 "preallocation=full");
@@ -130,7 +137,16 @@ class QemuTest {
     }
 
     @ParameterizedTest
-    @ValueSource(strings = {"zlib", "zlib,cluster_size=2M", "zlib,cluster_size=4k", "zstd", "zstd,cluster_size=512"})
+    @ValueSource(
+            strings = {
+                "zlib",
+                "zlib,cluster_size=2M",
+                "zlib,cluster_size=4k",
+                "zstd",
+                "zstd,cluster_size=512",
+                "zlib,extended_l2=on",
+                "zstd,extended_l2=on,cluster_size=16k"
+            })
     void compressedClustersAreReadAndOverwritten(String options) {
         Seeds.run(seed -> {
             byte[] content = patches(seed, SIZE);
@@ -159,7 +175,7 @@ class QemuTest {
     }
 
     @ParameterizedTest
-    @ValueSource(strings = {"compat=1.1", "compat=0.10,cluster_size=4k"})
+    @ValueSource(strings = {"compat=1.1", "compat=0.10,cluster_size=4k", "extended_l2=on,cluster_size=32k"})
     void anInternalSnapshotKeepsWhatItHad(String options) {
         Seeds.run(seed -> {
             byte[] content = patches(seed, SIZE);

@@ -71,9 +71,14 @@ class SharedClusterTest {
 
     @BeforeEach
     void open() throws Exception {
+        open(Qcow2Options.DEFAULT);
+    }
+
+    private void open(Qcow2Options options) throws Exception {
+        late.release();
         BlockDevice file = CheckedDevice.of(late, "file");
         LoopBytes bytes = new LoopBytes(loop, file);
-        Qcow2Creator.create(bytes, SIZE, Qcow2Options.DEFAULT);
+        Qcow2Creator.create(bytes, SIZE, options);
         disk = new Qcow2Device(
                 loop,
                 file,
@@ -108,6 +113,33 @@ class SharedClusterTest {
         disk.write(SECTOR, data, 0, SECTOR, 0, this::ended);
         loop.runFor(10_000_000);
         disk.write(8 * SECTOR, data, 0, SECTOR, 0, this::ended);
+        endTogether(3);
+    }
+
+    @Test
+    void writesIntoSubclustersThatAreNew() throws Exception {
+        open(Qcow2Options.DEFAULT.withExtendedL2());
+        disk.write(0, data, 0, SECTOR, 0, this::ended);
+        disk.write(SECTOR, data, 0, SECTOR, 0, this::ended);
+        disk.write(8192, data, 0, SECTOR, 0, this::ended);
+        loop.runFor(10_000_000);
+        disk.write(2 * SECTOR, data, 0, SECTOR, 0, this::ended);
+        disk.writeZeroes(3 * SECTOR, SECTOR, 0, this::ended);
+        disk.write(8192 + SECTOR, data, 0, SECTOR, 0, this::ended);
+        endTogether(6);
+    }
+
+    @Test
+    void zeroesWhereSubclustersHaveJustBecomeZeroes() throws Exception {
+        open(Qcow2Options.DEFAULT.withExtendedL2());
+        late.release();
+        assertThat(OnLoop.await(loop, end -> disk.write(0, data, 0, CLUSTER, 0, end)))
+                .isNull();
+        late.holding = true;
+        disk.discard(0, 8192, 0, this::ended);
+        loop.runFor(10_000_000);
+        disk.writeZeroes(SECTOR, SECTOR, 0, this::ended);
+        disk.discard(4096, 4096, 0, this::ended);
         endTogether(3);
     }
 

@@ -6,11 +6,11 @@ import dev.ferry.block.ErrorKind;
 import dev.ferry.image.FileBytes;
 
 /** Where a change stops: a kill, or the loss of power. */
-final class StoppingFile implements FileBytes {
+public final class StoppingFile implements FileBytes {
     private final FileBytes file;
     private int left;
 
-    StoppingFile(FileBytes file, int left) {
+    public StoppingFile(FileBytes file, int left) {
         this.file = file;
         this.left = left;
     }

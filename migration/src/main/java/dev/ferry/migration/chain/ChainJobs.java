@@ -3,6 +3,7 @@ package dev.ferry.migration.chain;
 import dev.ferry.block.BlockError;
 import dev.ferry.block.BlockException;
 import dev.ferry.block.ErrorKind;
+import dev.ferry.image.ImageFormat;
 import dev.ferry.migration.Catalog;
 import dev.ferry.stack.Chain;
 import dev.ferry.stack.Commit;
@@ -163,6 +164,12 @@ public final class ChainJobs {
         Chain chain = Chain.of(loop, spec, opener);
         if (chain.depth() == 0) {
             throw refusal(disk, "stream", "it has no backing file");
+        }
+        if (spec.format() != ImageFormat.QCOW2) {
+            throw refusal(
+                    disk,
+                    "stream",
+                    "a delta in format " + spec.format().text() + " is not streamed into; a move makes one disk of it");
         }
         @Nullable Path base = null;
         @Nullable String format = null;

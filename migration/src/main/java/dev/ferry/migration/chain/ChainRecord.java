@@ -76,11 +76,17 @@ record ChainRecord(
         StringWriter text = new StringWriter();
         all.store(text, null);
         Path fresh = directory.resolve("." + disk + SUFFIX + ".new");
-        Files.writeString(fresh, text.toString());
-        try (FileChannel channel = FileChannel.open(fresh, StandardOpenOption.WRITE)) {
-            channel.force(true);
+        try {
+            Files.writeString(fresh, text.toString());
+            try (FileChannel channel = FileChannel.open(fresh, StandardOpenOption.WRITE)) {
+                channel.force(true);
+            }
+            Files.move(fresh, fileIn(directory), StandardCopyOption.ATOMIC_MOVE);
+        } catch (IOException failed) {
+            // What there was stays; a part of a record takes no room.
+            Files.deleteIfExists(fresh);
+            throw failed;
         }
-        Files.move(fresh, fileIn(directory), StandardCopyOption.ATOMIC_MOVE);
         sync(directory);
     }
 

@@ -81,7 +81,7 @@ public final class Copier implements Paced {
         this.chunkBytes = settings.chunkBytes();
         this.farDepth = new FarDepth(
                 loop, settings.depth(), settings.farDepth(), Math.min(settings.chunkBytes(), mirror.regionBytes()));
-        this.window = new DataMap(mirror.source(), WINDOW_RUNS);
+        this.window = DataMap.ofSource(mirror, WINDOW_RUNS);
         this.survey = new Survey(loop, mirror);
     }
 
@@ -312,7 +312,7 @@ public final class Copier implements Paced {
                 askWindow(region);
                 return;
             }
-            boolean trusted = !mirror.changedSinceWatch(region);
+            boolean trusted = !mirror.changedSinceWatch(region) && !(window.rough() && mirror.belowBytes() > 0);
             boolean hole = trusted && window.nextData(from, end) == end;
             if (hole && mirror.targetIsZero(region)) {
                 mirror.skip(region);

@@ -6,6 +6,7 @@ import dev.ferry.block.ErrorKind;
 import dev.ferry.block.IoBuffer;
 import dev.ferry.filter.mirror.Mirror;
 import dev.ferry.filter.mirror.RegionHold;
+import java.util.Objects;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -22,6 +23,7 @@ final class CopySlot extends RegionHold implements Completion {
     private enum Step {
         WAIT,
         MAP,
+        MAP_TARGET,
         SCAN,
         OFFLOAD,
         READ,
@@ -34,12 +36,19 @@ final class CopySlot extends RegionHold implements Completion {
     private final FarDepth farDepth;
     private int chunkBytes;
     private final DataMap map;
+    /** What the target has of its own, where both sides lie over the same; null where they do not. */
+    private final @Nullable DataMap targetMap;
+
+    private final long belowBytes;
 
     @Nullable
     CopySlot nextFree;
 
     private Step step = Step.WAIT;
     private boolean askMap;
+    /** The target's map has been asked for. */
+    private boolean joining;
+
     private long position;
     private long regionEnd;
     private long chunkFrom;
@@ -58,7 +67,9 @@ final class CopySlot extends RegionHold implements Completion {
         this.copier = copier;
         this.mirror = mirror;
         this.buffer = buffer;
-        this.map = new DataMap(mirror.source(), RUNS_MAX);
+        this.map = DataMap.ofSource(mirror, RUNS_MAX);
+        this.belowBytes = mirror.belowBytes();
+        this.targetMap = belowBytes > 0 ? DataMap.ofTarget(mirror, RUNS_MAX) : null;
     }
 
     IoBuffer buffer() {
@@ -85,13 +96,22 @@ final class CopySlot extends RegionHold implements Completion {
 
     @Override
     protected void held(@Nullable BlockError why) {
-        step = askMap ? Step.MAP : Step.SCAN;
+        step = askMap ? Step.MAP : afterMap();
         advance();
+    }
+
+    /** What a target that has been written already has of its own hides what the source has not: it is copied too. */
+    private Step afterMap() {
+        return targetMap != null && !mirror.targetIsZero(region()) ? Step.MAP_TARGET : Step.SCAN;
     }
 
     @Override
     public void complete(@Nullable BlockError requestError) {
         error = requestError;
+        if (joining) {
+            joining = false;
+            map.join(Objects.requireNonNull(targetMap));
+        }
         if (writtenBytes > 0) {
             farDepth.answered(writtenBytes, sentNanos);
             writtenBytes = 0;
@@ -132,8 +152,13 @@ final class CopySlot extends RegionHold implements Completion {
         }
         switch (step) {
             case MAP -> {
-                step = Step.SCAN;
+                step = afterMap();
                 map.ask(position, regionEnd, this);
+            }
+            case MAP_TARGET -> {
+                step = Step.SCAN;
+                joining = true;
+                Objects.requireNonNull(targetMap).ask(position, regionEnd, this);
             }
             case SCAN -> scan();
             case OFFLOAD -> {
@@ -161,9 +186,7 @@ final class CopySlot extends RegionHold implements Completion {
         }
         long data = map.nextData(position, regionEnd);
         if (data > position) {
-            long from = position;
-            position = data;
-            zeroes(from, data);
+            hole(data);
             return;
         }
         chunkFrom = position;
@@ -173,6 +196,17 @@ final class CopySlot extends RegionHold implements Completion {
         chunkEnd = chunkEnd(position, Math.min(regionEnd, position + chunkBytes));
         step = Step.READ;
         mirror.source().read(chunkFrom, buffer, 0, (int) (chunkEnd - chunkFrom), this);
+    }
+
+    /** A hole at the position: zeroes, or what both sides lie over. */
+    private void hole(long end) {
+        long from = Math.max(position, Math.min(end, belowBytes));
+        position = end;
+        if (from == end) {
+            again = true;
+        } else {
+            zeroes(from, end);
+        }
     }
 
     /**
@@ -217,8 +251,7 @@ final class CopySlot extends RegionHold implements Completion {
         long from = position;
         long data = map.nextData(from, chunkEnd);
         if (data > from) {
-            position = data;
-            zeroes(from, data);
+            hole(data);
             return;
         }
         long runEnd = map.dataEnd(from, chunkEnd);
@@ -239,7 +272,7 @@ final class CopySlot extends RegionHold implements Completion {
 
     private void zeroes(long from, long end) {
         copier.zero(end - from);
-        if (mirror.targetIsZero(region())) {
+        if (from >= belowBytes && mirror.targetIsZero(region())) {
             again = true;
         } else {
             mirror.copyZeroes(from, end - from, this);

@@ -15,8 +15,8 @@ import org.jspecify.annotations.Nullable;
  * Where a part of the budget has been used up since the dial was last turned, the pace is halved; where most of a second's
  * budget has gone, the work waits at its floor until that second is over. While the budget is hardly touched the pace grows:
  * quickly up to nine tenths of where it last was too much, then in small steps, each of which is tried again later every
- * time that it fails. Since guests change, the controller listens again now and then, and at once where requests are slow
- * although the work is at its floor.
+ * time that it fails. Requests that are slow while the work is at its floor are not of its making: what was concluded from
+ * them is taken back, and where that lasts the controller listens again, as it does now and then in any case, since guests change.
  *
  * {@snippet :
  *   floor ─── 1 x 64K ─── 16M/s ─── 1 x 128K ─── 48M/s ─── 1 x 256K, and more where the pace asks for more ───>
@@ -34,8 +34,10 @@ public final class PaceController {
     private static final int LISTEN_REQUESTS = 50;
 
     private static final long LISTEN_AGAIN_NANOS = 15_000_000_000L;
-    /** For how long requests may be slow with the work at its floor before the controller listens. */
-    private static final long WAITING_NANOS = 2_000_000_000;
+    /** For how long requests may be slow with the work at its floor before the controller listens: none of a second's is older. */
+    private static final long WAITING_NANOS = 1_000_000_000;
+    /** After which nothing that the work had asked for before it went to its floor is under way. */
+    private static final long DRAINED_NANOS = 2 * TICK_NANOS;
 
     private static final double IDLE_REQUESTS_PER_SECOND = 40;
     /** Of the bound; longer requests are slow. */
@@ -70,6 +72,9 @@ public final class PaceController {
         new Step(4, 256 << 10),
         new Step(4, 1 << 20),
     };
+    /** How fast the work may be, and how soon more is tried. */
+    private record Limit(long pace, long ceiling, long patienceNanos, int effort) {}
+
     /** Beside a guest at work that has no bound; the least that keeps up with a pace that is not low. */
     private static final int GENTLE = 2;
 
@@ -108,6 +113,10 @@ public final class PaceController {
     private boolean waiting;
 
     private long waitingNanos;
+    private long slowAtFloor;
+    /** What is known of the work's effect, from before it last was too much. */
+    private Limit before = new Limit(0, Long.MAX_VALUE, PATIENCE_NANOS, GENTLE);
+
     private boolean idle;
 
     public PaceController(Loop loop, LatencyWatch watch, PaceSettings settings) {
@@ -193,6 +202,9 @@ public final class PaceController {
     private void judge() {
         long now = loop.nanoTime();
         double budget = Math.max(1, recent.requests() * BUDGET_SHARE);
+        if (waiting) {
+            watchAtFloor(now, budget);
+        }
         if (idleTicks >= IDLE_TICKS) {
             idle = true;
             if (step != FULL) {
@@ -230,15 +242,33 @@ public final class PaceController {
             tooMuch();
             waiting = true;
             waitingNanos = now;
+            slowAtFloor = watch.slowCount();
             apply(0, settings.floorBytesPerSecond());
         } else if (now - waitingNanos >= WAITING_NANOS) {
-            // It is not the work that is felt.
+            takeBack();
             waitingNanos = now;
             listen();
         }
     }
 
+    /** The work waits at its floor: requests that are slow now are not slow by its doing. */
+    private void watchAtFloor(long now, double budget) {
+        if (now - waitingNanos <= DRAINED_NANOS) {
+            slowAtFloor = watch.slowCount();
+        } else if (watch.slowCount() - slowAtFloor > budget * SLOWER_SHARE) {
+            takeBack();
+        }
+    }
+
+    private void takeBack() {
+        pace = before.pace();
+        ceiling = before.ceiling();
+        patienceNanos = before.patienceNanos();
+        effort = before.effort();
+    }
+
     private void tooMuch() {
+        before = new Limit(pace, ceiling, patienceNanos, effort);
         ceiling = Math.max(pace, settings.floorBytesPerSecond());
         patienceNanos = Math.min(PATIENCE_NANOS_MAX, 2 * patienceNanos);
         effort = Math.max(GENTLE, effort - 1);

@@ -60,7 +60,12 @@ final class Survey implements ExtentSink, Completion {
 
     private void ask() {
         if (running) {
-            device.extents(position, Math.min(STEP_BYTES, sizeBytes - position), this, this);
+            long length = Math.min(STEP_BYTES, sizeBytes - position);
+            if (mirror.belowBytes() > 0) {
+                device.ownExtents(position, length, this, this);
+            } else {
+                device.extents(position, length, this, this);
+            }
         } else {
             asking = false;
         }
@@ -68,7 +73,7 @@ final class Survey implements ExtentSink, Completion {
 
     @Override
     public void extent(long offset, long length, int state) {
-        if (state == 0) {
+        if (state == 0 || (state != HOLE && offset < mirror.belowBytes())) {
             dataBytes += length;
             keptBytes += mirror.keptBytes(offset, length);
         }

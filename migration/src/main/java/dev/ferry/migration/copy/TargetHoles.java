@@ -8,7 +8,8 @@ import dev.ferry.filter.mirror.Mirror;
 import org.jspecify.annotations.Nullable;
 
 /**
- * Tells the mirror of a move that goes on where its target has holes, so that what is zero on both sides needs no work.
+ * Tells the mirror of a move that goes on where its target has holes, so that what is zero on both sides, or comes from below on both,
+ * needs no work.
  * Runs before the copier. A target that cannot tell is taken for data. Thread: the loop's.
  */
 public final class TargetHoles implements ExtentSink, Completion {
@@ -34,15 +35,25 @@ public final class TargetHoles implements ExtentSink, Completion {
     }
 
     private void ask() {
-        mirror.targetExtents(position, Math.min(STEP_BYTES, sizeBytes - position), this, this);
+        long length = Math.min(STEP_BYTES, sizeBytes - position);
+        if (mirror.belowBytes() > 0) {
+            mirror.targetOwnExtents(position, length, this, this);
+        } else {
+            mirror.targetExtents(position, length, this, this);
+        }
     }
 
     @Override
     public void extent(long offset, long length, int state) {
-        if (state != 0) {
-            mirror.targetHole(offset, length);
+        long end = offset + length;
+        long split = Math.clamp(mirror.belowBytes(), offset, end);
+        if (split > offset && state == HOLE) {
+            mirror.targetHole(offset, split - offset);
         }
-        position = offset + length;
+        if (end > split && state != 0) {
+            mirror.targetHole(split, end - split);
+        }
+        position = end;
     }
 
     @Override

@@ -85,14 +85,22 @@ public record DiskRecord(
      * @param format such as {@code raw}
      * @param provisioning what its format upheld
      * @param rollbackPauseMillis how long the guest waited on its way back; null if it did not go back
+     * @param backing path of the file that it lay over, which is moved too ({@link BaseRecord}); null: it is flattened, or lay over
+     *     nothing
      */
     public record Former(
             String format,
             Provisioning provisioning,
-            @Nullable Double rollbackPauseMillis) {
-        public Former(String format, Provisioning provisioning) {
-            this(format, provisioning, null);
+            @Nullable Double rollbackPauseMillis,
+            @Nullable String backing) {
+        public Former(String format, Provisioning provisioning, @Nullable String backing) {
+            this(format, provisioning, null, backing);
         }
+    }
+
+    /** The file that the disk lies over on both sides; null: on the target it lies over none. */
+    public @Nullable String backing() {
+        return former == null ? null : former.backing();
     }
 
     /**
@@ -188,7 +196,8 @@ public record DiskRecord(
 
     /** The guest has gone back to the source. */
     public DiskRecord withRollbackPause(double millis) {
-        Former was = former == null ? null : new Former(former.format(), former.provisioning(), millis);
+        Former was =
+                former == null ? null : new Former(former.format(), former.provisioning(), millis, former.backing());
         return with(targetIdentity, authority, told, sourceGone, targetGone, was, outcome);
     }
 

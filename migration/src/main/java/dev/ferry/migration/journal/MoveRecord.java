@@ -27,6 +27,7 @@ import org.jspecify.annotations.Nullable;
  * @param strategy how the disks get to their targets; null: by the mirror
  * @param resumed what the last start found, if there was one while it was under way
  * @param grace how long the way back stays open after the switch; null: not at all
+ * @param bases files below the disks that are moved with them, what lies below first; null: disks are flattened
  * @param disks disk after disk
  */
 public record MoveRecord(
@@ -47,9 +48,24 @@ public record MoveRecord(
         @Nullable StrategySettings strategy,
         @Nullable Resumption resumed,
         @Nullable Grace grace,
+        @Nullable List<BaseRecord> bases,
         List<DiskRecord> disks) {
     public MoveRecord {
         disks = List.copyOf(disks);
+        bases = bases == null ? null : List.copyOf(bases);
+    }
+
+    /** What lies below the disks and is moved with them, the lowest first. */
+    public List<BaseRecord> below() {
+        return bases == null ? List.of() : bases;
+    }
+
+    /** The file below the disks that was at a path. */
+    public BaseRecord base(String sourcePath) {
+        return below().stream()
+                .filter(base -> base.sourcePath().equals(sourcePath))
+                .findFirst()
+                .orElseThrow(() -> new IllegalStateException("no record of what a disk lies over"));
     }
 
     /** The record that follows this one. */
@@ -73,6 +89,7 @@ public record MoveRecord(
                 strategy,
                 resumed,
                 grace,
+                bases,
                 nextDisks);
     }
 
@@ -96,20 +113,21 @@ public record MoveRecord(
                 strategy,
                 resumed,
                 grace,
+                bases,
                 disks);
     }
 
     /** The same with another rate; 0: none. */
     public MoveRecord withRate(long bytesPerSecond) {
-        return with(bytesPerSecond == 0 ? null : Long.valueOf(bytesPerSecond), strategy, resumed, grace);
+        return with(bytesPerSecond == 0 ? null : Long.valueOf(bytesPerSecond), strategy, resumed, grace, bases);
     }
 
     public MoveRecord withResumed(Resumption found) {
-        return with(rateBytesPerSecond, strategy, found, grace);
+        return with(rateBytesPerSecond, strategy, found, grace, bases);
     }
 
     public MoveRecord withStrategy(StrategySettings other) {
-        return with(rateBytesPerSecond, other, resumed, grace);
+        return with(rateBytesPerSecond, other, resumed, grace, bases);
     }
 
     /** The strategy, also of a record of a version that knew but one. */
@@ -119,7 +137,11 @@ public record MoveRecord(
     }
 
     public MoveRecord withGrace(Grace other) {
-        return with(rateBytesPerSecond, strategy, resumed, other);
+        return with(rateBytesPerSecond, strategy, resumed, other, bases);
+    }
+
+    public MoveRecord withBases(List<BaseRecord> others) {
+        return with(rateBytesPerSecond, strategy, resumed, grace, others);
     }
 
     /** True if it is decided that the targets are the disks, and the way back is open as far as the journal knows. */
@@ -132,7 +154,11 @@ public record MoveRecord(
     }
 
     private MoveRecord with(
-            @Nullable Long rate, @Nullable StrategySettings how, @Nullable Resumption found, @Nullable Grace way) {
+            @Nullable Long rate,
+            @Nullable StrategySettings how,
+            @Nullable Resumption found,
+            @Nullable Grace way,
+            @Nullable List<BaseRecord> files) {
         return new MoveRecord(
                 sequence,
                 atMillis,
@@ -151,6 +177,7 @@ public record MoveRecord(
                 how,
                 found,
                 way,
+                files,
                 disks);
     }
 }

@@ -29,13 +29,24 @@ final class Contents implements ExtentSink {
         this.sizeBytes = sizeBytes;
     }
 
-    /** Asks for the map, part after part, until all is known or the time is over. */
-    static Contents of(Loop loop, BlockDevice device, long nanosMax) throws BlockException {
+    /**
+     * Asks for the map, part after part, until all is known or the time is over.
+     *
+     * @param own only of what the disk does not have from below
+     */
+    static Contents of(Loop loop, BlockDevice device, boolean own, long nanosMax) throws BlockException {
         Contents contents = new Contents(device.geometry().sizeBytes());
         long began = loop.nanoTime();
         while (!contents.known() && loop.nanoTime() - began < nanosMax) {
             long from = contents.position;
-            OnLoop.await(loop, end -> device.extents(from, contents.sizeBytes - from, contents, end));
+            long length = contents.sizeBytes - from;
+            OnLoop.await(loop, end -> {
+                if (own) {
+                    device.ownExtents(from, length, contents, end);
+                } else {
+                    device.extents(from, length, contents, end);
+                }
+            });
             if (contents.position == from) {
                 break;
             }

@@ -1,6 +1,7 @@
 package dev.ferry.migration.rehearsal;
 
 import dev.ferry.datastore.Datastore;
+import dev.ferry.migration.MigrationPlan.BasePlan;
 import dev.ferry.migration.MigrationPlan.DiskPlan;
 import dev.ferry.stack.DiskSpec;
 import java.util.List;
@@ -10,6 +11,7 @@ import java.util.List;
  *
  * @param target where the disks are to go
  * @param disks those that can be moved as far as is known
+ * @param bases files below them that would go with them
  * @param obstacles why others cannot, or none can; each a line for people
  * @param freeBytes room at the target, without what is promised to other moves
  * @param reserveBytes what of it a move leaves free
@@ -21,6 +23,7 @@ import java.util.List;
 public record Outlook(
         Datastore target,
         List<Disk> disks,
+        List<BasePlan> bases,
         List<String> obstacles,
         long freeBytes,
         long reserveBytes,
@@ -30,7 +33,13 @@ public record Outlook(
         String mover) {
     public Outlook {
         disks = List.copyOf(disks);
+        bases = List.copyOf(bases);
         obstacles = List.copyOf(obstacles);
+    }
+
+    /** Of the files below the disks, what would be copied at most: one that is at the target already is not. */
+    long baseBytes() {
+        return bases.stream().mapToLong(BasePlan::allocatedBytes).sum();
     }
 
     /** One disk: what would be done with it, and how it is opened. */

@@ -2,6 +2,8 @@ package dev.ferry.migration.rehearsal;
 
 import dev.ferry.block.BlockException;
 import dev.ferry.image.Provisioning;
+import dev.ferry.migration.BaseNames;
+import dev.ferry.migration.MigrationPlan.BasePlan;
 import dev.ferry.migration.MigrationPlan.DiskPlan;
 import dev.ferry.migration.rehearsal.RehearsalReport.Finding;
 import dev.ferry.migration.rehearsal.RehearsalReport.Range;
@@ -9,6 +11,8 @@ import dev.ferry.migration.rehearsal.RehearsalReport.Room;
 import dev.ferry.migration.rehearsal.SourceTrial.Guest;
 import dev.ferry.migration.rehearsal.TargetTrial.Figures;
 import dev.ferry.stack.Stacks;
+import java.nio.file.Files;
+import java.nio.file.LinkOption;
 import java.security.MessageDigest;
 import java.security.NoSuchAlgorithmException;
 import java.util.ArrayList;
@@ -119,7 +123,24 @@ public final class Rehearsal {
                 figures.writeMillis(),
                 figures.flushMillis(),
                 seconds,
+                bases(outlook),
                 disks);
+    }
+
+    private static List<RehearsalReport.Base> bases(Outlook outlook) {
+        List<RehearsalReport.Base> bases = new ArrayList<>();
+        for (BasePlan plan : outlook.bases()) {
+            String name = BaseNames.of(plan.sourcePath(), 1);
+            bases.add(new RehearsalReport.Base(
+                    plan.sourcePath().toString(),
+                    name,
+                    plan.format(),
+                    plan.lengthBytes(),
+                    plan.allocatedBytes(),
+                    plan.disks(),
+                    Files.exists(outlook.target().directory().resolve(name), LinkOption.NOFOLLOW_LINKS)));
+        }
+        return bases;
     }
 
     private RehearsalReport rehearse(Outlook outlook) throws BlockException {
@@ -251,7 +272,7 @@ public final class Rehearsal {
             @Nullable Range source,
             double digested,
             boolean guests) {
-        double data = 0;
+        double data = outlook.baseBytes();
         double zeroed = 0;
         double offloaded = 0;
         Range offload = null;
@@ -278,7 +299,7 @@ public final class Rehearsal {
     }
 
     private static Room room(Outlook outlook, List<Found> found, @Nullable Range seconds) {
-        double needed = 0;
+        double needed = outlook.baseBytes();
         double growth = 0;
         for (Found one : found) {
             DiskPlan plan = one.disk().plan();

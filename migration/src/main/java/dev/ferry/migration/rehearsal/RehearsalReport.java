@@ -16,6 +16,7 @@ import org.jspecify.annotations.Nullable;
  * @param writeMillis how long short writes to the target took: the middle one, and the slowest of a hundred
  * @param flushMillis how long it took to make a short write durable, likewise
  * @param seconds how long the move would take
+ * @param bases files below the disks that would go with them, what lies below first
  * @param disks disk after disk; those that cannot be moved are not among them
  */
 public record RehearsalReport(
@@ -28,8 +29,10 @@ public record RehearsalReport(
         @Nullable Range writeMillis,
         @Nullable Range flushMillis,
         @Nullable Range seconds,
+        List<Base> bases,
         List<Disk> disks) {
     public RehearsalReport {
+        bases = List.copyOf(bases);
         findings = List.copyOf(findings);
         disks = List.copyOf(disks);
     }
@@ -57,6 +60,31 @@ public record RehearsalReport(
     public record Room(long neededBytes, long growthBytes, long reserveBytes, long freeBytes) {
         boolean enough() {
             return neededBytes + growthBytes + reserveBytes <= freeBytes;
+        }
+    }
+
+    /**
+     * A file below disks that would go with them.
+     *
+     * @param sourcePath the file
+     * @param targetName what it would be called at the target, if no other file has the name
+     * @param format {@code raw} or {@code qcow2}
+     * @param lengthBytes of the file
+     * @param allocatedBytes what would be copied
+     * @param disks those that lie over it
+     * @param nameTaken there is a file of the name at the target: if it is the same byte for byte it would be used, else the name would
+     *     be another
+     */
+    public record Base(
+            String sourcePath,
+            String targetName,
+            String format,
+            long lengthBytes,
+            long allocatedBytes,
+            List<String> disks,
+            boolean nameTaken) {
+        public Base {
+            disks = List.copyOf(disks);
         }
     }
 

@@ -51,10 +51,14 @@ final class SourceTrial implements AutoCloseable {
     private final @Nullable DiskSide alone;
     private final Loop loop;
     private final BlockDevice device;
+    /** What it lies over is not copied with it, but as a file. */
+    private final boolean layered;
+
     private final @Nullable StatsSnapshot before;
 
     SourceTrial(Stacks stacks, Outlook.Disk disk) throws BlockException {
         this.stacks = stacks;
+        this.layered = disk.plan().backing() != null;
         Optional<OpenDisk> found = stacks.find(disk.spec().name());
         if (found.isPresent()) {
             OpenDisk joined = stacks.acquire(disk.spec());
@@ -98,7 +102,7 @@ final class SourceTrial implements AutoCloseable {
 
     /** By its map. */
     Contents contents() throws BlockException {
-        return Contents.of(loop, device, MAP_NANOS_MAX);
+        return Contents.of(loop, device, layered, MAP_NANOS_MAX);
     }
 
     /** Reads samples of the data; none if there is none. */

@@ -64,6 +64,18 @@ final class FarDepthTest {
     }
 
     @Test
+    void aLullTakesAwayOneAtATime() {
+        long awayNanos = TimeUnit.MILLISECONDS.toNanos(100);
+        double _ = fill(20, 125_000_000, awayNanos);
+        int full = depth.depth();
+        for (int second = 1; second <= 3; second++) {
+            loop.runFor(TimeUnit.SECONDS.toNanos(1));
+            depth.answered(REQUEST_BYTES, loop.nanoTime() - awayNanos);
+            assertThat(depth.depth()).isEqualTo(full - second);
+        }
+    }
+
+    @Test
     void thereIsABound() {
         double _ = fill(20, 1_250_000_000, TimeUnit.MILLISECONDS.toNanos(200));
         assertThat(depth.depth()).isEqualTo(MOST);

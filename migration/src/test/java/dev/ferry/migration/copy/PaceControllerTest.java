@@ -21,6 +21,9 @@ final class PaceControllerTest {
     private final Work work = new Work();
     private long guestRequestsPerSecond;
     private long aloneNanos;
+    /** Of each stretch of this length the last third is bad for the guest, whatever the work does; 0: none. */
+    private long troubleEveryNanos;
+
     private long requests;
     private long windows;
     private long windowsOver;
@@ -78,7 +81,8 @@ final class PaceControllerTest {
     private long latency(long request) {
         long behind = (long) work.depth * work.chunkBytes * SECOND / DISK_BYTES_PER_SECOND;
         long share = work.pace == 0 ? 40 : Math.max(40, 40 * (DISK_BYTES_PER_SECOND / 8) / work.pace);
-        return aloneNanos + (request % share == 0 ? behind : 0);
+        boolean trouble = troubleEveryNanos > 0 && loop.nanoTime() % troubleEveryNanos > troubleEveryNanos * 2 / 3;
+        return aloneNanos + (request % share == 0 ? behind : 0) + (trouble && request % 10 == 0 ? 20 * MILLI : 0);
     }
 
     private PaceController bounded(long addedNanos) {
@@ -157,6 +161,23 @@ final class PaceControllerTest {
         pass(40 * SECOND);
         assertThat(controller.baselineNanos()).isBetween(18 * MILLI, 22 * MILLI);
         assertThat(work.bytesPerSecond()).as("not held back for it any more").isGreaterThan(128L << 20);
+    }
+
+    @Test
+    void aDiskThatIsBadNowAndThenByItselfDoesNotLeaveTheWorkAtItsFloor() {
+        guestRequestsPerSecond = 5000;
+        aloneNanos = MILLI;
+        for (long every : new long[] {2 * SECOND, 4 * SECOND, 7 * SECOND, 20 * SECOND}) {
+            troubleEveryNanos = every;
+            long before = work.worked;
+            PaceController controller = bounded(2 * MILLI);
+            controller.steer(work);
+            pass(60 * SECOND);
+            controller.stop();
+            assertThat(work.worked - before)
+                    .as("trouble every %d ms", every / MILLI)
+                    .isGreaterThan(60 * DISK_BYTES_PER_SECOND / 4);
+        }
     }
 
     @Test

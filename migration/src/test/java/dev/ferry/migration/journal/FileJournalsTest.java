@@ -175,7 +175,7 @@ class FileJournalsTest {
                 false,
                 List.of("4096 bytes at 65536"),
                 1,
-                new DiskRecord.Former("raw", Provisioning.LAZY, 0.5),
+                new DiskRecord.Former("raw", Provisioning.LAZY, 0.5, "/slow/base.raw"),
                 new DiskRecord.Proof(5, "keep", 1, false, null, null, List.of("1 bytes at 0"), false, null),
                 new DiskRecord.Outcome(1, 2, 3, 4, 0.25, true, "aa", "bb", Mirroring.TRAILING, 20.5, "offload", null));
         return new MoveRecord(
@@ -196,6 +196,27 @@ class FileJournalsTest {
                 StrategySettings.of(Strategy.TRACKING, 250_000_000L).with(Strategy.MIRROR),
                 null,
                 new Grace(60_000, 70_000L),
+                sequence == 0 ? null : List.of(base(sequence)),
                 List.of(disk));
+    }
+
+    private static BaseRecord base(int sequence) {
+        return new BaseRecord(
+                "/slow/base.raw",
+                "1:4",
+                5,
+                "raw",
+                6,
+                7,
+                null,
+                List.of("vm1"),
+                "/fast/base.raw",
+                "1:5",
+                sequence > 1,
+                sequence > 2,
+                false,
+                false,
+                false,
+                "cc");
     }
 }

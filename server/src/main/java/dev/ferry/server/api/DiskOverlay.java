@@ -1,10 +1,19 @@
 package dev.ferry.server.api;
 
+import org.jspecify.annotations.Nullable;
+
 /**
  * Make a disk that lies over a file of its datastore.
  *
  * @param sizeBytes 0: that of the file's disk
  * @param backing the file, as it is called in the datastore's folder
- * @param backingFormat {@code raw} or {@code qcow2}
+ * @param backingFormat of that file: any
+ * @param format of the disk: {@code qcow2}; or that of the file, where that is not raw; null: qcow2
  */
-public record DiskOverlay(String name, String datastore, long sizeBytes, String backing, String backingFormat) {}
+public record DiskOverlay(
+        String name,
+        String datastore,
+        long sizeBytes,
+        String backing,
+        String backingFormat,
+        @Nullable String format) {}

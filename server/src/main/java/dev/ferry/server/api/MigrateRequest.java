@@ -18,6 +18,8 @@ import org.jspecify.annotations.Nullable;
  * @param verify read and digest both sides before the switch
  * @param keepSource leave the source files where they are
  * @param graceMillis how long to keep the way back open after the switch, 0 for not at all, -1 until a commit
+ * @param withSnapshots move what the disks lie over too, each file once, and have them lie over it there; else they are flattened; null:
+ *     false
  * @param dryRun only say what would happen
  */
 public record MigrateRequest(
@@ -34,4 +36,5 @@ public record MigrateRequest(
         boolean verify,
         boolean keepSource,
         long graceMillis,
+        @Nullable Boolean withSnapshots,
         boolean dryRun) {}

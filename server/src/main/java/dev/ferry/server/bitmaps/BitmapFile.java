@@ -97,6 +97,20 @@ final class BitmapFile {
         }
         Path fresh = path.resolveSibling(path.getFileName() + ".new");
         Files.deleteIfExists(fresh);
+        try {
+            write(fresh, inUse, bitmaps, durable);
+            Files.move(fresh, path, StandardCopyOption.ATOMIC_MOVE);
+        } catch (IOException failed) {
+            // What there was stays; a part of a file takes no room.
+            Files.deleteIfExists(fresh);
+            throw failed;
+        }
+        if (durable) {
+            force(directory);
+        }
+    }
+
+    private static void write(Path fresh, boolean inUse, List<KeptBitmap> bitmaps, boolean durable) throws IOException {
         var options = Set.of(StandardOpenOption.CREATE_NEW, StandardOpenOption.WRITE, LinkOption.NOFOLLOW_LINKS);
         try (FileChannel channel = FileChannel.open(
                 fresh, options, PosixFilePermissions.asFileAttribute(PosixFilePermissions.fromString("rw-------")))) {
@@ -115,10 +129,6 @@ final class BitmapFile {
             if (durable) {
                 channel.force(true);
             }
-        }
-        Files.move(fresh, path, StandardCopyOption.ATOMIC_MOVE);
-        if (durable) {
-            force(directory);
         }
     }
 

@@ -74,14 +74,26 @@ public final class Bitmaps {
                         "disk {}: its dirty bitmaps were in use when the daemon ended, and are inconsistent",
                         disk.name());
             }
-            try {
-                inUse(recording);
-            } catch (ProblemException failed) {
-                List<KeptBitmap> _ = recording.end();
-                throw failed;
-            }
+            begin(recording);
         }
         recordings.put(disk.name(), recording);
+    }
+
+    /**
+     * Has the file say that its bitmaps are in use. Where it cannot, as on a full disk, what it says must not be believed later: then it
+     * is deleted, and the bitmaps are inconsistent. The disk matters more than what is known of its changes.
+     */
+    private void begin(Recording recording) throws ProblemException, BlockException {
+        String disk = recording.disk().name();
+        try {
+            write(disk, true, recording.bitmaps());
+        } catch (ProblemException failed) {
+            LOG.error("the dirty bitmaps of disk {} are lost: {}", disk, failed.getMessage());
+            for (KeptBitmap bitmap : recording.end()) {
+                recording.add(bitmap.inconsistent());
+            }
+            forget(disk);
+        }
     }
 
     /** What clients of a disk can ask of its bitmaps now. Asked on loops, which others wait for here: takes no lock. */
@@ -159,44 +171,34 @@ public final class Bitmaps {
         if (there.size() == BitmapFile.COUNT_MAX) {
             throw Problems.conflict("disk " + disk + " has " + there.size() + " bitmaps, and can have no more");
         }
-        change(disk, () -> {
-            KeptBitmap fresh = KeptBitmap.clean(request.name(), granularity, sizeBytes);
-            Recording recording = recordings.get(disk);
-            if (recording != null) {
-                recording.add(fresh);
-            }
-            List<KeptBitmap> all = new ArrayList<>(there);
-            all.add(fresh);
-            return all;
-        });
+        KeptBitmap fresh = KeptBitmap.clean(request.name(), granularity, sizeBytes);
+        List<KeptBitmap> all = new ArrayList<>(there);
+        all.add(fresh);
+        Recording recording = write(disk, all);
+        if (recording != null) {
+            recording.add(fresh);
+        }
     }
 
     public synchronized void remove(String disk, String name) throws ProblemException, BlockException {
-        KeptBitmap bitmap = find(disk, name);
-        change(disk, () -> {
-            Recording recording = recordings.get(disk);
-            if (recording != null) {
-                recording.remove(bitmap);
-            }
-            List<KeptBitmap> all = new ArrayList<>(bitmaps(disk));
-            all.remove(bitmap);
-            return all;
-        });
+        List<KeptBitmap> all = new ArrayList<>(bitmaps(disk));
+        KeptBitmap bitmap = all.remove(place(disk, all, name));
+        Recording recording = write(disk, all);
+        if (recording != null) {
+            recording.remove(bitmap);
+        }
     }
 
     /** Nothing is dirty from now on; one that was inconsistent is not any more. */
     public synchronized void clear(String disk, String name) throws ProblemException, BlockException {
-        KeptBitmap bitmap = find(disk, name);
-        change(disk, () -> {
-            Recording recording = recordings.get(disk);
-            List<KeptBitmap> all = new ArrayList<>(bitmaps(disk));
-            if (recording != null) {
-                recording.clear(bitmap);
-            } else {
-                all.set(all.indexOf(bitmap), bitmap.cleared());
-            }
-            return all;
-        });
+        List<KeptBitmap> all = new ArrayList<>(bitmaps(disk));
+        int place = place(disk, all, name);
+        KeptBitmap bitmap = all.get(place);
+        all.set(place, bitmap.cleared());
+        Recording recording = write(disk, all);
+        if (recording != null) {
+            recording.clear(bitmap);
+        }
     }
 
     /** A disk is deleted. */
@@ -208,33 +210,24 @@ public final class Bitmaps {
         }
     }
 
-    private interface Change {
-        List<KeptBitmap> run() throws ProblemException, BlockException;
-    }
-
-    /** Does something to a disk's bitmaps, and has the file say it. */
-    private void change(String disk, Change change) throws ProblemException, BlockException {
+    /**
+     * Has the file of a disk say what its bitmaps are to be; before they are that in memory, so that what fails has changed nothing.
+     *
+     * @return what marks in them now; null: nobody does
+     */
+    private @Nullable Recording write(String disk, List<KeptBitmap> all) throws ProblemException {
         if (ended) {
             throw Problems.conflict("this daemon is about to end; try again with the next");
         }
-        List<KeptBitmap> all = change.run();
         Recording recording = recordings.get(disk);
-        if (recording != null) {
-            inUse(recording);
-            return;
-        }
-        try {
-            make();
-            file(disk).write(false, all, true);
-        } catch (IOException failed) {
-            throw problem(failed);
-        }
+        write(disk, recording != null, all);
+        return recording;
     }
 
-    private void inUse(Recording recording) throws ProblemException {
+    private void write(String disk, boolean inUse, List<KeptBitmap> all) throws ProblemException {
         try {
             make();
-            file(recording.disk().name()).write(true, recording.bitmaps(), true);
+            file(disk).write(inUse, all, true);
         } catch (IOException failed) {
             throw problem(failed);
         }
@@ -246,12 +239,14 @@ public final class Bitmaps {
         }
     }
 
-    private KeptBitmap find(String disk, String name) throws ProblemException {
-        return bitmaps(disk).stream()
-                .filter(one -> one.name().equals(name))
-                .findFirst()
-                .orElseThrow(() -> Problems.notFound("disk " + disk + " has no bitmap " + name
-                        + "; 'ferry disk bitmap ls " + disk + "' lists those that it has"));
+    private static int place(String disk, List<KeptBitmap> all, String name) throws ProblemException {
+        for (int i = 0; i < all.size(); i++) {
+            if (all.get(i).name().equals(name)) {
+                return i;
+            }
+        }
+        throw Problems.notFound("disk " + disk + " has no bitmap " + name + "; 'ferry disk bitmap ls " + disk
+                + "' lists those that it has");
     }
 
     private static int checked(BitmapAdd request, long sizeBytes) throws ProblemException {

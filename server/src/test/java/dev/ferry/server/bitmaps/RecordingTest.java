@@ -15,11 +15,13 @@ import dev.ferry.stack.DiskSpec;
 import dev.ferry.stack.OnLoop;
 import dev.ferry.stack.OpenDisk;
 import dev.ferry.stack.Stacks;
+import dev.ferry.testkit.SmallDisk;
 import java.io.IOException;
 import java.io.RandomAccessFile;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Arrays;
+import java.util.List;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
@@ -91,10 +93,32 @@ final class RecordingTest {
         Bitmaps after = bitmaps();
         assertThat(only(after)).isEqualTo(new BitmapView("nightly", BLOCK, BLOCK, "kept"));
         after.begin(disk);
+        assertThat(only(bitmaps()).state())
+                .as("a daemon after a crash, once more")
+                .isEqualTo("inconsistent");
         write(disk, 3 * BLOCK);
         after.endAll(false);
         assertThat(only(bitmaps()).dirtyBytes()).isEqualTo(2 * BLOCK);
         assertThatThrownBy(() -> after.clear("vm", "nightly")).hasMessageContaining("about to end");
+    }
+
+    @Test
+    void keptOnesAreClearedAndRemovedTooWhileNobodyHasTheDisk() throws Exception {
+        OpenDisk disk = open(SIZE_BYTES);
+        Bitmaps bitmaps = bitmaps();
+        bitmaps.begin(disk);
+        for (String name : List.of("nightly", "weekly", "monthly")) {
+            bitmaps.add("vm", SIZE_BYTES, new BitmapAdd(name, BLOCK));
+        }
+        write(disk, BLOCK);
+        bitmaps.end("vm");
+        bitmaps.clear("vm", "weekly");
+        assertThat(bitmaps.list("vm")).extracting(BitmapView::dirtyBytes).containsExactly((long) BLOCK, 0L, (long)
+                BLOCK);
+        bitmaps.remove("vm", "nightly");
+        assertThat(bitmaps.list("vm")).extracting(BitmapView::name).containsExactly("weekly", "monthly");
+        assertThatThrownBy(() -> bitmaps.remove("vm", "nightly")).hasMessageContaining("has no bitmap nightly");
+        assertThatThrownBy(() -> bitmaps.clear("vm", "nightly")).hasMessageContaining("has no bitmap nightly");
     }
 
     @Test
@@ -105,6 +129,72 @@ final class RecordingTest {
         assertThat(only(bitmaps).state()).isEqualTo("inconsistent");
         bitmaps.clear("vm", "nightly");
         assertThat(only(bitmaps).state()).isEqualTo("recording");
+    }
+
+    @Test
+    void whatCannotBeWrittenHasChangedNothing() throws Exception {
+        try (SmallDisk small = SmallDisk.of(folder, 1 << 20)) {
+            OpenDisk disk = open(SIZE_BYTES);
+            Bitmaps bitmaps = new Bitmaps(small.path());
+            bitmaps.begin(disk);
+            bitmaps.add("vm", SIZE_BYTES, new BitmapAdd("nightly", BLOCK));
+            write(disk, BLOCK);
+            small.fill();
+            assertThatThrownBy(() -> bitmaps.add("vm", SIZE_BYTES, new BitmapAdd("weekly", BLOCK)))
+                    .isInstanceOf(ProblemException.class)
+                    .hasMessageContaining("cannot be kept");
+            assertThatThrownBy(() -> bitmaps.clear("vm", "nightly")).hasMessageContaining("cannot be kept");
+            assertThat(only(bitmaps)).isEqualTo(new BitmapView("nightly", BLOCK, BLOCK, "recording"));
+            assertThat(small.path().toFile().list()).containsExactlyInAnyOrder("vm.bitmaps", "filler");
+            write(disk, 2 * BLOCK);
+            small.empty();
+            bitmaps.add("vm", SIZE_BYTES, new BitmapAdd("weekly", BLOCK));
+            bitmaps.clear("vm", "nightly");
+            bitmaps.remove("vm", "weekly");
+            write(disk, 0);
+            assertThat(only(bitmaps)).isEqualTo(new BitmapView("nightly", BLOCK, BLOCK, "recording"));
+            bitmaps.end("vm");
+            assertThat(only(new Bitmaps(small.path()))).isEqualTo(new BitmapView("nightly", BLOCK, BLOCK, "kept"));
+        }
+    }
+
+    @Test
+    void whatCannotBeKeptIsInconsistent() throws Exception {
+        try (SmallDisk small = SmallDisk.of(folder, 1 << 20)) {
+            OpenDisk disk = open(SIZE_BYTES);
+            Bitmaps bitmaps = new Bitmaps(small.path());
+            bitmaps.begin(disk);
+            bitmaps.add("vm", SIZE_BYTES, new BitmapAdd("nightly", BLOCK));
+            write(disk, BLOCK);
+            small.fill();
+            bitmaps.end("vm");
+            assertThat(small.path().toFile().list()).containsExactlyInAnyOrder("vm.bitmaps", "filler");
+            assertThat(only(new Bitmaps(small.path())).state()).isEqualTo("inconsistent");
+        }
+    }
+
+    @Test
+    void aFullDiskCostsTheBitmapsAndNotTheDisk() throws Exception {
+        try (SmallDisk small = SmallDisk.of(folder, 1 << 20)) {
+            new Bitmaps(small.path()).add("vm", SIZE_BYTES, new BitmapAdd("nightly", BLOCK));
+            small.fill();
+            OpenDisk disk = open(SIZE_BYTES);
+            Bitmaps bitmaps = new Bitmaps(small.path());
+            bitmaps.begin(disk);
+            write(disk, 0);
+            assertThat(only(bitmaps).state()).isEqualTo("inconsistent");
+            assertThat(bitmaps.contexts("vm")).isEmpty();
+            assertThat(new Bitmaps(small.path()).list("vm"))
+                    .as("a daemon after a crash believes nothing")
+                    .isEmpty();
+            small.empty();
+            bitmaps.end("vm");
+            Bitmaps after = new Bitmaps(small.path());
+            assertThat(only(after).state()).isEqualTo("inconsistent");
+            after.begin(disk);
+            after.clear("vm", "nightly");
+            assertThat(only(after).state()).isEqualTo("recording");
+        }
     }
 
     @Test

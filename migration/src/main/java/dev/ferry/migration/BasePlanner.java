@@ -1,0 +1,182 @@
+package dev.ferry.migration;
+
+import dev.ferry.block.BlockException;
+import dev.ferry.block.ErrorKind;
+import dev.ferry.datastore.DiskFiles;
+import dev.ferry.image.ImageFormat;
+import dev.ferry.image.Provisioning;
+import dev.ferry.image.qcow2.Qcow2Description;
+import dev.ferry.migration.MigrationPlan.BasePlan;
+import dev.ferry.stack.Chain;
+import dev.ferry.stack.DiskSpec;
+import dev.ferry.stack.Stacks;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.concurrent.TimeUnit;
+import java.util.stream.Collectors;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * The files below the disks of a move that takes them along, each once, and whether it can. Changes nothing. Thread: any, one at a
+ * time; calls block.
+ */
+final class BasePlanner {
+    private final Catalog catalog;
+    private final Stacks stacks;
+    private final Map<Path, BasePlan> bases = new LinkedHashMap<>();
+
+    BasePlanner(Catalog catalog, Stacks stacks) {
+        this.catalog = catalog;
+        this.stacks = stacks;
+    }
+
+    /** All that lie below the disks that were added, what lies below first. */
+    List<BasePlan> all() {
+        return List.copyOf(bases.values());
+    }
+
+    /**
+     * Adds what lies below a disk.
+     *
+     * @return the file just below it; null if there is none
+     * @throws BlockException if the disk cannot be moved with what is below it
+     */
+    @Nullable
+    Path add(DiskSpec disk, MigrationRequest request) throws BlockException {
+        if (disk.format() == ImageFormat.QCOW2) {
+            refuseInternalSnapshots(disk);
+        }
+        Chain chain = stacks.chain(disk);
+        if (chain.depth() == 0) {
+            return null;
+        }
+        if (disk.format() != ImageFormat.QCOW2) {
+            throw contradiction(
+                    disk,
+                    "chains in format " + disk.format().text() + " are not moved as such, those in qcow2 are; leave out"
+                            + " --with-snapshots to have it flattened");
+        }
+        refuse(disk, request);
+        for (int i = chain.depth(); i > 0; i--) {
+            Path below = i == chain.depth() ? null : chain.layers().get(i + 1).path();
+            add(disk, chain.layers().get(i), below);
+        }
+        return chain.layers().get(1).path();
+    }
+
+    private void refuseInternalSnapshots(DiskSpec disk) throws BlockException {
+        Qcow2Description told = stacks.describe(disk);
+        if (!told.snapshots().isEmpty()) {
+            String names = told.snapshots().stream()
+                    .map(Qcow2Description.SnapshotDescription::name)
+                    .limit(5)
+                    .collect(Collectors.joining(", "));
+            throw refusal(
+                    disk,
+                    "it has " + told.snapshots().size() + " internal snapshots (" + names
+                            + "), which --with-snapshots does not take along yet: it moves backing files; delete them"
+                            + " ('ferry image snapshot'), or go without --with-snapshots, which leaves them behind");
+        }
+    }
+
+    private static void refuse(DiskSpec disk, MigrationRequest request) throws BlockException {
+        ImageFormat format = request.format();
+        if (format != null && format != ImageFormat.QCOW2) {
+            throw contradiction(
+                    disk,
+                    "a disk in format " + format.text() + " lies over no backing file; leave out --format, or"
+                            + " --with-snapshots to have the chain flattened");
+        }
+        Provisioning provisioning = request.provisioning() == null ? disk.provisioning() : request.provisioning();
+        if (provisioning != Provisioning.THIN) {
+            throw contradiction(
+                    disk,
+                    "one that is " + provisioning.text()
+                            + " has room of its own everywhere, and lies over nothing; leave"
+                            + " out --with-snapshots, or make it thin");
+        }
+        if (request.strategy().strategy() == Strategy.SNAPSHOT) {
+            throw contradiction(
+                    disk,
+                    "--mode snapshot merges its overlays into the disk's own file and does not move a chain; use mirror or"
+                            + " tracking");
+        }
+    }
+
+    private void add(DiskSpec disk, Chain.Layer layer, @Nullable Path below) throws BlockException {
+        ImageFormat format = layer.spec().format();
+        Path file = layer.path();
+        if (format != ImageFormat.RAW && format != ImageFormat.QCOW2) {
+            throw refusal(disk, file + " below it is in format " + format.text() + "; raw and qcow2 are moved along");
+        }
+        if (catalog.isDisk(file)) {
+            throw refusal(disk, file + " below it is a disk itself, which may change");
+        }
+        BasePlan known = bases.get(file);
+        if (known == null) {
+            bases.put(file, plan(disk, layer, below));
+        } else if (!known.format().equals(format.text())) {
+            throw refusal(
+                    disk,
+                    file + " is " + format.text() + " below it and " + known.format() + " below "
+                            + known.disks().getFirst());
+        } else {
+            List<String> disks = new ArrayList<>(known.disks());
+            disks.add(disk.name());
+            bases.put(file, known.below(disks));
+        }
+    }
+
+    private BasePlan plan(DiskSpec disk, Chain.Layer layer, @Nullable Path below) throws BlockException {
+        Path file = layer.path();
+        if (layer.spec().format() == ImageFormat.QCOW2) {
+            String apart = stacks.describe(layer.spec()).dataFileName();
+            if (apart != null) {
+                throw refusal(disk, file + " below it has its data in another file, which is not moved along");
+            }
+        }
+        return new BasePlan(
+                file,
+                DiskFiles.identityOf(file),
+                modifiedNanos(file),
+                layer.spec().format().text(),
+                length(file),
+                layer.allocatedBytes(),
+                below,
+                List.of(disk.name()));
+    }
+
+    static long length(Path file) throws BlockException {
+        try {
+            return Files.size(file);
+        } catch (IOException e) {
+            throw unreadable(file, e);
+        }
+    }
+
+    static long modifiedNanos(Path file) throws BlockException {
+        try {
+            return Files.getLastModifiedTime(file).to(TimeUnit.NANOSECONDS);
+        } catch (IOException e) {
+            throw unreadable(file, e);
+        }
+    }
+
+    private static BlockException unreadable(Path file, IOException why) {
+        return Planner.refusal(ErrorKind.IO, file.toString(), "it cannot be looked at: " + why.getMessage());
+    }
+
+    private static BlockException refusal(DiskSpec disk, String why) {
+        return Planner.refusal(ErrorKind.INVALID, "disk " + disk.name(), why);
+    }
+
+    /** What was asked for does not go together. */
+    private static BlockException contradiction(DiskSpec disk, String why) {
+        return Planner.refusal(ErrorKind.UNSUPPORTED, "disk " + disk.name(), why);
+    }
+}
