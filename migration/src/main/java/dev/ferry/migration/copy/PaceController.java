@@ -12,10 +12,10 @@ import org.jspecify.annotations.Nullable;
  * <p>With a bound the work begins at its floor, and the controller listens for a second: the 99th percentile then is what
  * the guest has without the work. Requests that take longer than that and most of the bound are slow, and the guest has a
  * budget of them: one of a hundred in any second, for as long as there are no more its 99th percentile is within the bound.
- * Where a part of the budget has been used up since the dial was last turned, the pace is halved; where most of a second's
+ * Where a part of a second's budget has been used up within it since the dial was last turned, the pace is halved; where most of a second's
  * budget has gone, the work waits at its floor until that second is over. While the budget is hardly touched the pace grows:
- * quickly up to nine tenths of where it last was too much, then in small steps, each of which is tried again later every
- * time that it fails. Requests that are slow while the work is at its floor are not of its making: what was concluded from
+ * quickly up to three quarters of where it last was too much, the less quickly the more of the budget is in use, then in
+ * small steps, each of which is tried again later every time that it fails. Requests that are slow while the work is at its floor are not of its making: what was concluded from
  * them is taken back, and where that lasts the controller listens again, as it does now and then in any case, since guests change.
  *
  * {@snippet :
@@ -46,17 +46,21 @@ public final class PaceController {
     private static final double BUDGET_SHARE = 0.01;
     /** Of a second's budget, when it goes to the floor. */
     private static final double SPENT_SHARE = 0.7;
-    /** Of a second's budget since the dial was turned, when it becomes slower. */
+    /** Of a second's budget, used in the last second and since the dial was turned, when it becomes slower. */
     private static final double SLOWER_SHARE = 0.4;
     /** Of a second's budget, below which it may become faster. */
     private static final double FASTER_SHARE = 0.3;
 
     private static final double PACE_DOWN = 0.5;
+    /** While nothing is slow. */
     private static final double PACE_UP = 1.5;
+    /** While as much is slow as lets it become faster at all. */
+    private static final double PACE_LEAST_UP = 1.1;
+
     private static final double PACE_BEYOND = 1.15;
-    private static final double NEAR_CEILING = 0.9;
+    private static final double NEAR_CEILING = 0.75;
     private static final double REACHED_SHARE = 0.75;
-    private static final long CALM_NANOS = 250_000_000;
+    private static final long CALM_NANOS = 400_000_000;
     private static final long PATIENCE_NANOS = 1_000_000_000;
     private static final long PATIENCE_NANOS_MAX = 16_000_000_000L;
     private static final double NANOS = 1e9;
@@ -225,11 +229,11 @@ public final class PaceController {
             if (recent.slow() <= budget * FASTER_SHARE) {
                 turn(pace);
             }
-        } else if (watch.slowCount() - slowWhenTurned > budget * SLOWER_SHARE) {
+        } else if (Math.min(recent.slow(), watch.slowCount() - slowWhenTurned) > budget * SLOWER_SHARE) {
             tooMuch();
             turn(pace);
         } else if (recent.slow() <= budget * FASTER_SHARE) {
-            faster(now);
+            faster(now, recent.slow() / (budget * FASTER_SHARE));
         }
         if (!listening && !idle && now - listenedNanos >= LISTEN_AGAIN_NANOS) {
             listen();
@@ -275,7 +279,8 @@ public final class PaceController {
         pace = Math.max(settings.floorBytesPerSecond(), (long) (pace * PACE_DOWN));
     }
 
-    private void faster(long now) {
+    /** @param used of the part of the budget with which it may become faster, 0 to 1 */
+    private void faster(long now, double used) {
         long passed = now - turnedNanos;
         Paced paced = work;
         if (paced == null || passed < CALM_NANOS) {
@@ -292,7 +297,7 @@ public final class PaceController {
             effort = Math.min(FULL, effort + 1);
             turn(Math.max(settings.floorBytesPerSecond(), (long) (worked * PACE_UP)));
         } else if (pace < near) {
-            turn(Math.min(near, (long) (pace * PACE_UP)));
+            turn(Math.min(near, (long) (pace * (PACE_UP - (PACE_UP - PACE_LEAST_UP) * used))));
         } else {
             patienceNanos = Math.max(PATIENCE_NANOS, patienceNanos / 2);
             turn((long) (pace * PACE_BEYOND));
