@@ -39,6 +39,25 @@ public interface BlockDevice {
      */
     void write(long offset, IoBuffer buffer, int at, int length, int flags, Completion completion);
 
+    /** True if this device takes {@link #writeFile}; does not change while it is open. */
+    default boolean writesFiles() {
+        return false;
+    }
+
+    /**
+     * As {@link #write}, of bytes that lie in a file where {@link #locate} has found them: the kernel takes them from there
+     * some time before the request ends, and nobody looks at them on the way. So the file stays open, and the bytes as they are,
+     * until then: this is for copies that nobody writes beside. Ends with {@link ErrorKind#UNSUPPORTED} where {@link
+     * #writesFiles} says no; a file that ends too soon or cannot be read ends it with {@link ErrorKind#IO}.
+     *
+     * @param from is filled in anew by its owner after this has returned
+     * @param flags {@link RequestFlags#FUA} or 0
+     */
+    default void writeFile(long offset, FileRange from, int length, int flags, Completion completion) {
+        completion.complete(BlockError.of(
+                ErrorKind.UNSUPPORTED, toString(), "write", offset, length, "this device does not take files"));
+    }
+
     /**
      * Makes a range read as zeroes.
      *

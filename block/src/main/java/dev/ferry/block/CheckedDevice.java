@@ -84,6 +84,25 @@ public final class CheckedDevice implements BlockDevice {
     }
 
     @Override
+    public boolean writesFiles() {
+        return !closed && next.writesFiles();
+    }
+
+    @Override
+    public void writeFile(long offset, FileRange from, int length, int flags, Completion completion) {
+        if (!admitRange("write", offset, length, completion)
+                || !admitChange("write", offset, length, flags & ~RequestFlags.FUA, completion)) {
+            return;
+        }
+        if (length > maxTransferBytes) {
+            completion.complete(error(ErrorKind.INVALID, "write", offset, length, "longer than the maximum"));
+            return;
+        }
+        boolean flushes = (flags & RequestFlags.FUA) != 0 && !below.fua();
+        next.writeFile(offset, from, length, flushes ? 0 : flags, flushes ? flushed(completion) : completion);
+    }
+
+    @Override
     public void writeZeroes(long offset, long length, int flags, Completion completion) {
         int known = RequestFlags.FUA | RequestFlags.NO_HOLE | RequestFlags.FAST_ZERO;
         if (!admitRange("zero", offset, length, completion)

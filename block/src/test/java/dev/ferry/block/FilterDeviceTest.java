@@ -17,7 +17,8 @@ class FilterDeviceTest {
             Set.of("geometry", "capabilities", "extents", "ownExtents", "located", "close");
     private static final Set<String> REQUESTS = Set.of("read", "write", "writeZeroes", "discard", "flush", "locate");
     /** Of files that grow, and of stores that copy by themselves. */
-    private static final Set<String> OF_FEW = Set.of("lengthBytes", "resize", "store", "offloadUnitBytes", "copyFrom");
+    private static final Set<String> OF_FEW =
+            Set.of("lengthBytes", "resize", "store", "offloadUnitBytes", "copyFrom", "writesFiles", "writeFile");
 
     /** The methods that a class has code for, or those that an interface asks for. */
     private static Set<String> methods(Class<?> type) {

@@ -12,7 +12,8 @@ final class Commands {
 
     private Commands() {}
 
-    static @Nullable Object create(String name, Screen screen) {
+    /** @param meant the word behind the name, if there is one: of a group of commands only that one is made */
+    static @Nullable Object create(String name, @Nullable String meant, Screen screen) {
         return switch (name) {
             case "demo" -> new DemoCommand(screen);
             case "serve" -> new ServeCommand(screen);
@@ -21,8 +22,8 @@ final class Commands {
             case "disk" -> DiskCommands.of(screen);
             case "migrate" -> new MigrateCommand(screen);
             case "migration" -> MigrationCommands.of(screen);
-            case "image" -> ImageCommands.of(screen);
-            case "nbd" -> NbdCommands.of(screen);
+            case "image" -> ImageCommands.of(screen, meant);
+            case "nbd" -> NbdCommands.of(screen, meant);
             case "bench" -> new BenchCommand(screen);
             default -> null;
         };

@@ -1,10 +1,12 @@
 package dev.ferry.cli;
 
+import dev.ferry.reactor.Linux;
 import dev.ferry.server.api.ProblemException;
 import dev.ferry.server.api.ProblemKind;
 import java.io.IOException;
 import java.io.PrintWriter;
 import java.nio.charset.StandardCharsets;
+import java.util.Set;
 import java.util.concurrent.Callable;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine;
@@ -35,6 +37,9 @@ public final class Ferry {
     static final int FAILED = 1;
     static final int WRONG_USAGE = 2;
 
+    /** Work in this process: what they need of the kernel is prepared while the command line is read. */
+    private static final Set<String> TOOLS = Set.of("nbd", "image");
+
     @CommandLine.Option(
             names = {"-V", "--version"},
             description = "Tells the version.")
@@ -47,6 +52,9 @@ public final class Ferry {
             System.out.println(versionLine());
             System.exit(DONE);
         }
+        if (arguments.length > 1 && TOOLS.contains(arguments[0])) {
+            Thread.ofPlatform().daemon().name("ferry-prepare").start(Linux::prepare);
+        }
         System.exit(run(Screen.ofProcess(), arguments));
     }
 
@@ -58,10 +66,11 @@ public final class Ferry {
     /** Runs one command in this process. */
     static int run(Screen screen, String... arguments) {
         CommandLine line = new CommandLine(new Ferry());
-        boolean known = arguments.length > 0 && add(line, arguments[0], screen);
+        boolean known =
+                arguments.length > 0 && add(line, arguments[0], arguments.length > 1 ? arguments[1] : null, screen);
         if (!known) {
             for (String name : Commands.NAMES) {
-                add(line, name, screen);
+                add(line, name, null, screen);
             }
         }
         helpEverywhere(line);
@@ -100,8 +109,8 @@ public final class Ferry {
         line.getSubcommands().values().forEach(Ferry::helpEverywhere);
     }
 
-    private static boolean add(CommandLine line, String name, Screen screen) {
-        Object command = Commands.create(name, screen);
+    private static boolean add(CommandLine line, String name, @Nullable String meant, Screen screen) {
+        Object command = Commands.create(name, meant, screen);
         if (command == null) {
             return false;
         }

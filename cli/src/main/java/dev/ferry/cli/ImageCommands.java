@@ -27,18 +27,19 @@ import picocli.CommandLine.Command;
 final class ImageCommands {
     private ImageCommands() {}
 
-    static CommandLine of(Screen screen) {
-        return new CommandLine(new ImageCommands())
-                .addSubcommand(new ImageMakingCommands.Create(screen))
-                .addSubcommand(new ImageConvertCommand(screen))
-                .addSubcommand(new ImageLookingCommands.Info(screen))
-                .addSubcommand(new ImageLookingCommands.Check(screen))
-                .addSubcommand(new ImageCompareCommand(screen))
-                .addSubcommand(new ImageMeasureCommand(screen))
-                .addSubcommand(new ImageChangingCommands.Resize(screen))
-                .addSubcommand(new ImageChangingCommands.Snapshot(screen))
-                .addSubcommand(new ImageCommitCommand(screen))
-                .addSubcommand(new ImageLookingCommands.Map(screen));
+    static CommandLine of(Screen screen, @Nullable String meant) {
+        return new CommandGroup(new ImageCommands())
+                .with("create", () -> new ImageMakingCommands.Create(screen))
+                .with("convert", () -> new ImageConvertCommand(screen))
+                .with("info", () -> new ImageLookingCommands.Info(screen))
+                .with("check", () -> new ImageLookingCommands.Check(screen))
+                .with("compare", () -> new ImageCompareCommand(screen))
+                .with("measure", () -> new ImageMeasureCommand(screen))
+                .with("resize", () -> new ImageChangingCommands.Resize(screen))
+                .with("snapshot", () -> new ImageChangingCommands.Snapshot(screen))
+                .with("commit", () -> new ImageCommitCommand(screen))
+                .with("map", () -> new ImageLookingCommands.Map(screen))
+                .line(meant);
     }
 
     static ImageFormat format(String text) throws ProblemException {

@@ -3,6 +3,7 @@ package dev.ferry.cli;
 import dev.ferry.block.BlockException;
 import dev.ferry.reactor.EventLoops;
 import dev.ferry.server.DataPlane;
+import org.jspecify.annotations.Nullable;
 import picocli.CommandLine;
 import picocli.CommandLine.Command;
 
@@ -15,11 +16,12 @@ final class NbdCommands {
 
     private NbdCommands() {}
 
-    static CommandLine of(Screen screen) {
-        return new CommandLine(new NbdCommands())
-                .addSubcommand(new NbdServeCommand(screen))
-                .addSubcommand(new NbdInfoCommand(screen))
-                .addSubcommand(new NbdCopyCommand(screen));
+    static CommandLine of(Screen screen, @Nullable String meant) {
+        return new CommandGroup(new NbdCommands())
+                .with("serve", () -> new NbdServeCommand(screen))
+                .with("info", () -> new NbdInfoCommand(screen))
+                .with("copy", () -> new NbdCopyCommand(screen))
+                .line(meant);
     }
 
     /** Opens what a one-shot tool needs of the data plane: one loop. */

@@ -248,7 +248,7 @@ final class NbdCopyCommand implements Callable<Integer> {
             device = NbdClientDevice.open(loop.events(), uri, settings(uri));
         } else {
             Path path = Path.of(text).toAbsolutePath().normalize();
-            device = DataPlane.FILES.open(loop, new DiskSpec(text, path, Provisioning.THIN, readOnly, direct));
+            device = DataPlane.FILES_ALONE.open(loop, new DiskSpec(text, path, Provisioning.THIN, readOnly, direct));
         }
         return CheckedDevice.of(device, text);
     }

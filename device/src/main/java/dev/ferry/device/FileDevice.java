@@ -49,6 +49,7 @@ public final class FileDevice implements BlockDevice {
     private final String name;
     private final int file;
     private final boolean direct;
+    private final boolean alone;
     private final boolean inMemory;
     private final Geometry geometry;
     private final Capabilities capabilities;
@@ -71,7 +72,7 @@ public final class FileDevice implements BlockDevice {
             EventLoop loop,
             String name,
             int file,
-            boolean direct,
+            FileOptions options,
             FileFacts facts,
             StoreCopy.Kind storeCopy,
             long lengthBytes,
@@ -81,7 +82,8 @@ public final class FileDevice implements BlockDevice {
         this.lengthBytes = lengthBytes;
         this.name = name;
         this.file = file;
-        this.direct = direct;
+        this.direct = options.direct();
+        this.alone = options.alone();
         this.facts = facts;
         this.storeCopy = storeCopy;
         this.inMemory = facts.inMemory();
@@ -156,7 +158,7 @@ public final class FileDevice implements BlockDevice {
         StoreCopy.Kind storeCopy = options.readOnly() || grows
                 ? StoreCopy.Kind.NONE
                 : StoreCopy.kindOf(file, facts, sizeBytes, options.direct());
-        return new FileDevice(loop, name, file, options.direct(), facts, storeCopy, sizeBytes, geometry, capabilities);
+        return new FileDevice(loop, name, file, options, facts, storeCopy, sizeBytes, geometry, capabilities);
     }
 
     /**
@@ -225,9 +227,9 @@ public final class FileDevice implements BlockDevice {
     public void write(long offset, IoBuffer buffer, int at, int length, int flags, Completion completion) {
         long address = buffer.address() + at;
         int done = 0;
-        if (!direct && length <= INLINE_WRITE_BYTES && storeCopies == 0) {
+        if (!direct && (alone || length <= INLINE_WRITE_BYTES) && storeCopies == 0) {
             long before = loop.nanoTime();
-            if (before - waryUntilNanos >= 0) {
+            if (alone || before - waryUntilNanos >= 0) {
                 done = Math.max(0, Linux.pwrite(file, address, length, offset));
                 long after = loop.nanoTime();
                 if (after - before > SLOW_NANOS) {

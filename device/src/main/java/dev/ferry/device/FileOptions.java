@@ -6,11 +6,18 @@ package dev.ferry.device;
  * @param readOnly no changes
  * @param direct past the page cache (O_DIRECT): what is acknowledged is on the device, and the host's memory stays free
  * @param growing it may grow, as the file of an image does: its geometry is a bound, not its length
+ * @param alone nobody else is waiting for its loop, so that the loop may wait for a write: the copy into the page cache then
+ *     needs no other thread, however long it is
  */
-public record FileOptions(boolean readOnly, boolean direct, boolean growing) {
+public record FileOptions(boolean readOnly, boolean direct, boolean growing, boolean alone) {
+    /** On a loop that serves others too. */
+    public FileOptions(boolean readOnly, boolean direct, boolean growing) {
+        this(readOnly, direct, growing, false);
+    }
+
     /** A file that keeps its length. */
     public FileOptions(boolean readOnly, boolean direct) {
-        this(readOnly, direct, false);
+        this(readOnly, direct, false, false);
     }
 
     /** Through the page cache, for reading and writing. */
@@ -20,6 +27,6 @@ public record FileOptions(boolean readOnly, boolean direct, boolean growing) {
     public static final FileOptions DIRECT = new FileOptions(false, true);
 
     public FileOptions asReadOnly() {
-        return new FileOptions(true, direct, growing);
+        return new FileOptions(true, direct, growing, alone);
     }
 }

@@ -107,6 +107,14 @@ public final class Linux {
 
     private Linux() {}
 
+    /**
+     * Has the JVM make what calls of the kernel need, which takes it some tens of milliseconds: a process that begins may do so on
+     * one thread while it does something else on another. Any thread.
+     */
+    public static void prepare() {
+        hotCall(NR_CLOSE, -1, 0, 0, 0, 0, 0);
+    }
+
     static long call(long number, long a, long b, long c, long d, long e, long f) {
         MemorySegment state = STATE.get();
         long result;

@@ -23,6 +23,13 @@ public final class DataPlane implements AutoCloseable {
             spec.shownAs(),
             new FileOptions(spec.readOnly(), spec.pastTheCache(), spec.format().grows()));
 
+    /** The same, for a tool that serves nobody: its loop waits for what it writes. */
+    public static final FileOpener FILES_ALONE = (loop, spec) -> FileDevice.open(
+            loop.events(),
+            spec.path(),
+            spec.shownAs(),
+            new FileOptions(spec.readOnly(), spec.pastTheCache(), spec.format().grows(), true));
+
     /** Memory that the kernel is told of, and keeps mapped; what most requests use. */
     private static final long SLAB_BYTES = 16L << 20;
 

@@ -6,8 +6,10 @@ import dev.ferry.block.BlockException;
 import dev.ferry.block.Completion;
 import dev.ferry.block.ErrorKind;
 import dev.ferry.block.ExtentSink;
+import dev.ferry.block.FileRange;
 import dev.ferry.block.IoBuffer;
 import dev.ferry.block.Loop;
+import dev.ferry.reactor.FileProbe;
 import dev.ferry.stack.OnLoop;
 import java.util.ArrayDeque;
 import java.util.concurrent.CompletableFuture;
@@ -16,14 +18,15 @@ import org.jspecify.annotations.Nullable;
 /**
  * Copies all of one device to another, neither of which anybody changes meanwhile: for import and one-shot copies. What
  * reads as zeroes on the source is not written to a target that is all zeroes already, and becomes zeroes by request on
- * one that is not; so thin stays thin.
+ * one that is not; so thin stays thin. Where the source lies in a file whose pages are in memory, and the target takes
+ * files, the kernel sends them by itself.
  *
  * <p>Several pieces are in flight at once. They belong to the loop, as both devices do; {@link #run} is called from
  * elsewhere and waits. Used once.
  */
 public final class Transfer {
-    private static final int PIECE_BYTES = 1 << 20;
-    private static final int PIECES_IN_FLIGHT = 8;
+    private static final int PIECE_BYTES = 256 << 10;
+    private static final int PIECES_IN_FLIGHT = 32;
     private static final long WINDOW_BYTES = 256L << 20;
     private static final long ZERO_BYTES_MAX = 1L << 30;
 
@@ -32,6 +35,9 @@ public final class Transfer {
     private final BlockDevice target;
     private final boolean targetIsZero;
     private final boolean layer;
+    private final boolean byFile;
+    private final FileRange range = new FileRange();
+    private final IoBuffer scratch = IoBuffer.allocate(FileProbe.BYTES);
     private final long sizeBytes;
     private final int pieceBytes;
     private final CompletableFuture<Boolean> done = new CompletableFuture<>();
@@ -79,6 +85,7 @@ public final class Transfer {
         this.source = source;
         this.target = target;
         this.targetIsZero = targetIsZero;
+        this.byFile = target.writesFiles();
         this.sizeBytes = source.geometry().sizeBytes();
         this.pieceBytes = Math.min(
                 PIECE_BYTES,
@@ -205,6 +212,13 @@ public final class Transfer {
         doneBytes = countedBytes;
     }
 
+    /** Finds what the kernel can send by itself, and nothing in which had better stay a hole. */
+    private boolean located(long offset, int length) {
+        return byFile
+                && source.locate(offset, length, range)
+                && !FileProbe.showsZeroes(range.descriptor(), range.position(), length, scratch.address());
+    }
+
     /** A part of the copy under way, and the memory for it. */
     private final class Piece {
         private final IoBuffer buffer;
@@ -222,6 +236,8 @@ public final class Transfer {
             length = fromLength;
             if (zero) {
                 target.writeZeroes(offset, length, 0, written);
+            } else if (located(offset, (int) length)) {
+                target.writeFile(offset, range, (int) length, 0, written);
             } else {
                 source.read(offset, buffer, 0, (int) length, read);
             }
@@ -245,7 +261,7 @@ public final class Transfer {
             }
             count(length);
             inFlight--;
-            idle.add(this);
+            idle.addFirst(this); // its memory is in the processor's cache still
             pump();
         }
     }

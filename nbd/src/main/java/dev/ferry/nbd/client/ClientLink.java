@@ -134,7 +134,9 @@ final class ClientLink implements Outbox.Listener {
                     outbox.memory(), at, request.flags, request.type, request.cookie, request.offset, (int)
                             request.length);
         }
-        if (request.type == Nbd.CMD_WRITE) {
+        if (request.file >= 0) {
+            outbox.appendFile(request.file, request.filePosition, (int) request.length);
+        } else if (request.type == Nbd.CMD_WRITE) {
             outbox.append(request.buffer().address() + request.at, (int) request.length);
         }
         return true;
@@ -317,6 +319,13 @@ final class ClientLink implements Outbox.Listener {
     @Override
     public void sendFailed(int error) {
         breakOff(Errno.text(error));
+        turn();
+    }
+
+    @Override
+    public void fileFailed(int error) {
+        String why = error == 0 ? "it ends too soon" : Errno.text(error);
+        breakOff(ErrorKind.IO, "the file that is sent cannot be read: " + why);
         turn();
     }
 

@@ -52,6 +52,11 @@ final class ClientRequest {
     @Nullable
     IoBuffer buffer;
 
+    /** Of a write whose bytes lie in a file: its descriptor, otherwise -1. */
+    int file = -1;
+
+    long filePosition;
+
     @Nullable
     ExtentSink sink;
 

@@ -333,6 +333,7 @@ final class LinkGroup {
         Completion completion = Objects.requireNonNull(request.completion);
         request.completion = null;
         request.buffer = null;
+        request.file = -1;
         request.sink = null;
         request.link = null;
         request.inFlight = false;

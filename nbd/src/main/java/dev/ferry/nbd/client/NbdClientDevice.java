@@ -7,6 +7,7 @@ import dev.ferry.block.Capabilities;
 import dev.ferry.block.Completion;
 import dev.ferry.block.ErrorKind;
 import dev.ferry.block.ExtentSink;
+import dev.ferry.block.FileRange;
 import dev.ferry.block.Geometry;
 import dev.ferry.block.IoBuffer;
 import dev.ferry.block.RequestFlags;
@@ -40,8 +41,16 @@ public final class NbdClientDevice implements BlockDevice {
     private final Capabilities capabilities;
     private final int allocation;
     private final int connections;
+    private final boolean sendsFiles;
 
-    private NbdClientDevice(EventLoop loop, NbdUri uri, ClientSettings settings, SessionTerms terms, int connections) {
+    private NbdClientDevice(
+            EventLoop loop,
+            NbdUri uri,
+            ClientSettings settings,
+            SessionTerms terms,
+            int connections,
+            boolean sendsFiles) {
+        this.sendsFiles = sendsFiles;
         this.uri = uri;
         this.terms = terms;
         this.connections = connections;
@@ -78,7 +87,8 @@ public final class NbdClientDevice implements BlockDevice {
             if (many) {
                 addOthers(results, loop, uri, settings);
             }
-            NbdClientDevice device = new NbdClientDevice(loop, uri, settings, terms, results.size());
+            boolean sendsFiles = first.usable().sendsFiles();
+            NbdClientDevice device = new NbdClientDevice(loop, uri, settings, terms, results.size(), sendsFiles);
             List<Negotiation.Result> all = List.copyOf(results);
             results.clear();
             loop.execute(() -> device.links.begin(all));
@@ -141,6 +151,23 @@ public final class NbdClientDevice implements BlockDevice {
         ClientRequest request = links.request(Nbd.CMD_WRITE, fua(flags), offset, length, completion);
         request.buffer = buffer;
         request.at = at;
+        links.submit(request);
+    }
+
+    @Override
+    public boolean writesFiles() {
+        return sendsFiles;
+    }
+
+    @Override
+    public void writeFile(long offset, FileRange from, int length, int flags, Completion completion) {
+        if (!sendsFiles) {
+            BlockDevice.super.writeFile(offset, from, length, flags, completion);
+            return;
+        }
+        ClientRequest request = links.request(Nbd.CMD_WRITE, fua(flags), offset, length, completion);
+        request.file = from.descriptor();
+        request.filePosition = from.position();
         links.submit(request);
     }
 

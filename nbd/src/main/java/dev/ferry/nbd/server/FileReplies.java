@@ -11,6 +11,7 @@ import dev.ferry.nbd.wire.ReplyStyle;
 import dev.ferry.nbd.wire.TransmissionLayout;
 import dev.ferry.reactor.Errno;
 import dev.ferry.reactor.EventLoop;
+import dev.ferry.reactor.FileProbe;
 import dev.ferry.reactor.IoOperation;
 import dev.ferry.reactor.Linux;
 import dev.ferry.reactor.Sockets;
@@ -25,19 +26,15 @@ import org.jspecify.annotations.Nullable;
  * rest is read in the ordinary way. Once a header has left there is no way to report an error, so that every failure from
  * then on ends the connection.
  *
- * <p>What is sent so is never looked at, so that zeroes would be sent like anything else. Where they can be described
- * instead, a few bytes of the range are looked at first: if there are zeroes at one of these places, the range is read in the
- * ordinary way, where {@link ReplyWriter} finds all of them. Holes of the file, space that is only reserved and zeroes that
- * were written are all the same to this, and it costs a copy of {@link #PROBE_BYTES} in {@link #PROBE_STRIDE_BYTES}; to ask
- * the file system where the next hole is may mean walking the whole file. Belongs to its connection.
+ * <p>Where zeroes can be described instead of sent, a few bytes of the range are looked at first ({@link FileProbe}): if
+ * there are zeroes among them, the range is read in the ordinary way, where {@link ReplyWriter} finds all of them. Belongs to
+ * its connection.
  */
 final class FileReplies {
     private static final int HEADER_BYTES = 64;
-    private static final int PROBE_BYTES = 64;
-    private static final int PROBE_STRIDE_BYTES = 64 << 10;
 
     /** Memory for one header, and for a look at the bytes of a file. */
-    static final int SCRATCH_BYTES = HEADER_BYTES + PROBE_BYTES;
+    static final int SCRATCH_BYTES = HEADER_BYTES + FileProbe.BYTES;
 
     private final Connection connection;
     private final EventLoop loop;
@@ -76,16 +73,9 @@ final class FileReplies {
         return located(offset, length) && !(style.chunks() && showsZeroes(length));
     }
 
-    /** A look at the bytes of what has just been located; what cannot be looked at is left to the ordinary way as well. */
     private boolean showsZeroes(int length) {
-        long end = range.position() + length - PROBE_BYTES;
-        for (long at = range.position(); at <= end; at += PROBE_STRIDE_BYTES) {
-            int looked = Linux.pread(range.descriptor(), header.address() + HEADER_BYTES, PROBE_BYTES, at);
-            if (looked < PROBE_BYTES || header.isZero(HEADER_BYTES, PROBE_BYTES)) {
-                return true;
-            }
-        }
-        return false;
+        long scratch = header.address() + HEADER_BYTES;
+        return FileProbe.showsZeroes(range.descriptor(), range.position(), length, scratch);
     }
 
     /** Where the device says that a range lies now, if it does. */

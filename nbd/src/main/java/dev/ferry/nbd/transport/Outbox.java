@@ -2,6 +2,7 @@ package dev.ferry.nbd.transport;
 
 import dev.ferry.reactor.Errno;
 import dev.ferry.reactor.IoOperation;
+import dev.ferry.reactor.Linux;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
 
@@ -13,7 +14,8 @@ import java.lang.foreign.ValueLayout;
  *   batch:  small messages, one after the other │ vectors: [small … small] [data] [small] [data] …
  * </pre>
  *
- * <p>Small messages are written into the batch; long ones stay where they are until they have been sent. Belongs to the
+ * <p>Small messages are written into the batch; long ones stay where they are until they have been sent, and what lies in a
+ * file goes from there to the socket by the kernel alone ({@link #appendFile}, sendfile(2)). Belongs to the
  * loop's thread; allocates nothing after construction. Neither callback comes from within a call to this class.
  */
 public final class Outbox {
@@ -24,9 +26,19 @@ public final class Outbox {
 
         /** The socket takes nothing any more. */
         void sendFailed(int error);
+
+        /**
+         * A file that was to be sent from has come to an end too soon (0), or cannot be read (an errno below zero). Part of a
+         * message may have left, so that nothing more will.
+         */
+        default void fileFailed(int error) {
+            sendFailed(error == 0 ? -Errno.EIO : error);
+        }
     }
 
     private static final int VECTOR_BYTES = 16;
+    /** Instead of an address: the piece lies in a file. */
+    private static final long IN_FILE = 0;
 
     private final Transport transport;
     private final Listener listener;
@@ -35,6 +47,7 @@ public final class Outbox {
     private final int vectorsMax;
     private final Batch[] batches;
     private final Sending operation = new Sending();
+    private final Writable writable = new Writable();
     private int filling;
     private boolean sending;
     private boolean failed;
@@ -117,6 +130,20 @@ public final class Outbox {
         batch.end = address + length;
     }
 
+    /**
+     * Puts bytes of a file at the end of the batch, after something else in it. Only where {@link Transport#sendsFiles}; the
+     * file must stay open, and as it is, until the batch has been sent.
+     */
+    public void appendFile(int descriptor, long position, int length) {
+        Batch batch = batches[filling];
+        int vector = batch.vectors++;
+        batch.inFile(vector, descriptor, position);
+        long at = batch.vectorAt(vector);
+        memory.set(ValueLayout.JAVA_LONG, at, IN_FILE);
+        memory.set(ValueLayout.JAVA_LONG, at + 8, length);
+        batch.end = 0;
+    }
+
     /** Sends what has gathered, unless a batch is under way: then it follows that one. */
     public void flush() {
         if (sending || failed || isEmpty()) {
@@ -131,11 +158,48 @@ public final class Outbox {
     private void submit() {
         Batch batch = batches[1 - filling];
         long vector = batch.vectorAt(nextVector);
-        if (nextVector == batch.vectors - 1) {
+        int count = batch.inMemory(nextVector);
+        if (count == 0) {
+            transport.loop().awaitWritable(transport.socket(), writable);
+        } else if (count == 1) {
             long address = memory.get(ValueLayout.JAVA_LONG, vector);
             transport.send(address, (int) memory.get(ValueLayout.JAVA_LONG, vector + 8), operation);
         } else {
-            transport.sendVectors(memory.address() + vector, batch.vectors - nextVector, operation);
+            transport.sendVectors(memory.address() + vector, count, operation);
+        }
+    }
+
+    /** Has the kernel send what the socket takes now of the piece that lies in a file. */
+    private void sendFile() {
+        Batch batch = batches[1 - filling];
+        int piece = nextVector;
+        long vector = batch.vectorAt(piece);
+        long length = memory.get(ValueLayout.JAVA_LONG, vector + 8);
+        long left = length;
+        while (left > 0) {
+            long result = Linux.sendfile(transport.socket(), batch.descriptors[piece], batch.positions[piece], left);
+            if (result == -Errno.EAGAIN) {
+                memory.set(ValueLayout.JAVA_LONG, vector + 8, left);
+                submit();
+                return;
+            }
+            if (result <= 0 && result != -Errno.EINTR) {
+                cannotSendFile((int) result);
+                return;
+            }
+            batch.positions[piece] += Math.max(0, result);
+            left -= Math.max(0, result);
+        }
+        sent((int) length);
+    }
+
+    private void cannotSendFile(int error) {
+        failed = true;
+        sending = false;
+        if (error == -Errno.EPIPE || error == -Errno.ECONNRESET) {
+            listener.sendFailed(error);
+        } else {
+            listener.fileFailed(error);
         }
     }
 
@@ -148,7 +212,11 @@ public final class Outbox {
         }
         Batch batch = batches[1 - filling];
         if (!advance(batch, result)) {
-            submit();
+            if (batch.inMemory(nextVector) == 0) {
+                sendFile();
+            } else {
+                submit();
+            }
             return;
         }
         sending = false;
@@ -163,7 +231,10 @@ public final class Outbox {
             long vector = batch.vectorAt(nextVector);
             long length = memory.get(ValueLayout.JAVA_LONG, vector + 8);
             if (rest < length) {
-                memory.set(ValueLayout.JAVA_LONG, vector, memory.get(ValueLayout.JAVA_LONG, vector) + rest);
+                long address = memory.get(ValueLayout.JAVA_LONG, vector);
+                if (address != IN_FILE) {
+                    memory.set(ValueLayout.JAVA_LONG, vector, address + rest);
+                }
                 memory.set(ValueLayout.JAVA_LONG, vector + 8, length - rest);
                 return false;
             }
@@ -180,7 +251,16 @@ public final class Outbox {
         }
     }
 
+    private final class Writable extends IoOperation {
+        @Override
+        protected void completed(int result) {
+            sendFile();
+        }
+    }
+
     private final class Batch {
+        private int[] descriptors = {};
+        private long[] positions = {};
         private final long smallFrom;
         private final long vectorsFrom;
         private int smallUsed;
@@ -194,6 +274,28 @@ public final class Outbox {
 
         long vectorAt(int index) {
             return vectorsFrom + (long) index * VECTOR_BYTES;
+        }
+
+        /** Notes where a piece lies; the first one of a connection makes the room for all. */
+        void inFile(int vector, int descriptor, long position) {
+            if (descriptors.length == 0) {
+                descriptors = new int[vectorsMax];
+                positions = new long[vectorsMax];
+            }
+            descriptors[vector] = descriptor;
+            positions[vector] = position;
+        }
+
+        /** How many pieces from one on lie in memory. */
+        int inMemory(int from) {
+            if (descriptors.length == 0) {
+                return vectors - from;
+            }
+            int to = from;
+            while (to < vectors && memory.get(ValueLayout.JAVA_LONG, vectorAt(to)) != IN_FILE) {
+                to++;
+            }
+            return to - from;
         }
 
         void clear() {

@@ -45,6 +45,11 @@ public abstract class Transport {
     /** True if what is sent is what is on the wire, so that the kernel may send by itself. */
     public abstract boolean inTheClear();
 
+    /** True if it pays here to have the kernel send from files: nothing is in between, and the peer is on this host. */
+    public final boolean sendsFiles() {
+        return inTheClear() && Sockets.isUnix(socket);
+    }
+
     /** The same connection on another loop; nothing may be in flight, and this object is not used any more. */
     public abstract Transport moveTo(EventLoop other);
 
