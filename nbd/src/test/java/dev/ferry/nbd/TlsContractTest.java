@@ -1,5 +1,7 @@
 package dev.ferry.nbd;
 
+import static org.assertj.core.api.Assertions.assertThat;
+
 import dev.ferry.block.BlockDevice;
 import dev.ferry.block.Loop;
 import dev.ferry.nbd.client.ClientSettings;
@@ -65,7 +67,9 @@ class TlsContractTest {
             String name = "disk " + disks++;
             served.serve(name, new MemoryDisk(sizeBytes));
             NbdUri uri = served.tls(tcp ? served.tcp(name) : served.unix(name), certificates.folder());
-            return NbdClientDevice.open(served.clientLoop, uri, ClientSettings.DEFAULT);
+            NbdClientDevice device = NbdClientDevice.open(served.clientLoop, uri, ClientSettings.DEFAULT);
+            assertThat(device.writesFiles()).as("nothing goes past TLS").isFalse();
+            return device;
         }
     }
 
