@@ -86,38 +86,20 @@ public record MigrationRequest(
 
     /** The same by another strategy. */
     public MigrationRequest by(StrategySettings other) {
-        return new MigrationRequest(
-                disks,
-                targetDatastore,
-                format,
-                provisioning,
-                rateBytesPerSecond,
-                verify,
-                keepSource,
-                graceMillis,
-                pace,
-                other,
-                withSnapshots);
+        return with(graceMillis, other, withSnapshots);
     }
 
     /** The same with a way back. */
     public MigrationRequest withGrace(long millis) {
-        return new MigrationRequest(
-                disks,
-                targetDatastore,
-                format,
-                provisioning,
-                rateBytesPerSecond,
-                verify,
-                keepSource,
-                millis,
-                pace,
-                strategy,
-                withSnapshots);
+        return with(millis, strategy, withSnapshots);
     }
 
     /** The same with what disks lie over. */
     public MigrationRequest withChain() {
+        return with(graceMillis, strategy, true);
+    }
+
+    private MigrationRequest with(long otherGraceMillis, StrategySettings otherStrategy, boolean along) {
         return new MigrationRequest(
                 disks,
                 targetDatastore,
@@ -126,10 +108,10 @@ public record MigrationRequest(
                 rateBytesPerSecond,
                 verify,
                 keepSource,
-                graceMillis,
+                otherGraceMillis,
                 pace,
-                strategy,
-                true);
+                otherStrategy,
+                along);
     }
 
     /** As the command line has it without options: verified, as fast as it goes, the source deleted. */

@@ -1,13 +1,9 @@
 package dev.ferry.migration;
 
-import dev.ferry.block.BlockError;
 import dev.ferry.block.BlockException;
 import dev.ferry.block.ErrorKind;
-import dev.ferry.image.Provisioning;
-import dev.ferry.migration.Carrier.Verdict;
 import dev.ferry.migration.copy.PaceSettings;
 import dev.ferry.migration.journal.Authority;
-import dev.ferry.migration.journal.BaseRecord;
 import dev.ferry.migration.journal.DiskRecord;
 import dev.ferry.migration.journal.MoveRecord;
 import dev.ferry.stack.OnLoop;
@@ -39,7 +35,7 @@ final class Move implements Runnable {
     private final InstantSource clock;
     private final Consumer<Move> whenOver;
     private final MoveWork work;
-    private final long neededBytes;
+    private final PromisedRoom promised;
     private final PaceSettings pace;
     private final LinkedBlockingQueue<Runnable> mailbox = new LinkedBlockingQueue<>();
     private final CountDownLatch ended = new CountDownLatch(1);
@@ -59,7 +55,6 @@ final class Move implements Runnable {
      */
     Move(Ledger ledger, long neededBytes, MoveWork.Surroundings around, InstantSource clock, Consumer<Move> whenOver) {
         this.whenOver = whenOver;
-        this.neededBytes = neededBytes;
         this.ledger = ledger;
         this.clock = clock;
         Long rate = ledger.record().rateBytesPerSecond();
@@ -68,6 +63,7 @@ final class Move implements Runnable {
         PaceSettings kept = ledger.record().pace();
         this.pace = kept == null ? PaceSettings.DEFAULT : kept;
         this.work = new MoveWork(this, ledger, around);
+        this.promised = new PromisedRoom(ledger, work, neededBytes);
         this.gauges = new Gauges(work.disks(), work.bases());
     }
 
@@ -188,47 +184,7 @@ final class Move implements Runnable {
 
     /** What a carrier tells, put in the mailbox. */
     Carrier.Events eventsOf(MovingDisk disk) {
-        return new Carrier.Events() {
-            @Override
-            public void copied() {
-                mailbox.add(() -> work.copied(disk));
-            }
-
-            @Override
-            public void behind() {
-                mailbox.add(() -> work.behind(disk));
-            }
-
-            @Override
-            public void targetLost(BlockError why) {
-                mailbox.add(() -> work.targetLost(disk, why));
-            }
-
-            @Override
-            public void sourceFailed(BlockError why) {
-                mailbox.add(() -> work.sourceFailed(why));
-            }
-
-            @Override
-            public void verified(Verdict verdict) {
-                mailbox.add(() -> work.verified(disk, verdict));
-            }
-
-            @Override
-            public void proved(Verdict verdict, long comparedBytes) {
-                mailbox.add(() -> work.proving().proved(disk, verdict, comparedBytes));
-            }
-
-            @Override
-            public void notProved(BlockError why) {
-                mailbox.add(() -> work.proving().failed(disk, why));
-            }
-
-            @Override
-            public void recordLost(BlockError why) {
-                mailbox.add(() -> work.recordLost(why));
-            }
-        };
+        return new MailedEvents(disk, work, mailbox::add);
     }
 
     /** Something has failed for good; by the move's thread. */
@@ -429,32 +385,7 @@ final class Move implements Runnable {
 
     /** Room at a datastore that this move will fill yet. */
     long promisedBytes(String datastore) {
-        MoveRecord now = ledger.record();
-        if (over() || !now.targetDatastore().equals(datastore)) {
-            return 0;
-        }
-        return switch (now.phase()) {
-            case PREPARE, CREATE -> Math.max(0, neededBytes - basesThere(now));
-            case COPY -> Math.max(0, neededBytes - basesThere(now) - allocatedBytes(now));
-            case VERIFY, SWITCH, KEEP, ROLLBACK, COMMIT, UNDO, END -> 0;
-        };
-    }
-
-    private static long basesThere(MoveRecord now) {
-        return now.below().stream()
-                .filter(BaseRecord::done)
-                .mapToLong(BaseRecord::allocatedBytes)
-                .sum();
-    }
-
-    /** What of the targets' room is taken by now. */
-    private long allocatedBytes(MoveRecord now) {
-        long bytes = 0;
-        for (MovingDisk disk : work.disks()) {
-            boolean thin = now.disks().get(disk.index).targetProvisioning() == Provisioning.THIN;
-            bytes += thin ? disk.figures.doneBytes() : disk.disk.sizeBytes();
-        }
-        return bytes;
+        return over() ? 0 : promised.bytes(datastore);
     }
 
     void awaitEnd(Duration limit) {

@@ -8,9 +8,7 @@ import dev.ferry.migration.Move.CalledOff;
 import dev.ferry.migration.MovingDisk.Stage;
 import dev.ferry.migration.journal.Authority;
 import dev.ferry.migration.journal.DiskRecord;
-import dev.ferry.migration.journal.MoveRecord;
 import dev.ferry.migration.journal.StepFiles;
-import dev.ferry.stack.DiskSide;
 import dev.ferry.stack.OpenDisk;
 import dev.ferry.stack.Stacks;
 import java.util.ArrayList;
@@ -71,7 +69,7 @@ final class MoveWork {
     private final Move move;
     private final Ledger ledger;
     private final Surroundings around;
-    private final TargetMaker targets;
+    private final Preparation preparation;
     private final Switching switching;
     private final Revival revival;
     private final Keeping keeping;
@@ -86,7 +84,6 @@ final class MoveWork {
         this.move = move;
         this.ledger = ledger;
         this.around = around;
-        this.targets = new TargetMaker(move, ledger, around);
         this.switching = new Switching(move, this, ledger);
         this.revival = new Revival(move, ledger, around, false, move::eventsOf);
         this.keeping = new Keeping(move, this, ledger, around);
@@ -100,6 +97,7 @@ final class MoveWork {
                 around.workers());
         this.mending = new Mending(ledger);
         this.bases = new MovingBases(move, ledger, around, parking);
+        this.preparation = new Preparation(move, this, ledger, around);
         this.proving = new Proving(move, this, ledger);
     }
 
@@ -163,7 +161,7 @@ final class MoveWork {
     void carry() throws BlockException, CalledOff {
         move.handleMail();
         switch (ledger.record().phase()) {
-            case PREPARE, CREATE -> make();
+            case PREPARE, CREATE -> preparation.make();
             case COPY, VERIFY, SWITCH -> takeUp();
             case KEEP, ROLLBACK, COMMIT, UNDO, END -> throw new IllegalStateException("a move that is decided goes on");
         }
@@ -172,68 +170,12 @@ final class MoveWork {
         }
     }
 
-    private void make() throws BlockException, CalledOff {
-        boolean again = ledger.record().phase() == Phase.CREATE;
-        ledger.phase(Phase.CREATE, MigrationState.RUNNING, null);
-        MoveRecord begun = ledger.record();
-        List<DiskSide> made = new ArrayList<>();
-        try {
-            for (int i = 0; i < begun.disks().size(); i++) {
-                if (again) {
-                    targets.discard(i);
-                }
-                Merging.settle(around.stacks(), revival.specOf(i));
-                MovingDisk disk = new MovingDisk(i, around.stacks().acquire(revival.specOf(i)));
-                disk.expectedBytes = begun.below().isEmpty() ? 0 : Stacks.allocatedBytes(disk.disk.path());
-                disks.add(disk);
-            }
-            bases.carry(disks.all());
-            for (MovingDisk disk : disks.all()) {
-                made.add(targets.make(disk));
-            }
-            ledger.phase(Phase.COPY, MigrationState.RUNNING, null);
-            for (MovingDisk disk : disks.all()) {
-                disk.carrier = carrierOf(disk);
-                start(disk, made.get(disk.index));
-                made.set(disk.index, null);
-            }
-        } finally {
-            for (DiskSide left : made) {
-                if (left != null) {
-                    left.close();
-                }
-            }
-        }
-    }
-
-    private Carrier carrierOf(MovingDisk disk) {
-        MoveRecord record = ledger.record();
-        boolean layered = record.disks().get(disk.index).backing() != null;
-        return around.carriers().of(disk.disk, move.eventsOf(disk), record.how(), layered);
-    }
-
-    private void start(MovingDisk disk, DiskSide target) throws BlockException {
-        prepare(disk);
-        spreadRate();
-        if (move.paused()) {
-            disk.carrier().pause();
-        }
-        disk.carrier().start(target, revival.stepsOf(disk.index));
-    }
-
-    private void prepare(MovingDisk disk) {
-        disk.carrier().pace(move.pace());
-        if (ledger.record().keepSource() || ledger.record().grace() != null) {
-            disk.carrier().keepSource();
-        }
-    }
-
     /** Goes on where an earlier process was. */
     private void takeUp() throws BlockException, CalledOff {
         disks.addMissing(revival.disks());
         for (MovingDisk disk : disks.all()) {
             disk.stage = Stage.LOST;
-            prepare(disk);
+            preparation.set(disk);
             if (move.paused()) {
                 disk.carrier().pause();
             }
@@ -465,33 +407,7 @@ final class MoveWork {
 
     /** To the target that there was; or, if that is no more, to a new one, from the beginning. */
     void attach(MovingDisk disk) throws BlockException {
-        DiskSide target;
-        try {
-            target = targets.reopen(disk);
-        } catch (BlockException e) {
-            if (e.kind() != ErrorKind.NOT_FOUND) {
-                throw e;
-            }
-            LOG.warn("migration {}: {}; a new target is made, and all is copied again", move.id(), e.getMessage());
-            disk.carrier().abandon();
-            revival.stepsOf(disk.index).delete();
-            targets.discard(disk.index);
-            try {
-                target = targets.make(disk);
-            } catch (CalledOff calledOff) {
-                throw Planner.refusal(ErrorKind.CANCELLED, "migration " + move.id(), "it has been called off");
-            }
-            disk.carrier = carrierOf(disk);
-            start(disk, target);
-            return;
-        }
-        spreadRate();
-        try {
-            disk.carrier().attach(target);
-        } catch (BlockException | RuntimeException e) {
-            target.close();
-            throw e;
-        }
+        preparation.attach(disk);
     }
 
     void settleDoubt() throws BlockException {
