@@ -142,8 +142,8 @@ final class MigrateCommand implements Callable<Integer> {
     @Option(
             names = "--with-snapshots",
             description = {
-                "Move the backing files of the disks too, each once, and have the disks lie over them there (default: the",
-                "disks are flattened). Old backing files are deleted when nobody lies over them any more."
+                "Move what the disks lie over too, in any format, each file once, and have them lie over it there (default:",
+                "the disks are flattened). The old files are deleted when nobody lies over them any more."
             })
     private boolean withSnapshots;
 

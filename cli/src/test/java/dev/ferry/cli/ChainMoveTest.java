@@ -230,23 +230,6 @@ final class ChainMoveTest {
                     .failed(2, "lies over no backing file");
             host.run("migrate", "vm1", "--to", "slow", "--with-snapshots", "--mode", "snapshot")
                     .failed(2, "--mode snapshot");
-            succeeds("qemu-img", "create", "-f", "vhdx", fast(host, "parent.vhdx"), SIZE);
-            host.run(
-                            "disk",
-                            "create",
-                            "vm4",
-                            "--datastore",
-                            "fast",
-                            "--backing",
-                            "parent.vhdx",
-                            "--backing-format",
-                            "vhdx",
-                            "--format",
-                            "vhdx")
-                    .done();
-            host.run("migrate", "vm4", "--to", "slow", "--with-snapshots").failed(2, "chains in format vhdx");
-            host.run("disk", "rm", "vm4").done();
-            Files.delete(fast(host, "parent.vhdx"));
             succeeds("qemu-img", "snapshot", "-c", "before", fast(host, "vm3.qcow2"));
             host.run("migrate", "vm3", "--to", "slow", "--with-snapshots").failed(1, "1 internal snapshots (before)");
             succeeds("qemu-img", "snapshot", "-d", "before", fast(host, "vm3.qcow2"));

@@ -117,6 +117,67 @@ final class DeltasTest {
         assertThat(Files.readAllBytes(base)).isEqualTo(before);
     }
 
+    /** The lower file is in two where its format has that; a name of it is taken at the target. */
+    @ParameterizedTest
+    @ValueSource(strings = {"vmdk", "vhd", "vhdx"})
+    void aChainMovesAsAChainWhileItIsInUse(String format) throws IOException {
+        String low = "low." + format;
+        String high = "high." + format;
+        if (format.equals("vmdk")) {
+            made(file("fast", low), format, "--subformat", "monolithicFlat");
+        } else {
+            made(file("fast", low), format);
+        }
+        FerryHost.bare("image", "create", file("fast", high).toString(), "--format", format, "--backing", low)
+                .done();
+        Files.writeString(file("slow", low), "another file of that name");
+        String name = "chain-" + format;
+        host.run(
+                        "disk",
+                        "create",
+                        name,
+                        "--datastore",
+                        "fast",
+                        "--backing",
+                        high,
+                        "--backing-format",
+                        format,
+                        "--format",
+                        format)
+                .done();
+        String uri = host.run("disk", "attach", name).done().out().strip();
+        byte[] content = content();
+        Arrays.fill(content, MIB, 5 * MIB, (byte) 31);
+        Stranger.succeeds("qemu-io", "-f", "raw", "-c", "write -P 31 1M 4M", uri);
+        host.run("migrate", name, "--to", "slow", "--with-snapshots", "--rate", "2M", "--detach")
+                .done();
+        Arrays.fill(content, 9 * MIB, 10 * MIB, (byte) 32);
+        Stranger.succeeds("qemu-io", "-f", "raw", "-c", "write -P 32 9M 1M", uri);
+        FerryHost.until(() -> host.run("disk", "show", name, "--json")
+                .done()
+                .json()
+                .path("state")
+                .asString()
+                .equals("attached"));
+        Stranger.succeeds("qemu-img", "compare", "-f", "raw", "-F", "raw", expected(content), uri);
+        JsonNode chain = host.run("disk", "show", name, "--json").done().json().path("chain");
+        assertThat(chain.size()).isEqualTo(3);
+        assertThat(chain.get(1).path("path").asString())
+                .isEqualTo(file("slow", high).toString());
+        assertThat(chain.get(2).path("path").asString())
+                .isEqualTo(file("slow", "low-2." + format).toString());
+        assertThat(file("fast", low)).doesNotExist();
+        assertThat(file("fast", "low-flat.vmdk")).doesNotExist();
+        host.run("disk", "detach", name).done();
+        Path moved = file("slow", name + "." + format);
+        FerryHost.bare("image", "check", moved.toString(), "--format", format).done();
+        FerryHost.bare("image", "compare", expected(content).toString(), moved.toString(), "--format-b", format)
+                .done();
+        if (format.equals("vmdk")) {
+            Stranger.succeeds("qemu-img", "compare", "-f", "raw", "-F", format, expected(content), moved);
+        }
+    }
+
     @Test
     void whatWasAcknowledgedOutlivesADaemonThatIsKilled() throws IOException {
         List<String> uris = new ArrayList<>();

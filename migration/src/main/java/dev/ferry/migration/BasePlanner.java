@@ -43,28 +43,27 @@ final class BasePlanner {
     /**
      * Adds what lies below a disk.
      *
+     * @param chain its files
      * @return the file just below it; null if there is none
      * @throws BlockException if the disk cannot be moved with what is below it
      */
     @Nullable
-    Path add(DiskSpec disk, MigrationRequest request) throws BlockException {
+    Path add(DiskSpec disk, Chain chain, MigrationRequest request) throws BlockException {
         if (disk.format() == ImageFormat.QCOW2) {
             refuseInternalSnapshots(disk);
         }
-        Chain chain = stacks.chain(disk);
         if (chain.depth() == 0) {
             return null;
         }
-        if (disk.format() != ImageFormat.QCOW2) {
-            throw contradiction(
-                    disk,
-                    "chains in format " + disk.format().text() + " are not moved as such, those in qcow2 are; leave out"
-                            + " --with-snapshots to have it flattened");
-        }
         refuse(disk, request);
         for (int i = chain.depth(); i > 0; i--) {
+            Chain.Layer layer = chain.layers().get(i);
+            ImageFormat format = layer.spec().format();
+            for (Path part : layer.parts()) {
+                add(disk, part, format, null, layer.path());
+            }
             Path below = i == chain.depth() ? null : chain.layers().get(i + 1).path();
-            add(disk, chain.layers().get(i), below);
+            add(disk, layer.path(), format, below, null);
         }
         return chain.layers().get(1).path();
     }
@@ -86,10 +85,11 @@ final class BasePlanner {
 
     private static void refuse(DiskSpec disk, MigrationRequest request) throws BlockException {
         ImageFormat format = request.format();
-        if (format != null && format != ImageFormat.QCOW2) {
+        if (format != null && format != ImageFormat.QCOW2 && format != disk.format()) {
             throw contradiction(
                     disk,
-                    "a disk in format " + format.text() + " lies over no backing file; leave out --format, or"
+                    "a disk in format " + format.text() + " lies over no backing file"
+                            + (format == ImageFormat.RAW ? "" : " in another format") + "; leave out --format, or"
                             + " --with-snapshots to have the chain flattened");
         }
         Provisioning provisioning = request.provisioning() == null ? disk.provisioning() : request.provisioning();
@@ -108,46 +108,43 @@ final class BasePlanner {
         }
     }
 
-    private void add(DiskSpec disk, Chain.Layer layer, @Nullable Path below) throws BlockException {
-        ImageFormat format = layer.spec().format();
-        Path file = layer.path();
-        if (format != ImageFormat.RAW && format != ImageFormat.QCOW2) {
-            throw refusal(disk, file + " below it is in format " + format.text() + "; raw and qcow2 are moved along");
-        }
+    private void add(DiskSpec disk, Path file, ImageFormat format, @Nullable Path below, @Nullable Path partOf)
+            throws BlockException {
         if (catalog.isDisk(file)) {
             throw refusal(disk, file + " below it is a disk itself, which may change");
         }
         BasePlan known = bases.get(file);
         if (known == null) {
-            bases.put(file, plan(disk, layer, below));
-        } else if (!known.format().equals(format.text())) {
+            bases.put(file, plan(disk, file, format, below, partOf));
+            return;
+        }
+        boolean both = (known.partOf() == null) != (partOf == null);
+        if (both || !known.format().equals(format.text())) {
             throw refusal(
                     disk,
-                    file + " is " + format.text() + " below it and " + known.format() + " below "
+                    file + " is " + (partOf == null ? "" : "part of ") + format.text() + " below it and "
+                            + (known.partOf() == null ? "" : "part of ") + known.format() + " below "
                             + known.disks().getFirst());
-        } else {
-            List<String> disks = new ArrayList<>(known.disks());
-            disks.add(disk.name());
-            bases.put(file, known.below(disks));
         }
+        List<String> disks = new ArrayList<>(known.disks());
+        if (!disks.contains(disk.name())) {
+            disks.add(disk.name());
+        }
+        bases.put(file, known.below(disks));
     }
 
-    private BasePlan plan(DiskSpec disk, Chain.Layer layer, @Nullable Path below) throws BlockException {
-        Path file = layer.path();
-        if (layer.spec().format() == ImageFormat.QCOW2) {
-            String apart = stacks.describe(layer.spec()).dataFileName();
-            if (apart != null) {
-                throw refusal(disk, file + " below it has its data in another file, which is not moved along");
-            }
-        }
+    private static BasePlan plan(
+            DiskSpec disk, Path file, ImageFormat format, @Nullable Path below, @Nullable Path partOf)
+            throws BlockException {
         return new BasePlan(
                 file,
                 DiskFiles.identityOf(file),
                 modifiedNanos(file),
-                layer.spec().format().text(),
+                format.text(),
                 length(file),
-                layer.allocatedBytes(),
+                Stacks.allocatedBytes(file),
                 below,
+                partOf,
                 List.of(disk.name()));
     }
 

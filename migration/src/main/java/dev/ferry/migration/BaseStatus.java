@@ -10,7 +10,7 @@ import org.jspecify.annotations.Nullable;
  *
  * @param sourcePath the file
  * @param targetPath its file at the target; null before it has a name there
- * @param format {@code raw} or {@code qcow2}
+ * @param format of the disk that it is a file of
  * @param lengthBytes of the file
  * @param allocatedBytes what it takes in its file system: what is copied
  * @param disks those of the move that lie over it

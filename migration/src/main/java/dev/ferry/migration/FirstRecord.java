@@ -85,6 +85,7 @@ final class FirstRecord {
                         base.lengthBytes(),
                         base.allocatedBytes(),
                         text(base.backing()),
+                        text(base.partOf()),
                         base.disks(),
                         null,
                         null,

@@ -47,6 +47,7 @@ public final class MigrationEngine {
     private final InstantSource clock;
     private final ThreadFactory threads;
     private final Planner planner;
+    private final TargetRoom room;
     private final Rehearsal rehearsal;
     private final KnownMoves known;
     /** Those that were found interrupted and have no thread yet. */
@@ -104,6 +105,7 @@ public final class MigrationEngine {
         this.clock = clock;
         this.threads = threads;
         this.planner = new Planner(catalog, stacks);
+        this.room = new TargetRoom(catalog, stacks);
         this.known = new KnownMoves(journals, around.receipts());
         this.rehearsal = new Rehearsal(stacks, around.workers(), around.nanoTime());
         around.bases().among(known::unfinished);
@@ -173,7 +175,7 @@ public final class MigrationEngine {
 
     private Move takeUp(Journals.Found found, MoveRecord last) throws IOException {
         Ledger ledger = new Ledger(journals, journals.reopen(found), last, clock);
-        Move move = new Move(ledger, planner.neededBytes(last), around, clock, known::retire);
+        Move move = new Move(ledger, room.neededBytes(last), around, clock, known::retire);
         known.add(move);
         interrupted.add(move);
         move.guardAll();
@@ -208,11 +210,8 @@ public final class MigrationEngine {
      * @throws BlockException if a disk or the datastore is not there, or cannot be looked at
      */
     public RehearsalReport rehearse(MigrationRequest request) throws BlockException {
-        Outlook outlook;
-        synchronized (this) {
-            outlook =
-                    planner.outlook(request, promisedBytes(request.targetDatastore()), known::refuseIfMoving, mover());
-        }
+        Outlook outlook =
+                planner.outlook(request, promisedBytes(request.targetDatastore()), known::refuseIfMoving, mover());
         return rehearsal.run(outlook);
     }
 
@@ -228,9 +227,16 @@ public final class MigrationEngine {
         return stacks.loopKind().equals("io_uring") ? "native" : "portable";
     }
 
-    /** Starts a move; returns when it has been checked and is written down. */
-    public synchronized MigrationStatus start(MigrationRequest request) throws BlockException {
-        MigrationPlan plan = plan(request);
+    /** Starts a move; returns when it has been checked and is written down. Files are looked at before anybody else has to wait. */
+    public MigrationStatus start(MigrationRequest request) throws BlockException {
+        return start(request, plan(request));
+    }
+
+    private synchronized MigrationStatus start(MigrationRequest request, MigrationPlan plan) throws BlockException {
+        for (String disk : request.disks()) {
+            known.refuseIfMoving(disk);
+        }
+        planner.confirm(plan, promisedBytes(request.targetDatastore()));
         MoveRecord first = FirstRecord.of("m" + nextNumber, host, clock.millis(), mover(), catalog, request, plan);
         Journal journal;
         try {

@@ -31,10 +31,11 @@ public record MigrationPlan(
      * @param sourcePath the file
      * @param identity tells it from any other
      * @param modifiedNanos when it was last changed
-     * @param format {@code raw} or {@code qcow2}
+     * @param format of the disk that it is a file of
      * @param lengthBytes of the file
      * @param allocatedBytes what it takes in its file system
      * @param backing the file that it lies over itself; null: none
+     * @param partOf the file that names it as a part of its disk; null: a disk is named by it itself
      * @param disks those that lie over it
      */
     public record BasePlan(
@@ -45,6 +46,7 @@ public record MigrationPlan(
             long lengthBytes,
             long allocatedBytes,
             @Nullable Path backing,
+            @Nullable Path partOf,
             List<String> disks) {
         public BasePlan {
             disks = List.copyOf(disks);
@@ -52,7 +54,7 @@ public record MigrationPlan(
 
         BasePlan below(List<String> others) {
             return new BasePlan(
-                    sourcePath, identity, modifiedNanos, format, lengthBytes, allocatedBytes, backing, others);
+                    sourcePath, identity, modifiedNanos, format, lengthBytes, allocatedBytes, backing, partOf, others);
         }
     }
 

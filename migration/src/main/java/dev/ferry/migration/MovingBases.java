@@ -15,11 +15,12 @@ import dev.ferry.migration.journal.MoveRecord;
 import dev.ferry.stack.DiskSide;
 import dev.ferry.stack.DiskSpec;
 import dev.ferry.stack.OpenDisk;
-import dev.ferry.stack.Stacks;
 import java.nio.file.Files;
 import java.nio.file.LinkOption;
 import java.nio.file.Path;
+import java.util.HashMap;
 import java.util.List;
+import java.util.Map;
 import java.util.Objects;
 import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
@@ -114,14 +115,14 @@ final class MovingBases {
     private void bring(int index, OpenDisk disk) throws BlockException, CalledOff, TargetFailed {
         forget(index);
         refuseIfChanged(record(index));
-        try (Source source = open(index, disk)) {
-            for (int number = 1; number <= NAMES_MAX; number++) {
-                Path path = fileOf(record(index), number);
-                if (isOurs(path)) {
-                    continue;
-                }
-                awaitName(index, path);
-                boolean there = around.bases().claim(ledger, index, path);
+        for (int number = 1; number <= NAMES_MAX; number++) {
+            Path path = fileOf(record(index), number);
+            if (isOurs(path)) {
+                continue;
+            }
+            awaitName(index, path);
+            boolean there = around.bases().claim(ledger, index, path);
+            try (Source source = open(record(index), path, disk)) {
                 if (there ? isSame(index, path, disk, source) : make(index, path, disk, source)) {
                     return;
                 }
@@ -195,35 +196,50 @@ final class MovingBases {
 
     /** The bytes as they are to be at the target. */
     private record Source(DiskSide file, BlockDevice bytes) implements AutoCloseable {
+        /** Another name may make a text longer or shorter. */
+        long lengthBytes() {
+            return bytes.geometry().sizeBytes();
+        }
+
         @Override
         public void close() throws BlockException {
             file.close();
         }
     }
 
-    private Source open(int index, OpenDisk disk) throws BlockException {
-        BaseRecord base = record(index);
+    /** @param path where it is to be */
+    private Source open(BaseRecord base, Path path, OpenDisk disk) throws BlockException {
         DiskSpec spec = raw(base.sourceFile(), true);
         DiskSide file = around.stacks().openSide(disk, spec);
         try {
-            return new Source(file, bytes(base, file));
+            return new Source(file, base.partOf() == null ? renamed(base, path, file) : file.device());
         } catch (BlockException | RuntimeException e) {
             file.close();
             throw e;
         }
     }
 
-    private BlockDevice bytes(BaseRecord base, DiskSide file) throws BlockException {
-        String backing = base.backing();
-        if (backing == null) {
-            return file.device();
+    /** A part is the guest's bytes, or a map of them; the files that others name say what they are called. */
+    private BlockDevice renamed(BaseRecord base, Path path, DiskSide file) throws BlockException {
+        Map<Path, String> names = new HashMap<>();
+        for (BaseRecord other : ledger.record().below()) {
+            Path there = other.targetFile();
+            if (there != null) {
+                names.put(other.sourceFile(), String.valueOf(there.getFileName()));
+            }
         }
-        BaseRecord below = ledger.record().base(backing);
-        String name = String.valueOf(Objects.requireNonNull(below.targetFile()).getFileName());
+        names.put(base.sourceFile(), String.valueOf(path.getFileName()));
+        String backing = base.backing();
+        DiskSpec below = backing == null ? null : there(ledger.record().base(backing));
         DiskSpec spec =
-                new DiskSpec(base.sourcePath(), base.sourceFile(), Provisioning.THIN, true, false, ImageFormat.QCOW2);
-        boolean named = name.equals(around.stacks().describe(spec).backingName());
-        return named ? file.device() : Stacks.renamed(file, name, formatOf(below));
+                new DiskSpec(base.sourcePath(), base.sourceFile(), Provisioning.THIN, true, false, formatOf(base));
+        return around.stacks().renamed(file, spec, names, below);
+    }
+
+    /** A file below disks as it is at the target, where it has been brought. */
+    static DiskSpec there(BaseRecord base) throws BlockException {
+        return new DiskSpec(
+                "base", Objects.requireNonNull(base.targetFile()), Provisioning.THIN, true, false, formatOf(base));
     }
 
     static ImageFormat formatOf(BaseRecord base) throws BlockException {
@@ -243,8 +259,8 @@ final class MovingBases {
     private boolean isSame(int index, Path path, OpenDisk disk, Source source)
             throws BlockException, CalledOff, TargetFailed {
         boolean mayBe = Files.isRegularFile(path, LinkOption.NOFOLLOW_LINKS)
-                && BasePlanner.length(path) == record(index).lengthBytes()
-                && !around.catalog().isDisk(path);
+                && BasePlanner.length(path) == source.lengthBytes()
+                && !isOfDisk(path);
         if (!mayBe) {
             return false;
         }
@@ -257,7 +273,7 @@ final class MovingBases {
             return false;
         }
         String digest = null;
-        if (record(index).lengthBytes() > 0) {
+        if (source.lengthBytes() > 0) {
             BaseTransfer.Result result = transfer(disk, source, there, false, true);
             if (result.differs()) {
                 return false;
@@ -278,6 +294,16 @@ final class MovingBases {
         return true;
     }
 
+    /** It is a disk's own, or holds part of one, and may change. */
+    private boolean isOfDisk(Path path) throws TargetFailed {
+        try {
+            List<Path> wholes = around.stacks().wholes(path, Objects.requireNonNull(path.getParent()));
+            return around.catalog().isDisk(path) || wholes.stream().anyMatch(around.catalog()::isDisk);
+        } catch (BlockException e) {
+            throw new TargetFailed(e);
+        }
+    }
+
     /** @return false if the name is taken */
     private boolean make(int index, Path path, OpenDisk disk, Source source)
             throws BlockException, CalledOff, TargetFailed {
@@ -285,7 +311,7 @@ final class MovingBases {
         NewDisk made;
         DiskSide side;
         try {
-            made = target().createBase(path, base.lengthBytes());
+            made = target().createBase(path, source.lengthBytes());
         } catch (BlockException e) {
             if (e.kind() == ErrorKind.BUSY) {
                 return false;
@@ -294,7 +320,7 @@ final class MovingBases {
         }
         ledger.base(index, base.made(made.identity()));
         String digest = null;
-        if (base.lengthBytes() > 0) {
+        if (source.lengthBytes() > 0) {
             try {
                 side = around.stacks().openSide(disk, raw(made.partial(), false));
             } catch (BlockException e) {

@@ -10,11 +10,8 @@ import dev.ferry.image.Provisioning;
 import dev.ferry.migration.Catalog.CatalogDisk;
 import dev.ferry.migration.MigrationPlan.BasePlan;
 import dev.ferry.migration.MigrationPlan.DiskPlan;
-import dev.ferry.migration.journal.Authority;
-import dev.ferry.migration.journal.BaseRecord;
-import dev.ferry.migration.journal.DiskRecord;
-import dev.ferry.migration.journal.MoveRecord;
 import dev.ferry.migration.rehearsal.Outlook;
+import dev.ferry.stack.Chain;
 import dev.ferry.stack.DiskSpec;
 import dev.ferry.stack.Overlays;
 import dev.ferry.stack.Stacks;
@@ -64,6 +61,13 @@ final class Planner {
         neededBytes += bases.all().stream().mapToLong(BasePlan::allocatedBytes).sum();
         long freeBytes =
                 Math.max(0, target.spaceFor(neededBytes + promisedBytes).freeBytes() - promisedBytes);
+        refuseWithoutRoom(target, neededBytes, freeBytes, promisedBytes);
+        return new MigrationPlan(
+                disks, target.name(), neededBytes, freeBytes, request.withSnapshots() ? bases.all() : null);
+    }
+
+    private static void refuseWithoutRoom(Datastore target, long neededBytes, long freeBytes, long promisedBytes)
+            throws BlockException {
         if (neededBytes > freeBytes) {
             String promised = promisedBytes > 0 ? " (" + promisedBytes + " more are promised to other moves)" : "";
             throw refusal(
@@ -71,8 +75,31 @@ final class Planner {
                     "datastore " + target.name(),
                     neededBytes + " bytes are needed and " + freeBytes + " are free" + promised);
         }
-        return new MigrationPlan(
-                disks, target.name(), neededBytes, freeBytes, request.withSnapshots() ? bases.all() : null);
+    }
+
+    /**
+     * Looks whether a plan that was made a moment ago still holds, as far as other moves may have changed that: opens no file and waits
+     * for nothing.
+     */
+    void confirm(MigrationPlan plan, long promisedBytes) throws BlockException {
+        Datastore target = catalog.datastore(plan.targetDatastore());
+        for (DiskPlan disk : plan.disks()) {
+            CatalogDisk now = catalog.disk(disk.name());
+            boolean there = now.datastore().equals(disk.sourceDatastore())
+                    && now.spec().path().equals(disk.sourcePath());
+            if (!there) {
+                throw refusal(ErrorKind.BUSY, "disk " + disk.name(), "it has been moved a moment ago; try again");
+            }
+            refuseIfThere(disk.name(), disk.targetPath());
+        }
+        long freeBytes = Math.max(0, target.space().freeBytes() - promisedBytes);
+        refuseWithoutRoom(target, plan.neededBytes(), freeBytes, promisedBytes);
+    }
+
+    private static void refuseIfThere(String disk, Path targetPath) throws BlockException {
+        if (Files.exists(targetPath, LinkOption.NOFOLLOW_LINKS)) {
+            throw refusal(ErrorKind.BUSY, "disk " + disk, targetPath + " exists already");
+        }
     }
 
     /** Asks whether a disk may be moved at all. */
@@ -130,9 +157,7 @@ final class Planner {
         Path sourcePath = disk.spec().path();
         ImageFormat format = request.format() == null ? disk.spec().format() : request.format();
         Path targetPath = target.fileOf(name, format.text());
-        if (Files.exists(targetPath, LinkOption.NOFOLLOW_LINKS)) {
-            throw refusal(ErrorKind.BUSY, "disk " + name, targetPath + " exists already");
-        }
+        refuseIfThere(name, targetPath);
         long sizeBytes = sizeBytes(disk.spec());
         if (!Overlays.of(sourcePath).isEmpty() && stacks.find(name).isPresent()) {
             throw refusal(
@@ -140,7 +165,8 @@ final class Planner {
                     "disk " + name,
                     "what an earlier move left in overlays could not be merged; detach it, and attach it again");
         }
-        Path backing = request.withSnapshots() ? bases.add(disk.spec(), request) : null;
+        Chain chain = stacks.chain(disk.spec());
+        Path backing = request.withSnapshots() ? bases.add(disk.spec(), chain, request) : null;
         Provisioning from = disk.spec().provisioning();
         Provisioning to = request.provisioning() == null ? from : request.provisioning();
         return new DiskPlan(
@@ -152,7 +178,7 @@ final class Planner {
                 from,
                 to,
                 sizeBytes,
-                neededBytes(from, to, sizeBytes, Stacks.allocatedBytes(sourcePath)),
+                TargetRoom.neededBytes(disk.spec(), chain, to, sizeBytes, backing == null),
                 backing);
     }
 
@@ -165,41 +191,6 @@ final class Planner {
         } catch (IOException e) {
             throw refusal(ErrorKind.NOT_FOUND, "disk " + spec.name(), "its file " + spec.path() + " cannot be read");
         }
-    }
-
-    /**
-     * Room at the target, in all, of a move that was interrupted: of its disks that are not there yet. Where a source cannot be
-     * looked at, it is what there was to copy when last written down.
-     */
-    long neededBytes(MoveRecord interrupted) {
-        long bytes = 0;
-        for (DiskRecord disk : interrupted.disks()) {
-            if (disk.authority() == Authority.SOURCE) {
-                bytes += neededBytes(disk);
-            }
-        }
-        for (BaseRecord base : interrupted.below()) {
-            bytes += base.allocatedBytes();
-        }
-        return bytes;
-    }
-
-    private long neededBytes(DiskRecord disk) {
-        try {
-            Provisioning from = catalog.disk(disk.name()).spec().provisioning();
-            long allocated = Stacks.allocatedBytes(disk.sourceFile());
-            return neededBytes(from, disk.targetProvisioning(), disk.sizeBytes(), allocated);
-        } catch (BlockException e) {
-            return disk.outcome().totalBytes();
-        }
-    }
-
-    /** A thick disk made thin needs what of it is not zero, which nobody knows before it has been read. */
-    private static long neededBytes(Provisioning from, Provisioning to, long sizeBytes, long allocatedBytes) {
-        return switch (to) {
-            case THIN -> from == Provisioning.THIN ? Math.min(sizeBytes, allocatedBytes) : 0;
-            case LAZY, EAGER -> sizeBytes;
-        };
     }
 
     static BlockException refusal(ErrorKind kind, String what, String why) {

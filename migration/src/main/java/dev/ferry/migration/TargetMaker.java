@@ -7,7 +7,6 @@ import dev.ferry.datastore.NewDisk;
 import dev.ferry.image.ImageFormat;
 import dev.ferry.image.Provisioner;
 import dev.ferry.image.Provisioning;
-import dev.ferry.image.qcow2.Qcow2Description;
 import dev.ferry.migration.Move.CalledOff;
 import dev.ferry.migration.journal.BaseRecord;
 import dev.ferry.migration.journal.DiskRecord;
@@ -73,16 +72,8 @@ final class TargetMaker {
             return;
         }
         BaseRecord below = ledger.record().base(backing);
-        DiskSpec base = new DiskSpec(
-                "base",
-                Objects.requireNonNull(below.targetFile()),
-                Provisioning.THIN,
-                true,
-                false,
-                MovingBases.formatOf(below));
-        // Of the same clusters, so that what is not allocated on one side is not on the other.
-        Qcow2Description like = around.stacks().describe(disk.side().spec());
-        around.stacks().formatOver(disk, spec, spec.format().paddedBytes(record.sizeBytes()), like, base);
+        DiskSpec base = MovingBases.there(below);
+        around.stacks().formatOver(disk, spec, spec.format().paddedBytes(record.sizeBytes()), base);
     }
 
     static ImageFormat formatOf(DiskRecord record) throws BlockException {

@@ -70,8 +70,13 @@ final class Layers {
         Path path = Files.createFile(file(name));
         DiskSpec spec = new DiskSpec(name, path, Provisioning.THIN, false, false, ImageFormat.QCOW2);
         DiskSide any = world.stacks.openAlone(spec.in(ImageFormat.RAW).asReadOnly());
-        Images.format(any.loop(), spec, FILES, SIZE, options.withBacking(below, format.text()));
+        Images.format(any.loop(), spec, FILES, SIZE, options.withBacking(below, format.qemuText()));
         any.close();
+        change(spec, content, seed);
+    }
+
+    /** Gives a new file bytes of its own and zeroes of its own. */
+    void change(DiskSpec spec, byte[] content, long seed) throws IOException {
         DiskSide side = world.stacks.openAlone(spec);
         Random random = new Random(seed);
         for (int i = 0; i < pieces; i++) {

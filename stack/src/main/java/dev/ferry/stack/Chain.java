@@ -7,14 +7,11 @@ import dev.ferry.image.qcow2.Qcow2Description;
 import java.io.IOException;
 import java.nio.file.DirectoryStream;
 import java.nio.file.Files;
-import java.nio.file.InvalidPathException;
 import java.nio.file.LinkOption;
-import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.TreeSet;
-import java.util.regex.Pattern;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -27,18 +24,18 @@ public record Chain(List<Layer> layers) {
     /** A directory with more files than that is not searched for those that share a layer. */
     private static final int FILES_MAX = 100_000;
 
-    private static final Pattern PROTOCOL = Pattern.compile("[A-Za-z0-9+.-]+:");
-
     /**
      * A file of a chain.
      *
      * @param spec how it is opened as a layer
      * @param sizeBytes of the disk in it
-     * @param allocatedBytes what it takes in its file system
+     * @param allocatedBytes what it takes in its file system, its parts too
+     * @param parts files that hold it besides its own
      * @param sharedBy other files that lie over it too, in its directory; those that belong to the chain are not among them
      */
-    public record Layer(DiskSpec spec, long sizeBytes, long allocatedBytes, List<Path> sharedBy) {
+    public record Layer(DiskSpec spec, long sizeBytes, long allocatedBytes, List<Path> parts, List<Path> sharedBy) {
         public Layer {
+            parts = List.copyOf(parts);
             sharedBy = List.copyOf(sharedBy);
         }
 
@@ -60,8 +57,22 @@ public record Chain(List<Layer> layers) {
         return layers.size() - 1;
     }
 
+    /** What all of its files take in their file systems, in bytes. */
+    public long allocatedBytes() {
+        return layers.stream().mapToLong(Layer::allocatedBytes).sum();
+    }
+
     /** Looks at a disk, in use or not. */
     public static Chain of(DiskLoop loop, DiskSpec top, FileOpener opener) throws BlockException {
+        return of(loop, top, opener, true);
+    }
+
+    /** The same, and does not look for others that share its files, which takes its time where a directory has many. */
+    static Chain alone(DiskLoop loop, DiskSpec top, FileOpener opener) throws BlockException {
+        return of(loop, top, opener, false);
+    }
+
+    private static Chain of(DiskLoop loop, DiskSpec top, FileOpener opener, boolean shared) throws BlockException {
         List<DiskSpec> specs = new ArrayList<>();
         List<Long> sizes = new ArrayList<>();
         DiskSpec next = top.asReadOnly().cached();
@@ -72,19 +83,40 @@ public record Chain(List<Layer> layers) {
             }
             DiskSpec now = next;
             specs.add(now);
-            sizes.add(Images.sizeBytes(loop, now, opener));
+            sizes.add(sizeBytes(loop, now, opener));
             next = below(loop, now, opener);
         }
         List<Layer> layers = new ArrayList<>();
         for (int i = 0; i < specs.size(); i++) {
             DiskSpec spec = specs.get(i);
-            List<Path> sharers = i == 0 ? List.of() : sharers(loop, opener, spec.path(), specs);
-            layers.add(new Layer(spec, sizes.get(i), Stacks.allocatedBytes(spec.path()), sharers));
+            List<Path> parts = shared ? DiskParts.seen(loop, spec, opener) : DiskParts.of(loop, spec, opener);
+            long allocated = Stacks.allocatedBytes(spec.path());
+            for (Path part : parts) {
+                allocated += Stacks.allocatedBytes(part);
+            }
+            List<Path> sharers = i == 0 || !shared ? List.of() : sharers(loop, opener, spec.path(), specs);
+            layers.add(new Layer(spec, sizes.get(i), allocated, parts, sharers));
         }
         return new Chain(layers);
     }
 
+    /** A raw disk in a file need not be opened for that. */
+    private static long sizeBytes(DiskLoop loop, DiskSpec spec, FileOpener opener) throws BlockException {
+        try {
+            return spec.format() == ImageFormat.RAW && Files.isRegularFile(spec.path())
+                    ? Files.size(spec.path())
+                    : Images.sizeBytes(loop, spec, opener);
+        } catch (BlockException e) {
+            throw e;
+        } catch (IOException gone) {
+            throw Images.refused(spec, "it cannot be looked at: " + gone.getMessage());
+        }
+    }
+
     private static @Nullable DiskSpec below(DiskLoop loop, DiskSpec spec, FileOpener opener) throws BlockException {
+        if (spec.format() == ImageFormat.RAW) {
+            return null;
+        }
         if (spec.format() != ImageFormat.QCOW2) {
             return Parents.of(loop, spec, opener);
         }
@@ -115,52 +147,6 @@ public record Chain(List<Layer> layers) {
                     own.getFirst(), "the directory of " + base + " cannot be read: " + unseen.getMessage());
         }
         return new ArrayList<>(found);
-    }
-
-    /**
-     * Files that name a file as their backing file, or may do so since they cannot be read, in its directory and in those above it up to
-     * one: wherever an overlay may lie that Ferry opens.
-     *
-     * @param base as {@link Path#toRealPath} has it
-     */
-    static List<Path> over(DiskLoop loop, FileOpener opener, Path base, Path upTo) throws IOException {
-        List<Path> found = new ArrayList<>();
-        Path directory = base.getParent();
-        for (boolean first = true;
-                directory != null && (first || directory.startsWith(upTo));
-                directory = directory.getParent(), first = false) {
-            try (DirectoryStream<Path> files = Files.newDirectoryStream(directory)) {
-                for (Path file : files) {
-                    boolean other = Files.isRegularFile(file, LinkOption.NOFOLLOW_LINKS) && !file.equals(base);
-                    if (other && mayLieOver(loop, opener, file, base)) {
-                        found.add(file);
-                    }
-                }
-            }
-        }
-        return found;
-    }
-
-    private static boolean mayLieOver(DiskLoop loop, FileOpener opener, Path file, Path base) {
-        DiskSpec spec = new DiskSpec(
-                String.valueOf(file.getFileName()), file, Provisioning.THIN, true, false, ImageFormat.QCOW2);
-        try {
-            if (Images.probe(loop, spec.in(ImageFormat.RAW), opener) != ImageFormat.QCOW2) {
-                return false;
-            }
-            String named = Images.describe(loop, spec, opener).backingName();
-            if (named != null && PROTOCOL.matcher(named).lookingAt()) {
-                // By a way to open files that is not Ferry's: it may be this one.
-                return true;
-            }
-            // By the name alone: whether it may be opened there is another question.
-            return named != null
-                    && base.equals(spec.path().resolveSibling(named).toRealPath());
-        } catch (NoSuchFileException gone) {
-            return false;
-        } catch (IOException | InvalidPathException unreadable) {
-            return Files.exists(file);
-        }
     }
 
     private static boolean liesOver(DiskLoop loop, FileOpener opener, Path file, Path base) {

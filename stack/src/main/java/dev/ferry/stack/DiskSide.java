@@ -6,7 +6,7 @@ import dev.ferry.block.CheckedDevice;
 import dev.ferry.block.ErrorKind;
 import dev.ferry.filter.Aligner;
 import dev.ferry.filter.Slice;
-import dev.ferry.image.qcow2.Qcow2Device;
+import dev.ferry.image.Overlay;
 import java.nio.file.Path;
 import java.util.concurrent.locks.LockSupport;
 
@@ -98,9 +98,9 @@ public final class DiskSide {
         return device.geometry().sizeBytes();
     }
 
-    /** How much of it may show through from a backing file, from the beginning on; 0 where it has none. */
+    /** How much of it may show through from what it lies over, from the beginning on; 0 where it has none. */
     public long belowBytes() {
-        return format instanceof Qcow2Device image ? Math.min(sizeBytes(), image.backingBytes()) : 0;
+        return format instanceof Overlay over ? Math.min(sizeBytes(), over.belowBytes()) : 0;
     }
 
     /** Its file has got another name. */

@@ -5,6 +5,7 @@ import dev.ferry.block.BlockError;
 import dev.ferry.block.BlockException;
 import dev.ferry.block.ErrorKind;
 import dev.ferry.image.ImageFormat;
+import dev.ferry.image.NewNames;
 import dev.ferry.image.qcow2.Qcow2Description;
 import dev.ferry.image.qcow2.Qcow2Options;
 import dev.ferry.reactor.Errno;
@@ -17,6 +18,7 @@ import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import org.jspecify.annotations.Nullable;
 
 /**
  * All disks that are open here, on the loops of this process. A disk is open once, however many have a use for it: an
@@ -100,19 +102,35 @@ public final class Stacks {
         Images.format(disk.loop(), spec, opener, sizeBytes);
     }
 
-    /** The same, as an overlay over a file beside it, whose clusters are as another's are. */
-    public void formatOver(OpenDisk disk, DiskSpec spec, long sizeBytes, Qcow2Description like, DiskSpec base)
-            throws BlockException {
-        Qcow2Options usual = like.extendedL2() ? Qcow2Options.DEFAULT.withExtendedL2() : Qcow2Options.DEFAULT;
-        Qcow2Options options = usual.withClusterBits(Long.numberOfTrailingZeros(like.clusterBytes()))
-                .withBacking(
-                        String.valueOf(base.path().getFileName()), base.format().text());
+    /**
+     * The same, as a disk that lies over a file beside it. A qcow2 image has clusters as the disk's own, so that what is not allocated
+     * on one side is not on the other.
+     */
+    public void formatOver(OpenDisk disk, DiskSpec spec, long sizeBytes, DiskSpec base) throws BlockException {
+        String name = String.valueOf(base.path().getFileName());
+        if (spec.format() != ImageFormat.QCOW2) {
+            Parents.Parent parent = Parents.parent(disk.loop(), spec, opener, name);
+            Parents.delta(disk.loop(), spec, opener, new Parents.Parent(name, parent.spec(), sizeBytes));
+            return;
+        }
+        Qcow2Options options = Qcow2Options.DEFAULT;
+        if (disk.side().spec().format() == ImageFormat.QCOW2) {
+            Qcow2Description like = describe(disk.side().spec());
+            options = like.extendedL2() ? options.withExtendedL2() : options;
+            options = options.withClusterBits(Long.numberOfTrailingZeros(like.clusterBytes()));
+        }
+        options = options.withBacking(name, base.format().qemuText());
         Images.format(disk.loop(), spec, opener, sizeBytes, options);
     }
 
-    /** The files that a disk is made of, open or not. */
+    /** The files that a disk is made of, open or not; nobody is looked for who shares them. */
     public Chain chain(DiskSpec spec) throws BlockException {
-        return Chain.of(loops.getFirst(), spec, opener);
+        return Chain.alone(loops.getFirst(), spec, opener);
+    }
+
+    /** The files that hold a disk besides its own. */
+    public List<Path> parts(DiskSpec spec) throws BlockException {
+        return DiskParts.of(loops.getFirst(), spec, opener);
     }
 
     /** What a qcow2 file says of itself; opens nothing but that file. */
@@ -120,14 +138,26 @@ public final class Stacks {
         return Images.describe(loops.getFirst(), spec, opener);
     }
 
-    /** The overlays of a file, and what may be one: those in its directory and above it, up to a directory. */
+    /**
+     * The files that name a file as what they lie over or as a part of their disk, and what may be one of them: those in its directory
+     * and above it, up to a directory.
+     */
     public List<Path> over(Path base, Path upTo) throws BlockException {
+        return mentions(base, upTo, false);
+    }
+
+    /** Of them, those that have it as a part of their disk. */
+    public List<Path> wholes(Path part, Path upTo) throws BlockException {
+        return mentions(part, upTo, true);
+    }
+
+    private List<Path> mentions(Path file, Path upTo, boolean asPart) throws BlockException {
         try {
-            return Chain.over(loops.getFirst(), opener, base, upTo.toRealPath());
+            return new Mentions(loops.getFirst(), opener, file).upTo(upTo.toRealPath(), asPart);
         } catch (IOException unseen) {
             throw BlockError.of(
                             ErrorKind.IO,
-                            base.toString(),
+                            file.toString(),
                             "look at",
                             "it cannot be seen what lies over it: " + unseen.getMessage())
                     .toException();
@@ -135,14 +165,36 @@ public final class Stacks {
     }
 
     /**
-     * The bytes of an overlay's file as they are to be where its backing file has another name. Closing what this gives closes the
-     * file.
+     * The bytes of a disk's file as they are to be where it and the files that it names have other names, all beside each other. Closing
+     * what this gives closes the file.
      *
      * @param file open on its loop as a raw disk
-     * @throws BlockException of kind UNSUPPORTED if its header has no room for that name
+     * @param spec the disk
+     * @param names what files are called there, by where they are
+     * @param below what it lies over there; null: nothing
+     * @throws BlockException of kind UNSUPPORTED if it has no room for those names
      */
-    public static BlockDevice renamed(DiskSide file, String name, ImageFormat format) throws BlockException {
-        return RenamedBacking.over(file, name, format);
+    public BlockDevice renamed(DiskSide file, DiskSpec spec, Map<Path, String> names, @Nullable DiskSpec below)
+            throws BlockException {
+        Map<String, String> files = new HashMap<>();
+        String own = names.get(spec.path());
+        if (own != null) {
+            files.put(String.valueOf(spec.path().getFileName()), own);
+        }
+        for (Map.Entry<String, Path> part :
+                DiskParts.byName(file.loop(), spec, opener).entrySet()) {
+            String name = names.get(part.getValue());
+            if (name != null) {
+                files.put(part.getKey(), name);
+            }
+        }
+        NewNames all = below == null
+                ? new NewNames(null, null, files)
+                : new NewNames(
+                        String.valueOf(below.path().getFileName()),
+                        below.format().qemuText(),
+                        files);
+        return Renamed.over(file, spec, all);
     }
 
     /** The size of a disk, open or not, in bytes. */

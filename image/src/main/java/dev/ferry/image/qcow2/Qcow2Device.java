@@ -15,6 +15,7 @@ import dev.ferry.block.Invariant;
 import dev.ferry.block.IoBuffer;
 import dev.ferry.block.Loop;
 import dev.ferry.block.RequestFlags;
+import dev.ferry.image.Overlay;
 import java.util.concurrent.Executor;
 import org.jspecify.annotations.Nullable;
 
@@ -40,7 +41,7 @@ import org.jspecify.annotations.Nullable;
  * <p><b>Data</b> goes straight between the caller's buffer and the file, one request for as many clusters as lie side by
  * side. Thread: the disk's loop. Expects the checked boundary above and below.
  */
-public final class Qcow2Device implements BlockDevice {
+public final class Qcow2Device implements BlockDevice, Overlay {
     final Loop loop;
     final BlockDevice file;
     /** What data lies in: the same, or a file of its own. */
@@ -264,6 +265,11 @@ public final class Qcow2Device implements BlockDevice {
     }
 
     // ---- what lies below
+
+    @Override
+    public long belowBytes() {
+        return Math.min(geometry().sizeBytes(), backingBytes());
+    }
 
     /**
      * Takes over from the backing file what this image has not got itself, cluster by cluster; guests' requests may come meanwhile,

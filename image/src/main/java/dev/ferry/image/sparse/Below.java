@@ -25,6 +25,11 @@ public record Below(BlockDevice device, long from) {
         }
     }
 
+    /** How much of a part of so many bytes shows through where that has nothing. */
+    long bytes(long length) {
+        return there(0, length);
+    }
+
     /** It may stop early. */
     void extents(long offset, long length, ExtentSink sink, Completion completion) {
         long there = there(offset, length);

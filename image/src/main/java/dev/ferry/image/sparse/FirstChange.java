@@ -6,6 +6,7 @@ import dev.ferry.block.Completion;
 import dev.ferry.block.FileRange;
 import dev.ferry.block.FilterDevice;
 import dev.ferry.block.IoBuffer;
+import dev.ferry.image.Overlay;
 import java.util.ArrayDeque;
 import java.util.List;
 import org.jspecify.annotations.Nullable;
@@ -17,7 +18,7 @@ import org.jspecify.annotations.Nullable;
  *
  * <p>Thread: the disk's loop.
  */
-public final class FirstChange extends FilterDevice {
+public final class FirstChange extends FilterDevice implements Overlay {
     private final List<Mark> marks;
     private final ArrayDeque<Runnable> held = new ArrayDeque<>();
     private boolean marking;
@@ -45,6 +46,11 @@ public final class FirstChange extends FilterDevice {
     public FirstChange(BlockDevice disk, List<Mark> marks) {
         super(disk);
         this.marks = List.copyOf(marks);
+    }
+
+    @Override
+    public long belowBytes() {
+        return next instanceof Overlay over ? over.belowBytes() : 0;
     }
 
     private void hold(Runnable change, Completion completion) {

@@ -8,6 +8,7 @@ import dev.ferry.block.Geometry;
 import dev.ferry.block.IoBuffer;
 import dev.ferry.block.Loop;
 import dev.ferry.block.RequestFlags;
+import dev.ferry.image.Overlay;
 import java.util.ArrayDeque;
 import java.util.ArrayList;
 import java.util.List;
@@ -22,7 +23,7 @@ import org.jspecify.annotations.Nullable;
  * <p>Thread: the disk's loop. Errors are those of the file, and {@code CORRUPT} where the map is damaged. Expects the checked
  * boundary above and below. A request to grains that are there, and whose table was the last in use, allocates nothing.
  */
-public final class GrowingExtent implements BlockDevice {
+public final class GrowingExtent implements BlockDevice, Overlay {
     final Loop loop;
     final BlockDevice file;
     final GrowingMap map;
@@ -138,6 +139,16 @@ public final class GrowingExtent implements BlockDevice {
     @Override
     public void extents(long offset, long length, ExtentSink sink, Completion completion) {
         layout.extents(offset, length, sink, completion);
+    }
+
+    @Override
+    public void ownExtents(long offset, long length, ExtentSink sink, Completion completion) {
+        layout.ownExtents(offset, length, sink, completion);
+    }
+
+    @Override
+    public long belowBytes() {
+        return layout.belowBytes();
     }
 
     // ---- new grains

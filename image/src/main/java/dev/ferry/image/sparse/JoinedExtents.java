@@ -6,13 +6,14 @@ import dev.ferry.block.Completion;
 import dev.ferry.block.ExtentSink;
 import dev.ferry.block.Geometry;
 import dev.ferry.block.IoBuffer;
+import dev.ferry.image.Overlay;
 import java.util.List;
 
 /**
  * A disk of parts, one behind the other; each may be in a file of its own. It takes changes if all of them do, those of no
  * size aside. The disk's loop.
  */
-public final class JoinedExtents implements BlockDevice {
+public final class JoinedExtents implements BlockDevice, Overlay {
     private final String name;
     private final List<BlockDevice> parts;
     private final long[] starts;
@@ -131,10 +132,34 @@ public final class JoinedExtents implements BlockDevice {
     @Override
     public void extents(long offset, long length, ExtentSink sink, Completion completion) {
         int part = partAt(offset);
+        parts.get(part).extents(offset - starts[part], left(part, offset, length), from(part, sink), completion);
+    }
+
+    /** Of one part; it may stop early. */
+    @Override
+    public void ownExtents(long offset, long length, ExtentSink sink, Completion completion) {
+        int part = partAt(offset);
+        parts.get(part).ownExtents(offset - starts[part], left(part, offset, length), from(part, sink), completion);
+    }
+
+    private long left(int part, long offset, long length) {
+        return Math.min(offset + length, starts[part + 1]) - offset;
+    }
+
+    private ExtentSink from(int part, ExtentSink sink) {
         long start = starts[part];
-        long run = Math.min(offset + length, starts[part + 1]) - offset;
-        parts.get(part)
-                .extents(offset - start, run, (at, bytes, state) -> sink.extent(start + at, bytes, state), completion);
+        return (at, bytes, state) -> sink.extent(start + at, bytes, state);
+    }
+
+    /** Up to where the last part ends that lies over something. */
+    @Override
+    public long belowBytes() {
+        long end = 0;
+        for (int i = 0; i < parts.size(); i++) {
+            long below = parts.get(i) instanceof Overlay over ? over.belowBytes() : 0;
+            end = below == 0 ? end : starts[i] + below;
+        }
+        return end;
     }
 
     @Override

@@ -6,10 +6,11 @@ import dev.ferry.block.Completion;
 import dev.ferry.block.ErrorKind;
 import dev.ferry.block.ExtentSink;
 import dev.ferry.block.IoBuffer;
+import dev.ferry.image.Overlay;
 import org.jspecify.annotations.Nullable;
 
 /** A part of a disk whose grains lie anywhere in a file, or in what is below, or nowhere. The disk's loop. */
-public final class SparseExtent extends ReadOnlyDevice {
+public final class SparseExtent extends ReadOnlyDevice implements Overlay {
     private static final int EXTENTS_MAX = 2048;
 
     /** Grains that are looked at for one question, so that the loop has its turn. */
@@ -128,14 +129,28 @@ public final class SparseExtent extends ReadOnlyDevice {
     }
 
     @Override
+    public long belowBytes() {
+        return below == null ? 0 : below.bytes(geometry().sizeBytes());
+    }
+
+    @Override
     public void extents(long offset, long length, ExtentSink sink, Completion completion) {
+        extents(offset, length, false, sink, completion);
+    }
+
+    @Override
+    public void ownExtents(long offset, long length, ExtentSink sink, Completion completion) {
+        extents(offset, length, true, sink, completion);
+    }
+
+    private void extents(long offset, long length, boolean own, ExtentSink sink, Completion completion) {
         long grain = offset / grainBytes;
         if (map.knows(grain)) {
-            describe(offset, length, sink, completion);
+            describe(offset, length, own, sink, completion);
         } else {
             map.learn(grain, error -> {
                 if (error == null) {
-                    describe(offset, length, sink, completion);
+                    describe(offset, length, own, sink, completion);
                 } else {
                     completion.complete(error);
                 }
@@ -143,7 +158,8 @@ public final class SparseExtent extends ReadOnlyDevice {
         }
     }
 
-    private void describe(long offset, long length, ExtentSink sink, Completion completion) {
+    /** @param own what shows through from below is a hole */
+    private void describe(long offset, long length, boolean own, ExtentSink sink, Completion completion) {
         long end = offset + length;
         int looked = 0;
         long position = offset;
@@ -154,17 +170,22 @@ public final class SparseExtent extends ReadOnlyDevice {
                 to = Math.min(end, (to / grainBytes + 1) * grainBytes);
                 looked++;
             } while (canTell(to, end, looked) && kind(to) == kind);
-            if (kind == GrainMap.NOTHING && below != null) {
+            if (kind == GrainMap.NOTHING && below != null && !own) {
                 if (position == offset) {
                     below.extents(offset, to - offset, sink, completion);
                     return;
                 }
                 break;
             }
-            sink.extent(position, to - position, kind == 0 ? 0 : ExtentSink.HOLE | ExtentSink.ZERO);
+            sink.extent(position, to - position, stateOf(kind));
             position = to;
         }
         completion.complete(null);
+    }
+
+    private int stateOf(long kind) {
+        int hole = kind == GrainMap.NOTHING && below != null ? ExtentSink.HOLE : ExtentSink.HOLE | ExtentSink.ZERO;
+        return kind == 0 ? 0 : hole;
     }
 
     private boolean canTell(long position, long end, int looked) {

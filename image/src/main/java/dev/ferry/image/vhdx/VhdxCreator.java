@@ -197,22 +197,7 @@ public final class VhdxCreator {
 
     /** Where the parent is from where the file is itself; a path on this host would lead nowhere on another. */
     private static byte[] locator(Parent parent) {
-        String[] words = {
-            "parent_linkage", "{" + parent.dataIdentity() + "}", "relative_path", ".\\" + parent.name(),
-        };
-        int at = LOCATOR_ENTRIES + words.length / 2 * LOCATOR_ENTRY_BYTES;
-        byte[] locator = new byte[at + 2 * String.join("", words).length()];
-        ByteBuffer fields = ByteBuffer.wrap(locator).order(ByteOrder.LITTLE_ENDIAN);
-        putIdentity(locator, 0, LOCATOR_OF_VHDX);
-        fields.putShort(LOCATOR_COUNT, (short) (words.length / 2));
-        for (int i = 0; i < words.length; i++) {
-            int entry = LOCATOR_ENTRIES + i / 2 * LOCATOR_ENTRY_BYTES;
-            byte[] word = words[i].getBytes(StandardCharsets.UTF_16LE);
-            fields.putInt(entry + i % 2 * 4, at).putShort(entry + 8 + i % 2 * 2, (short) word.length);
-            fields.put(at, word);
-            at += word.length;
-        }
-        return locator;
+        return VhdxLink.locator("{" + parent.dataIdentity() + "}", parent.name());
     }
 
     /** @return where the next one is to be */

@@ -206,7 +206,17 @@ public final class VhdxImage implements DeltaFile {
         return metadata.sizeBytes();
     }
 
-    // ---- for what changes its size
+    // ---- for what changes its size, or its names
+
+    /** It was not closed properly, and has changes in its log. */
+    boolean openLog() {
+        return !identity(header.bytes(), LOG_IDENTITY).equals(NONE);
+    }
+
+    /** Where the metadata of a file are, which has been opened and found sound. */
+    static Region metadataRegion(FileBytes file) throws BlockException {
+        return region(file, regions(file), METADATA_REGION, METADATA_BYTES_MAX);
+    }
 
     VhdxMetadata metadata() {
         return metadata;

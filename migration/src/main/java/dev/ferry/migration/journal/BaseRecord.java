@@ -10,10 +10,11 @@ import org.jspecify.annotations.Nullable;
  * @param sourcePath the file, without links in its path
  * @param sourceIdentity tells that file from a later one of its name
  * @param modifiedNanos when it was last changed, in nanoseconds since 1970: it is not to change any more
- * @param format {@code raw} or {@code qcow2}
+ * @param format of the disk that it is a file of, such as {@code raw}
  * @param lengthBytes of the file
  * @param allocatedBytes what it takes in its file system
  * @param backing path of the file that it lies over itself, which is moved too; null: it lies over nothing
+ * @param partOf path of the file that names it as a part of its disk, which is moved too; null: a disk is named by it itself
  * @param disks those of the migration that lie over it
  * @param targetPath its file at the target; null before it has a name there
  * @param targetIdentity tells that file from any other; null before it is made
@@ -32,6 +33,7 @@ public record BaseRecord(
         long lengthBytes,
         long allocatedBytes,
         @Nullable String backing,
+        @Nullable String partOf,
         List<String> disks,
         @Nullable String targetPath,
         @Nullable String targetIdentity,
@@ -105,6 +107,7 @@ public record BaseRecord(
                 lengthBytes,
                 allocatedBytes,
                 backing,
+                partOf,
                 disks,
                 path,
                 identity,

@@ -209,6 +209,7 @@ class FileJournalsTest {
                 6,
                 7,
                 null,
+                sequence > 1 ? "/slow/base.vmdk" : null,
                 List.of("vm1"),
                 "/fast/base.raw",
                 "1:5",

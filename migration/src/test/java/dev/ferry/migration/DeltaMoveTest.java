@@ -1,0 +1,225 @@
+package dev.ferry.migration;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
+
+import dev.ferry.block.BlockException;
+import dev.ferry.block.ErrorKind;
+import dev.ferry.image.ImageFormat;
+import dev.ferry.image.Provisioning;
+import dev.ferry.migration.journal.Grace;
+import dev.ferry.stack.DiskSpec;
+import dev.ferry.stack.OpenDisk;
+import dev.ferry.testkit.Stranger;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.security.MessageDigest;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.HexFormat;
+import java.util.List;
+import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.EnumSource;
+
+/** Disks that are moved with what they lie over, in every format, in one file and in several. */
+class DeltaMoveTest extends EngineRig {
+    private Layers layers;
+
+    @BeforeEach
+    void begin() {
+        layers = new Layers(world);
+    }
+
+    private static MigrationRequest chain(String... disks) {
+        return new MigrationRequest(List.of(disks), "fast", null, 0, true, false).withChain();
+    }
+
+    private List<String> with(Deltas kind, String... disks) {
+        List<String> all = new ArrayList<>(kind.files());
+        for (String disk : disks) {
+            all.add(kind.disk(disk));
+        }
+        return all;
+    }
+
+    /** The disk at the target as strangers see it, and as it is after it has been closed and opened. */
+    private void reads(Deltas kind, String name, byte[] content) throws Exception {
+        OpenDisk disk = world.openDisk(name);
+        disk.flush();
+        while (world.stacks.find(name).isPresent()) {
+            world.stacks.release(disk);
+        }
+        Path file = directory.resolve("fast").resolve(kind.disk(name));
+        Path plain = layers.plain(world.openDisk(name));
+        world.stacks.release(world.stacks.find(name).orElseThrow());
+        assertThat(Arrays.mismatch(Files.readAllBytes(plain), content)).isEqualTo(-1);
+        if (kind.ofQemu()) {
+            String format = kind.format.qemuText();
+            // QEMU looks for a data file from where it is itself.
+            String there = "cd " + file.getParent() + " && exec qemu-img ";
+            Stranger.succeeds("sh", "-c", there + "compare -f raw -F " + format + " " + plain + " " + file);
+            Stranger.succeeds("sh", "-c", there + "check -f " + format + " " + file);
+        }
+    }
+
+    @ParameterizedTest
+    @EnumSource(Deltas.class)
+    void theDiskLiesOverTheSameAtTheTarget(Deltas kind) throws Exception {
+        byte[] content = kind.over(world, "vm1", kind.below(world, 1), 3);
+        List<String> before = contents("slow", kind.files());
+        OpenDisk disk = world.openDisk("vm1");
+        Guest guest = new Guest(disk, content, 4).start();
+        guest.goOn(50);
+        String id = engine.start(chain("vm1")).id();
+        MigrationStatus done = assertDone(id);
+        guest.goOn(100);
+        guest.stop();
+        disk.flush();
+        guest.check(layers.plain(disk));
+        assertThat(done.verified()).isTrue();
+        assertThat(done.bases()).hasSize(kind.files().size()).allMatch(base -> base.digest() != null);
+        assertThat(world.names("fast")).containsExactlyInAnyOrderElementsOf(with(kind, "vm1"));
+        assertThat(world.names("slow")).isEmpty();
+        assertThat(layers.names("vm1")).hasSize(3).allMatch(name -> name.startsWith("fast/"));
+        assertThat(contents("fast", kind.files()))
+                .as("under their names they are the same, byte for byte")
+                .isEqualTo(before);
+        reads(kind, "vm1", Files.readAllBytes(layers.plain(disk)));
+    }
+
+    private List<String> contents(String datastore, List<String> names) throws Exception {
+        List<String> all = new ArrayList<>();
+        for (String name : names) {
+            byte[] bytes = Files.readAllBytes(directory.resolve(datastore).resolve(name));
+            byte[] digest = MessageDigest.getInstance("SHA-256").digest(bytes);
+            all.add(name + " " + HexFormat.of().formatHex(digest));
+        }
+        return all;
+    }
+
+    @ParameterizedTest
+    @EnumSource(Deltas.class)
+    void whereNamesAreTakenTheCopiesNameEachOtherByTheirNewOnes(Deltas kind) throws Exception {
+        byte[] content = kind.over(world, "vm1", kind.below(world, 5), 7);
+        for (String name : kind.files()) {
+            Files.writeString(directory.resolve("fast").resolve(name), name);
+        }
+        List<String> before = contents("fast", kind.files());
+        MigrationStatus done = assertDone(engine.start(chain("vm1")).id());
+        assertThat(done.bases()).allMatch(base -> base.state().equals("copied"));
+        assertThat(contents("fast", kind.files())).isEqualTo(before);
+        for (String name : kind.files()) {
+            Files.delete(directory.resolve("fast").resolve(name));
+        }
+        assertThat(world.names("fast"))
+                .hasSize(kind.files().size() + 1)
+                .allMatch(name -> name.startsWith("vm1.") || name.contains("-2."));
+        assertThat(world.names("slow")).isEmpty();
+        reads(kind, "vm1", content);
+    }
+
+    @ParameterizedTest
+    @EnumSource(Deltas.class)
+    void whatTwoDisksShareIsFoundByTheSecondAndDeletedWithTheLast(Deltas kind) throws Exception {
+        byte[] below = kind.below(world, 8);
+        byte[] one = kind.over(world, "vm1", below, 10);
+        byte[] two = kind.over(world, "vm2", below, 11);
+        MigrationStatus first = assertDone(engine.start(chain("vm1")).id());
+        assertThat(first.bases()).allMatch(base -> base.source().equals("kept"));
+        assertThat(world.names("slow")).containsExactlyInAnyOrderElementsOf(with(kind, "vm2"));
+        MigrationStatus second = assertDone(engine.start(chain("vm2")).id());
+        assertThat(second.bases())
+                .allMatch(base -> base.state().equals("found") && base.source().equals("deleted"));
+        assertThat(world.names("fast")).containsExactlyInAnyOrderElementsOf(with(kind, "vm1", "vm2"));
+        assertThat(world.names("slow")).isEmpty();
+        reads(kind, "vm1", one);
+        reads(kind, "vm2", two);
+    }
+
+    @ParameterizedTest
+    @EnumSource(Deltas.class)
+    void whatTheDiskDoesNotHaveItDoesNotGet(Deltas kind) throws Exception {
+        byte[] content = kind.over(world, "vm1", kind.below(world, 12), 14);
+        String before = layers.maps("vm1").getFirst();
+        assertDone(engine.start(chain("vm1")).id());
+        assertThat(layers.maps("vm1").getFirst()).isEqualTo(before);
+        reads(kind, "vm1", content);
+    }
+
+    @ParameterizedTest
+    @EnumSource(Deltas.class)
+    void theWayBackLeadsToTheOldChain(Deltas kind) throws Exception {
+        byte[] content = kind.over(world, "vm1", kind.below(world, 15), 17);
+        OpenDisk disk = world.openDisk("vm1");
+        Guest guest = new Guest(disk, content, 18).start();
+        String id = engine.start(chain("vm1").withGrace(Grace.UNTIL_COMMIT)).id();
+        await(id, status -> status.wayBack() != null && status.wayBack().inStep());
+        guest.goOn(50);
+        assertThat(engine.rollback(id).state()).isEqualTo(MigrationState.ROLLED_BACK);
+        guest.goOn(50);
+        guest.stop();
+        disk.flush();
+        guest.check(layers.plain(disk));
+        assertThat(world.names("fast")).isEmpty();
+        assertThat(world.names("slow")).containsExactlyInAnyOrderElementsOf(with(kind, "vm1"));
+    }
+
+    @ParameterizedTest
+    @EnumSource(
+            value = Deltas.class,
+            names = {"VMDK_SPLIT", "VHD", "VHDX"})
+    void aDeltaBecomesAnOverlayInQcow2(Deltas kind) throws Exception {
+        byte[] content = kind.over(world, "vm1", kind.below(world, 19), 21);
+        MigrationRequest request = new MigrationRequest(
+                List.of("vm1"),
+                "fast",
+                ImageFormat.QCOW2,
+                null,
+                0,
+                true,
+                false,
+                0,
+                chain("vm1").pace(),
+                StrategySettings.DEFAULT,
+                true);
+        assertDone(engine.start(request).id());
+        assertThat(layers.names("vm1")).hasSize(3).first().isEqualTo("fast/vm1.qcow2");
+        assertThat(Files.readAllBytes(layers.plain(world.openDisk("vm1")))).isEqualTo(content);
+    }
+
+    @Test
+    void aFileOfADiskIsNotTakenForOneBelow() throws Exception {
+        Deltas kind = Deltas.VMDK_FLAT;
+        byte[] content = kind.over(world, "vm1", kind.below(world, 22), 24);
+        for (String name : List.of("base.vmdk", "base-flat.vmdk")) {
+            Files.copy(layers.file(name), directory.resolve("fast").resolve(name));
+        }
+        Path theirs = directory.resolve("fast/base.vmdk").toRealPath();
+        world.know(new DiskSpec("theirs", theirs, Provisioning.THIN, false, false, ImageFormat.VMDK, Layers.SIZE));
+        MigrationStatus done = assertDone(engine.start(chain("vm1")).id());
+        assertThat(done.bases()).allMatch(base -> base.state().equals("copied"));
+        assertThat(world.names("fast")).contains("base-2.vmdk", "base-flat-2.vmdk");
+        reads(kind, "vm1", content);
+    }
+
+    @Test
+    void aCircleOfParentsIsNotOpenedToBeWritten() throws Exception {
+        for (String name : List.of("vm1", "other")) {
+            String parent = name.equals("vm1") ? "other" : "vm1";
+            Files.writeString(
+                    layers.file(name + ".vmdk"),
+                    "# Disk DescriptorFile\nversion=1\nCID=" + name.length() + "\nparentCID=" + parent.length()
+                            + "\ncreateType=\"twoGbMaxExtentSparse\"\nparentFileNameHint=\"" + parent
+                            + ".vmdk\"\nRW 8192 SPARSE \"absent.vmdk\"\n");
+        }
+        Path file = layers.file("vm1.vmdk");
+        world.know(new DiskSpec("vm1", file, Provisioning.THIN, false, false, ImageFormat.VMDK, Layers.SIZE));
+        assertThatThrownBy(() -> world.openDisk("vm1"))
+                .isInstanceOf(BlockException.class)
+                .hasMessageContaining("circle");
+        refused(ErrorKind.INVALID, "circle", () -> engine.start(chain("vm1")));
+        assertThat(world.names("fast")).isEmpty();
+    }
+}
