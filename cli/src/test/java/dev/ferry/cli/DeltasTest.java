@@ -179,6 +179,18 @@ final class DeltasTest {
     }
 
     @Test
+    void theFilesOfADiskAreRemovedWithIt() throws IOException {
+        host.run("disk", "create", "flat", "--datastore", "fast", "--size", "12M", "--format", "vmdk")
+                .done();
+        Files.delete(file("fast", "flat.vmdk"));
+        made(file("fast", "flat.vmdk"), "vmdk", "--subformat", "monolithicFlat");
+        assertThat(file("fast", "flat-flat.vmdk")).exists();
+        host.run("disk", "rm", "flat").done();
+        assertThat(file("fast", "flat.vmdk")).doesNotExist();
+        assertThat(file("fast", "flat-flat.vmdk")).doesNotExist();
+    }
+
+    @Test
     void whatWasAcknowledgedOutlivesADaemonThatIsKilled() throws IOException {
         List<String> uris = new ArrayList<>();
         for (String format : FORMATS) {

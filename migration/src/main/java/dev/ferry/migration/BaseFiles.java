@@ -3,6 +3,7 @@ package dev.ferry.migration;
 import dev.ferry.block.BlockException;
 import dev.ferry.datastore.DiskFiles;
 import dev.ferry.migration.journal.BaseRecord;
+import dev.ferry.migration.journal.DiskRecord;
 import dev.ferry.migration.journal.MoveRecord;
 import dev.ferry.stack.Stacks;
 import java.nio.file.Files;
@@ -112,14 +113,28 @@ final class BaseFiles {
         }
     }
 
-    private boolean isUsed(Ledger ledger, Path path, Path root) throws BlockException {
+    /** Deletes what held a disk besides its own file, which is gone, unless others want it too. */
+    synchronized void deleteParts(Ledger ledger, DiskRecord disk, Catalog catalog) throws BlockException {
+        Path root = Objects.requireNonNull(disk.sourceFile().getParent());
+        stacks.deleteParts(disk.sourceParts(), root, part -> catalog.isDisk(part) || isWanted(ledger.record(), part));
+    }
+
+    /** Another move that is not over has a use for a file. */
+    private boolean isWanted(MoveRecord mine, Path path) {
         for (MoveRecord other : unfinished.get()) {
-            boolean wanted = !other.id().equals(ledger.record().id())
-                    && other.below().stream().anyMatch(base -> wants(base, path));
+            boolean wanted =
+                    !other.id().equals(mine.id()) && other.below().stream().anyMatch(base -> wants(base, path));
             if (wanted) {
                 LOG.info("{} stays: migration {} has a use for it", path, other.id());
                 return true;
             }
+        }
+        return false;
+    }
+
+    private boolean isUsed(Ledger ledger, Path path, Path root) throws BlockException {
+        if (isWanted(ledger.record(), path)) {
+            return true;
         }
         List<Path> over = stacks.over(path, root);
         if (!over.isEmpty()) {

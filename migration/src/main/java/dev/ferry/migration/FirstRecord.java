@@ -46,7 +46,11 @@ final class FirstRecord {
                     null,
                     null,
                     new DiskRecord.Former(
-                            catalog.disk(disk.name()).format(), disk.sourceProvisioning(), text(disk.backing())),
+                            catalog.disk(disk.name()).format(),
+                            disk.sourceProvisioning(),
+                            null,
+                            text(disk.backing()),
+                            disk.parts().isEmpty() ? null : disk.parts()),
                     null,
                     DiskRecord.Outcome.NONE));
         }

@@ -1,6 +1,7 @@
 package dev.ferry.migration;
 
 import dev.ferry.image.Provisioning;
+import dev.ferry.stack.PartRecord;
 import java.nio.file.Path;
 import java.util.List;
 import org.jspecify.annotations.Nullable;
@@ -71,6 +72,7 @@ public record MigrationPlan(
      * @param sizeBytes its size
      * @param neededBytes room that the target needs now
      * @param backing the file that it lies over, which goes with it; null: none, or it is flattened
+     * @param parts files that hold it besides its own, which are deleted with that
      */
     public record DiskPlan(
             String name,
@@ -82,5 +84,10 @@ public record MigrationPlan(
             Provisioning targetProvisioning,
             long sizeBytes,
             long neededBytes,
-            @Nullable Path backing) {}
+            @Nullable Path backing,
+            List<PartRecord> parts) {
+        public DiskPlan {
+            parts = List.copyOf(parts);
+        }
+    }
 }

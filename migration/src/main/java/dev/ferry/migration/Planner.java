@@ -179,7 +179,8 @@ final class Planner {
                 to,
                 sizeBytes,
                 TargetRoom.neededBytes(disk.spec(), chain, to, sizeBytes, backing == null),
-                backing);
+                backing,
+                stacks.partRecords(disk.spec()));
     }
 
     private long sizeBytes(DiskSpec spec) throws BlockException {

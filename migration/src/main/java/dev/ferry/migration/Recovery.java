@@ -259,6 +259,7 @@ final class Recovery {
             if (!ledger.record().keepSource() && !disk.sourceGone()) {
                 DiskFiles.delete(disk.sourceFile(), disk.sourceIdentity());
                 Overlays.delete(disk.sourceFile());
+                bases.deleteParts(ledger, disk, catalog);
                 ledger.disk(i, ledger.record().disks().get(i).withSourceGone());
             }
         }

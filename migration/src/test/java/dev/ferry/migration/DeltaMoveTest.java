@@ -10,7 +10,10 @@ import dev.ferry.image.Provisioning;
 import dev.ferry.migration.journal.Grace;
 import dev.ferry.stack.DiskSpec;
 import dev.ferry.stack.OpenDisk;
+import dev.ferry.stack.Stacks;
 import dev.ferry.testkit.Stranger;
+import java.io.RandomAccessFile;
+import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.security.MessageDigest;
@@ -18,6 +21,9 @@ import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.HexFormat;
 import java.util.List;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.CountDownLatch;
+import java.util.concurrent.TimeUnit;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -41,6 +47,12 @@ class DeltaMoveTest extends EngineRig {
         for (String disk : disks) {
             all.add(kind.disk(disk));
         }
+        return all;
+    }
+
+    private static List<String> atSource(Deltas kind, String disk) {
+        List<String> all = new ArrayList<>(kind.files());
+        all.addAll(kind.filesOf(disk));
         return all;
     }
 
@@ -128,7 +140,7 @@ class DeltaMoveTest extends EngineRig {
         byte[] two = kind.over(world, "vm2", below, 11);
         MigrationStatus first = assertDone(engine.start(chain("vm1")).id());
         assertThat(first.bases()).allMatch(base -> base.source().equals("kept"));
-        assertThat(world.names("slow")).containsExactlyInAnyOrderElementsOf(with(kind, "vm2"));
+        assertThat(world.names("slow")).containsExactlyInAnyOrderElementsOf(atSource(kind, "vm2"));
         MigrationStatus second = assertDone(engine.start(chain("vm2")).id());
         assertThat(second.bases())
                 .allMatch(base -> base.state().equals("found") && base.source().equals("deleted"));
@@ -163,7 +175,7 @@ class DeltaMoveTest extends EngineRig {
         disk.flush();
         guest.check(layers.plain(disk));
         assertThat(world.names("fast")).isEmpty();
-        assertThat(world.names("slow")).containsExactlyInAnyOrderElementsOf(with(kind, "vm1"));
+        assertThat(world.names("slow")).containsExactlyInAnyOrderElementsOf(atSource(kind, "vm1"));
     }
 
     @ParameterizedTest
@@ -189,6 +201,68 @@ class DeltaMoveTest extends EngineRig {
         assertThat(Files.readAllBytes(layers.plain(world.openDisk("vm1")))).isEqualTo(content);
     }
 
+    @ParameterizedTest
+    @EnumSource(
+            value = ImageFormat.class,
+            names = {"VMDK", "QCOW2"})
+    void theFilesOfADiskAreDeletedWithIt(ImageFormat format) throws Exception {
+        byte[] content = Deltas.inTwo(world, "vm1", format, 25);
+        assertThat(world.names("slow")).hasSize(2);
+        assertDone(engine.start(MigrationRequest.of("vm1", "fast")).id());
+        assertThat(world.names("slow")).isEmpty();
+        assertThat(Files.readAllBytes(layers.plain(world.openDisk("vm1")))).isEqualTo(content);
+    }
+
+    @Test
+    void aFileOfTwoDisksStaysForTheOtherAndOneOfAKeptSourceStays() throws Exception {
+        byte[] _ = Deltas.inTwo(world, "vm1", ImageFormat.VMDK, 26);
+        Files.copy(layers.file("vm1.vmdk"), layers.file("other.vmdk"));
+        assertDone(engine.start(MigrationRequest.of("vm1", "fast")).id());
+        assertThat(world.names("slow")).containsExactlyInAnyOrder("other.vmdk", "vm1-flat.vmdk");
+        byte[] _ = Deltas.inTwo(world, "vm2", ImageFormat.VMDK, 27);
+        assertDone(engine.start(new MigrationRequest(List.of("vm2"), "fast", null, 0, true, true))
+                .id());
+        assertThat(world.names("slow")).contains("vm2.vmdk", "vm2-flat.vmdk");
+    }
+
+    @ParameterizedTest
+    @EnumSource(
+            value = ImageFormat.class,
+            names = {"VMDK", "QCOW2"})
+    void afterAnyCrashTheFilesOfADiskAreDeletedWithIt(ImageFormat format) throws Exception {
+        for (int records = 1; records < 40; records++) {
+            try (World other = new World(directory.resolve("cut-after-" + records))) {
+                byte[] content = Deltas.inTwo(other, "vm1", format, records);
+                if (DeltaRecoveryTest.crashAfter(other, MigrationRequest.of("vm1", "fast"), records)) {
+                    assertThat(records).isGreaterThan(8);
+                    return;
+                }
+                assertThat(other.names("slow")).as("after %d records", records).isEmpty();
+                assertThat(other.names("fast")).containsExactly("vm1." + format.text());
+                assertThat(Files.readAllBytes(new Layers(other).plain(other.openDisk("vm1"))))
+                        .isEqualTo(content);
+            }
+        }
+        throw new AssertionError("the move never came to its end");
+    }
+
+    /** Flattened, a disk takes what its whole chain has; moved as a chain all files together take the same. */
+    @ParameterizedTest
+    @EnumSource(
+            value = Deltas.class,
+            names = {"VMDK_SPLIT", "VHD", "QCOW2_DATA_FILE"})
+    void roomIsPlannedForTheWholeChain(Deltas kind) throws Exception {
+        byte[] _ = kind.over(world, "vm1", kind.below(world, 28), 30);
+        long all = 0;
+        for (String name : world.names("slow")) {
+            all += Stacks.allocatedBytes(layers.file(name));
+        }
+        Planner planner = new Planner(world, world.stacks);
+        long flattened = planner.plan(MigrationRequest.of("vm1", "fast"), 0).neededBytes();
+        assertThat(flattened).isEqualTo(Math.min(all, Layers.SIZE));
+        assertThat(planner.plan(chain("vm1"), 0).neededBytes()).isEqualTo(all);
+    }
+
     @Test
     void aFileOfADiskIsNotTakenForOneBelow() throws Exception {
         Deltas kind = Deltas.VMDK_FLAT;
@@ -202,6 +276,62 @@ class DeltaMoveTest extends EngineRig {
         assertThat(done.bases()).allMatch(base -> base.state().equals("copied"));
         assertThat(world.names("fast")).contains("base-2.vmdk", "base-flat-2.vmdk");
         reads(kind, "vm1", content);
+    }
+
+    /** A flat extent is the guest's, whatever it has written there, and is brought as it is. */
+    @Test
+    void whatAGuestHasWrittenIsNotTakenForNames() throws Exception {
+        Deltas kind = Deltas.VMDK_FLAT;
+        byte[] below = kind.below(world, 31);
+        byte[] text =
+                ("# Disk DescriptorFile\nversion=1\nCID=1\nparentCID=ffffffff\nRW 8192 FLAT \"base-flat.vmdk\" 0\n")
+                        .getBytes(StandardCharsets.US_ASCII);
+        try (RandomAccessFile flat =
+                new RandomAccessFile(layers.file("base-flat.vmdk").toFile(), "rw")) {
+            flat.write(text);
+        }
+        String before = contents("slow", List.of("base-flat.vmdk")).getFirst();
+        byte[] _ = kind.over(world, "vm1", below, 33);
+        for (String name : kind.files()) {
+            Files.writeString(directory.resolve("fast").resolve(name), name);
+        }
+        assertDone(engine.start(chain("vm1")).id());
+        assertThat(contents("fast", List.of("base-flat-2.vmdk")).getFirst())
+                .isEqualTo(before.replace("base-flat", "base-flat-2"));
+    }
+
+    /** A store that does not answer while one move is planned holds up no other. */
+    @Test
+    void nobodyWaitsForThePlanningOfAnother() throws Exception {
+        byte[] _ = Deltas.VMDK.over(world, "vm1", Deltas.VMDK.below(world, 34), 36);
+        byte[] _ = world.disk("vm2", World.MIB, Provisioning.THIN, 37);
+        CountDownLatch asked = new CountDownLatch(1);
+        CountDownLatch answers = new CountDownLatch(1);
+        world.whenOpening = file -> {
+            if (file.endsWith("base.vmdk") && asked.getCount() > 0) {
+                asked.countDown();
+                try {
+                    assertThat(answers.await(100, TimeUnit.SECONDS)).isTrue();
+                } catch (InterruptedException e) {
+                    Thread.currentThread().interrupt();
+                }
+            }
+        };
+        CompletableFuture<String> first = new CompletableFuture<>();
+        Thread.startVirtualThread(() -> {
+            try {
+                first.complete(engine.start(chain("vm1")).id());
+            } catch (BlockException | RuntimeException failed) {
+                first.completeExceptionally(failed);
+            }
+        });
+        assertThat(asked.await(100, TimeUnit.SECONDS)).isTrue();
+        try {
+            assertDone(engine.start(MigrationRequest.of("vm2", "fast")).id());
+        } finally {
+            answers.countDown();
+        }
+        assertDone(first.get(100, TimeUnit.SECONDS));
     }
 
     @Test

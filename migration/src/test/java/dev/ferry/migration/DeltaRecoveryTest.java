@@ -57,6 +57,31 @@ class DeltaRecoveryTest {
         }
         MigrationRequest request =
                 new MigrationRequest(List.of("vm1", "vm2"), "fast", null, 0, false, keepSource).withChain();
+        boolean whole = crashAfter(world, request, records);
+        List<String> wanted = new ArrayList<>(List.of(kind.disk("vm1"), kind.disk("vm2")));
+        wanted.addAll(kind.files());
+        if (taken) {
+            wanted.add(kind.files().getFirst().replace(".", "-2."));
+            assertThat(first).hasContent("another");
+        }
+        assertThat(world.names("fast")).containsExactlyInAnyOrderElementsOf(wanted);
+        assertThat(world.names("slow"))
+                .hasSize(
+                        keepSource
+                                ? kind.files().size() + 2 * kind.filesOf("vm1").size()
+                                : 0);
+        for (int i = 0; i < contents.size(); i++) {
+            OpenDisk disk = world.openDisk("vm" + (i + 1));
+            assertThat(Arrays.equals(Files.readAllBytes(layers.plain(disk)), contents.get(i)))
+                    .as("after %d records, %s", records, disk.name())
+                    .isTrue();
+            assertThat(layers.names(disk.name())).hasSize(3).allMatch(name -> name.startsWith("fast/"));
+        }
+        return whole;
+    }
+
+    /** @return true if the move ended before so many records were written */
+    static boolean crashAfter(World world, MigrationRequest request, int records) throws Exception {
         world.recordsUntilPowerCut.set(records);
         boolean whole = moveUntilPowerCut(world, request);
         world.recordsUntilPowerCut.set(Integer.MAX_VALUE);
@@ -69,21 +94,6 @@ class DeltaRecoveryTest {
             assertThat(status.state())
                     .as("after %d records: %s", records, status)
                     .isEqualTo(MigrationState.DONE);
-        }
-        List<String> wanted = new ArrayList<>(List.of(kind.disk("vm1"), kind.disk("vm2")));
-        wanted.addAll(kind.files());
-        if (taken) {
-            wanted.add(kind.files().getFirst().replace(".", "-2."));
-            assertThat(first).hasContent("another");
-        }
-        assertThat(world.names("fast")).containsExactlyInAnyOrderElementsOf(wanted);
-        assertThat(world.names("slow")).hasSize(keepSource ? kind.files().size() + 2 : 0);
-        for (int i = 0; i < contents.size(); i++) {
-            OpenDisk disk = world.openDisk("vm" + (i + 1));
-            assertThat(Arrays.equals(Files.readAllBytes(layers.plain(disk)), contents.get(i)))
-                    .as("after %d records, %s", records, disk.name())
-                    .isTrue();
-            assertThat(layers.names(disk.name())).hasSize(3).allMatch(name -> name.startsWith("fast/"));
         }
         return whole;
     }

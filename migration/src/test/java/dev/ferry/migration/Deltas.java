@@ -57,6 +57,11 @@ enum Deltas {
         return name + "." + format.text();
     }
 
+    /** Files of a disk over them; at the target it has but one. */
+    List<String> filesOf(String name) {
+        return this == VMDK_SPLIT ? List.of(name + ".vmdk", name + "-s001.vmdk") : List.of(disk(name));
+    }
+
     /** QEMU reads such chains. */
     boolean ofQemu() {
         return switch (this) {
@@ -108,12 +113,28 @@ enum Deltas {
             ImageFormat its =
                     ImageFormat.of(upper.substring(upper.indexOf('.') + 1)).orElseThrow();
             new Layers(world).overlay(disk(name), upper, its, content, seed);
+        } else if (this == VMDK_SPLIT) {
+            making.vmdk(name, VmdkKind.TWO_GB_SPARSE, upper, seed);
         } else {
             DiskSpec spec = making.file(disk(name), format);
             making.delta(spec, upper);
             making.layers.change(spec, content, seed);
         }
         Path file = making.layers.file(disk(name));
+        world.know(new DiskSpec(name, file, Provisioning.THIN, false, false, format, Layers.SIZE));
+        return content;
+    }
+
+    /** A disk in two files that lies over nothing. */
+    static byte[] inTwo(World world, String name, ImageFormat format, long seed) throws IOException {
+        byte[] content = new byte[Layers.SIZE];
+        Making making = new Making(world, content);
+        if (format == ImageFormat.VMDK) {
+            making.vmdk(name, VmdkKind.MONOLITHIC_FLAT, null, seed);
+        } else {
+            making.dataFile(name, null, seed);
+        }
+        Path file = making.layers.file(name + "." + format.text());
         world.know(new DiskSpec(name, file, Provisioning.THIN, false, false, format, Layers.SIZE));
         return content;
     }

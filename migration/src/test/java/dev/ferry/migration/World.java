@@ -83,6 +83,9 @@ final class World implements Catalog, AutoCloseable {
     /** How the files of rehearsals behave. */
     volatile FlakyDevice.Mood trials = FlakyDevice.Mood.WELL;
 
+    /** Told of each file before it is opened, by whoever opens it. */
+    volatile Consumer<Path> whenOpening = file -> {};
+
     /** How far away targets are that are opened from now on. */
     volatile long targetDelayNanos;
 
@@ -189,6 +192,7 @@ final class World implements Catalog, AutoCloseable {
             diskLoops.add(new DiskLoop(events, new ReactorLoop(events), BufferPool.ofBytes(64 * MIB)));
         }
         return new Stacks(diskLoops, (loop, spec) -> {
+            whenOpening.accept(spec.path());
             FileDevice file = FileDevice.open(
                     loop.events(),
                     spec.path(),

@@ -109,10 +109,23 @@ public final class Daemon implements Routes.Self {
                 Thread.ofPlatform().daemon().name("ferry-chain-", 0).factory());
         jobs.recover();
         Chains chains = new Chains(jobs, engine, plane);
+        Removals removals = new Removals(data.removals(), stacks, catalog::isDisk);
+        removals.recover();
         OverlayMaker overlays = new OverlayMaker(inventory, datastores, catalog, plane, jobs);
         Imports imports = new Imports();
         disks = new Disks(
-                inventory, datastores, catalog, plane, stacks, exports, engine, bitmaps, jobs, chains, imports);
+                inventory,
+                datastores,
+                catalog,
+                plane,
+                stacks,
+                exports,
+                engine,
+                bitmaps,
+                jobs,
+                chains,
+                imports,
+                removals);
         Moves moves = new Moves(engine, chains);
         disks.attachAgain(keeper.standby());
         exports.listen();

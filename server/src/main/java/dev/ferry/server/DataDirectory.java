@@ -78,6 +78,11 @@ public record DataDirectory(Path path) {
         return path.resolve("chains");
     }
 
+    /** Disks of several files that are being removed. */
+    public Path removals() {
+        return path.resolve("removals");
+    }
+
     /** What a daemon leaves for the one that takes over from it. */
     public Path handover() {
         return path.resolve("handover");

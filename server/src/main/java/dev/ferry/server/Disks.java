@@ -68,6 +68,7 @@ final class Disks {
     private final ChainJobs jobs;
     private final Chains chains;
     private final Imports imports;
+    private final Removals removals;
     private final Set<String> busy = ConcurrentHashMap.newKeySet();
     private final Map<String, Attached> attached = new ConcurrentHashMap<>();
     private final Map<String, String> unavailable = new ConcurrentHashMap<>();
@@ -86,7 +87,8 @@ final class Disks {
             Bitmaps bitmaps,
             ChainJobs jobs,
             Chains chains,
-            Imports imports) {
+            Imports imports,
+            Removals removals) {
         this.inventory = inventory;
         this.datastores = datastores;
         this.catalog = catalog;
@@ -98,6 +100,7 @@ final class Disks {
         this.jobs = jobs;
         this.chains = chains;
         this.imports = imports;
+        this.removals = removals;
     }
 
     // ---- looking
@@ -310,7 +313,8 @@ final class Disks {
             if (inventory.attachment(name).isPresent()) {
                 throw Problems.conflict("disk " + name + " is attached; 'ferry disk detach " + name + "' first");
             }
-            datastores.open(row.datastore()).delete(name, row.format());
+            Datastore datastore = datastores.open(row.datastore());
+            removals.remove(catalog.disk(name).spec(), () -> datastore.delete(name, row.format()));
             bitmaps.forget(name);
             inventory.removeDisk(name);
             return true;

@@ -4,6 +4,7 @@ import dev.ferry.block.BlockDevice;
 import dev.ferry.block.BlockError;
 import dev.ferry.block.BlockException;
 import dev.ferry.block.ErrorKind;
+import dev.ferry.datastore.DiskFiles;
 import dev.ferry.image.ImageFormat;
 import dev.ferry.image.NewNames;
 import dev.ferry.image.qcow2.Qcow2Description;
@@ -18,7 +19,10 @@ import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import java.util.function.Predicate;
 import org.jspecify.annotations.Nullable;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
 
 /**
  * All disks that are open here, on the loops of this process. A disk is open once, however many have a use for it: an
@@ -27,6 +31,8 @@ import org.jspecify.annotations.Nullable;
  * <p>Thread: the control plane; calls block. Does not own the loops.
  */
 public final class Stacks {
+    private static final Logger LOG = LoggerFactory.getLogger(Stacks.class);
+
     private final List<DiskLoop> loops;
     private final FileOpener opener;
     private final Map<String, OpenDisk> disks = new HashMap<>();
@@ -195,6 +201,35 @@ public final class Stacks {
                         below.format().qemuText(),
                         files);
         return Renamed.over(file, spec, all);
+    }
+
+    /** The parts of a disk, to be written down before its own file is deleted. */
+    public List<PartRecord> partRecords(DiskSpec spec) throws BlockException {
+        List<PartRecord> records = new ArrayList<>();
+        for (Path part : parts(spec)) {
+            records.add(new PartRecord(part.toString(), DiskFiles.identityOf(part)));
+        }
+        return records;
+    }
+
+    /**
+     * Deletes the parts of a disk whose own file is deleted, durably, so that no crash leaves a disk that lacks a part. One that others
+     * name too stays, and so does one that somebody wants. May be done twice.
+     *
+     * @param root directory of the datastore that they are in
+     */
+    public void deleteParts(List<PartRecord> parts, Path root, Predicate<Path> wanted) throws BlockException {
+        for (PartRecord part : parts) {
+            if (!DiskFiles.isFile(part.file(), part.identity())) {
+                continue;
+            }
+            List<Path> users = over(part.file(), root);
+            if (wanted.test(part.file()) || !users.isEmpty()) {
+                LOG.info("{} stays: it is not only of the disk that is deleted {}", part.path(), users);
+            } else {
+                boolean _ = DiskFiles.delete(part.file(), part.identity());
+            }
+        }
     }
 
     /** The size of a disk, open or not, in bytes. */

@@ -2,6 +2,7 @@ package dev.ferry.migration.journal;
 
 import dev.ferry.image.Provisioning;
 import dev.ferry.migration.copy.Mirroring;
+import dev.ferry.stack.PartRecord;
 import java.nio.file.Path;
 import java.util.List;
 import org.jspecify.annotations.Nullable;
@@ -87,15 +88,23 @@ public record DiskRecord(
      * @param rollbackPauseMillis how long the guest waited on its way back; null if it did not go back
      * @param backing path of the file that it lay over, which is moved too ({@link BaseRecord}); null: it is flattened, or lay over
      *     nothing
+     * @param parts files that hold it besides its own; null: none
      */
     public record Former(
             String format,
             Provisioning provisioning,
             @Nullable Double rollbackPauseMillis,
-            @Nullable String backing) {
-        public Former(String format, Provisioning provisioning, @Nullable String backing) {
-            this(format, provisioning, null, backing);
+            @Nullable String backing,
+            @Nullable List<PartRecord> parts) {
+        public Former {
+            parts = parts == null ? null : List.copyOf(parts);
         }
+    }
+
+    /** Files that hold the disk at the source besides its own. */
+    public List<PartRecord> sourceParts() {
+        List<PartRecord> parts = former == null ? null : former.parts();
+        return parts == null ? List.of() : parts;
     }
 
     /** The file that the disk lies over on both sides; null: on the target it lies over none. */
@@ -196,8 +205,9 @@ public record DiskRecord(
 
     /** The guest has gone back to the source. */
     public DiskRecord withRollbackPause(double millis) {
-        Former was =
-                former == null ? null : new Former(former.format(), former.provisioning(), millis, former.backing());
+        Former was = former == null
+                ? null
+                : new Former(former.format(), former.provisioning(), millis, former.backing(), former.parts());
         return with(targetIdentity, authority, told, sourceGone, targetGone, was, outcome);
     }
 

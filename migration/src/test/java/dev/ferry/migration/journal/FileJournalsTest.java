@@ -8,6 +8,7 @@ import dev.ferry.migration.Phase;
 import dev.ferry.migration.Strategy;
 import dev.ferry.migration.StrategySettings;
 import dev.ferry.migration.copy.Mirroring;
+import dev.ferry.stack.PartRecord;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -175,7 +176,12 @@ class FileJournalsTest {
                 false,
                 List.of("4096 bytes at 65536"),
                 1,
-                new DiskRecord.Former("raw", Provisioning.LAZY, 0.5, "/slow/base.raw"),
+                new DiskRecord.Former(
+                        "raw",
+                        Provisioning.LAZY,
+                        0.5,
+                        "/slow/base.raw",
+                        List.of(new PartRecord("/slow/vm1.data", "1:9"))),
                 new DiskRecord.Proof(5, "keep", 1, false, null, null, List.of("1 bytes at 0"), false, null),
                 new DiskRecord.Outcome(1, 2, 3, 4, 0.25, true, "aa", "bb", Mirroring.TRAILING, 20.5, "offload", null));
         return new MoveRecord(
