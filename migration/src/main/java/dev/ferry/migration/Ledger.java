@@ -22,10 +22,15 @@ import org.jspecify.annotations.Nullable;
  * <p>Thread: that of the move; {@link #record} is for everybody.
  */
 final class Ledger {
+    private static final int FEW_FILES = 16;
+    private static final int REWRITE_EVERY = 32;
+
     private final Journals journals;
     private final InstantSource clock;
     private Journal journal;
     private volatile MoveRecord record;
+
+    private int filesSinceRewrite;
 
     Ledger(Journals journals, Journal journal, MoveRecord last, InstantSource clock) {
         this.journals = journals;
@@ -80,6 +85,11 @@ final class Ledger {
         List<BaseRecord> bases = new ArrayList<>(record.below());
         bases.set(index, changed);
         append(again().withBases(bases));
+        // Each record tells of all files: with many of them the journal would become longer than any may be.
+        if (bases.size() > FEW_FILES && ++filesSinceRewrite == REWRITE_EVERY) {
+            filesSinceRewrite = 0;
+            rewrite();
+        }
     }
 
     /** Writes what a start found. */

@@ -263,6 +263,20 @@ class DeltaMoveTest extends EngineRig {
         assertThat(planner.plan(chain("vm1"), 0).neededBytes()).isEqualTo(all);
     }
 
+    @ParameterizedTest
+    @EnumSource(
+            value = Deltas.class,
+            names = {"VMDK_FLAT", "VHDX", "QCOW2_DATA_FILE"})
+    void aRehearsalTellsOfAllFiles(Deltas kind) throws Exception {
+        byte[] _ = kind.over(world, "vm1", kind.below(world, 38), 40);
+        var report = engine.rehearse(chain("vm1"));
+        assertThat(report.go()).as(report.toString()).isTrue();
+        assertThat(report.bases())
+                .extracting(base -> base.targetName())
+                .containsExactlyInAnyOrderElementsOf(kind.files());
+        assertThat(world.names("fast")).isEmpty();
+    }
+
     @Test
     void aFileOfADiskIsNotTakenForOneBelow() throws Exception {
         Deltas kind = Deltas.VMDK_FLAT;

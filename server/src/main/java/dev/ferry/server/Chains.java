@@ -11,7 +11,9 @@ import dev.ferry.stack.Chain;
 import dev.ferry.stack.DiskLoop;
 import dev.ferry.stack.DiskSpec;
 import java.nio.file.Path;
+import java.util.HashMap;
 import java.util.List;
+import java.util.Map;
 import org.jspecify.annotations.Nullable;
 
 /** The chains of disks as clients see and change them. Any thread. */
@@ -19,6 +21,8 @@ final class Chains {
     private final ChainJobs jobs;
     private final MigrationEngine engine;
     private final DataPlane plane;
+    /** How many moves of a disk are about to begin. */
+    private final Map<String, Integer> beginnings = new HashMap<>();
 
     Chains(ChainJobs jobs, MigrationEngine engine, DataPlane plane) {
         this.jobs = jobs;
@@ -31,12 +35,21 @@ final class Chains {
         T begin() throws ProblemException, BlockException;
     }
 
-    /** Begins a move of disks none of whose chains is being changed. */
-    synchronized <T> T move(List<String> disks, Beginning<T> beginning) throws ProblemException, BlockException {
-        for (String disk : disks) {
-            jobs.refuseIfBusy(disk);
+    /** Begins a move of disks none of whose chains is being changed. Nobody else waits while the files of the disks are looked at. */
+    <T> T move(List<String> disks, Beginning<T> beginning) throws ProblemException, BlockException {
+        synchronized (this) {
+            for (String disk : disks) {
+                jobs.refuseIfBusy(disk);
+            }
+            disks.forEach(disk -> beginnings.merge(disk, 1, Integer::sum));
         }
-        return beginning.begin();
+        try {
+            return beginning.begin();
+        } finally {
+            synchronized (this) {
+                disks.forEach(disk -> beginnings.computeIfPresent(disk, (_, moves) -> moves == 1 ? null : moves - 1));
+            }
+        }
     }
 
     synchronized ChainStatus commit(String disk, ChainRequest request) throws ProblemException, BlockException {
@@ -53,7 +66,7 @@ final class Chains {
         if (request.bytesPerSecond() < 0) {
             throw Problems.wrongUsage("a rate is not below zero");
         }
-        if (engine.moving(disk)) {
+        if (beginnings.containsKey(disk) || engine.moving(disk)) {
             throw Problems.conflict("disk " + disk + " is being moved; wait for that, or cancel it first");
         }
     }

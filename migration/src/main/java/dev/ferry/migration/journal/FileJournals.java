@@ -15,6 +15,9 @@ import java.util.List;
 public final class FileJournals implements Journals {
     private static final String SUFFIX = ".journal";
 
+    /** Of the first record: those that follow say more of each file, and are to fit. */
+    private static final int FIRST_BYTES_MAX = 192 << 10;
+
     private final Path directory;
 
     /** Makes the directory if need be, and takes away what a crash left half-written in it. */
@@ -30,6 +33,10 @@ public final class FileJournals implements Journals {
 
     @Override
     public Journal create(MoveRecord first) throws IOException {
+        if (JournalFile.bodyBytes(first) > FIRST_BYTES_MAX) {
+            throw new IOException("its disks and what they lie over are in too many files; move fewer disks at once, or"
+                    + " without --with-snapshots");
+        }
         JournalFile journal = JournalFile.create(pathOf(first.id()));
         try {
             journal.append(first);

@@ -119,13 +119,21 @@ final class JournalFile implements Journal {
         length += bytes;
     }
 
-    private static ByteBuffer encode(MoveRecord record) throws IOException {
-        byte[] body;
+    /** How long a record is without what frames it. */
+    static int bodyBytes(MoveRecord record) throws IOException {
+        return body(record).length;
+    }
+
+    private static byte[] body(MoveRecord record) throws IOException {
         try {
-            body = JSON.writeValueAsBytes(record);
+            return JSON.writeValueAsBytes(record);
         } catch (JacksonException e) {
             throw new IOException("a record that is not JSON", e);
         }
+    }
+
+    private static ByteBuffer encode(MoveRecord record) throws IOException {
+        byte[] body = body(record);
         Invariant.that(body.length <= BODY_BYTES_MAX, "journal record length");
         int padded = (FRONT_BYTES + body.length + 7) & ~7;
         ByteBuffer bytes = ByteBuffer.allocate(padded).order(ByteOrder.LITTLE_ENDIAN);
