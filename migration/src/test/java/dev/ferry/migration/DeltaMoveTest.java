@@ -182,6 +182,48 @@ class DeltaMoveTest extends EngineRig {
     @EnumSource(
             value = Deltas.class,
             names = {"VMDK_SPLIT", "VHD", "VHDX"})
+    void byTrackingToo(Deltas kind) throws Exception {
+        byte[] content = kind.over(world, "vm1", kind.below(world, 41), 43);
+        OpenDisk disk = world.openDisk("vm1");
+        Guest guest = new Guest(disk, content, 44).start();
+        guest.goOn(50);
+        StrategySettings tracking = StrategySettings.of(Strategy.TRACKING, DOWNTIME_NANOS);
+        assertDone(engine.start(chain("vm1").by(tracking)).id());
+        guest.goOn(50);
+        guest.stop();
+        disk.flush();
+        guest.check(layers.plain(disk));
+        assertThat(world.names("fast")).containsExactlyInAnyOrderElementsOf(with(kind, "vm1"));
+    }
+
+    @ParameterizedTest
+    @EnumSource(
+            value = Deltas.class,
+            names = {"VMDK_SPLIT", "VHD", "VHDX"})
+    void aMoveThatGoesOnAfterACrashDoesNotFlatten(Deltas kind) throws Exception {
+        byte[] content = kind.over(world, "vm1", kind.below(world, 45), 47);
+        layers.fill(world.openDisk("vm1"), content, 0, 2 * World.MIB);
+        String before = layers.maps("vm1").getFirst();
+        String id = engine.start(new MigrationRequest(List.of("vm1"), "fast", null, SLOW, false, false).withChain())
+                .id();
+        await(
+                id,
+                status -> status.phase() == Phase.COPY
+                        && status.disks().getFirst().bytesCopied() > 0);
+        world.reboot();
+        engine = world.engine;
+        assertThat(engine.recover()).hasSize(1);
+        engine.goOn();
+        engine.rate(id, 0);
+        assertThat(assertDone(id).resumed()).isNotNull();
+        assertThat(layers.maps("vm1").getFirst()).isEqualTo(before);
+        reads(kind, "vm1", content);
+    }
+
+    @ParameterizedTest
+    @EnumSource(
+            value = Deltas.class,
+            names = {"VMDK_SPLIT", "VHD", "VHDX"})
     void aDeltaBecomesAnOverlayInQcow2(Deltas kind) throws Exception {
         byte[] content = kind.over(world, "vm1", kind.below(world, 19), 21);
         MigrationRequest request = new MigrationRequest(

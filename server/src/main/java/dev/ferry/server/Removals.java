@@ -74,7 +74,7 @@ final class Removals {
         try {
             Removal removal = new Removal(disk.name(), disk.path(), DiskFiles.identityOf(disk.path()), parts);
             write(removal);
-            own.run();
+            delete(removal, own);
             deleteParts(removal);
             forget(removal);
         } catch (BlockException failed) {
@@ -82,6 +82,17 @@ final class Removals {
         } catch (IOException failed) {
             throw BlockError.of(ErrorKind.IO, "disk " + disk.name(), "remove", String.valueOf(failed.getMessage()))
                     .toException();
+        }
+    }
+
+    private void delete(Removal removal, Deletion own) throws IOException {
+        try {
+            own.run();
+        } catch (BlockException failed) {
+            if (DiskFiles.isFile(removal.file(), removal.identity())) {
+                forget(removal);
+            }
+            throw failed;
         }
     }
 

@@ -3,7 +3,10 @@ package dev.ferry.server;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
+import dev.ferry.block.BlockError;
+import dev.ferry.block.BlockException;
 import dev.ferry.block.BufferPool;
+import dev.ferry.block.ErrorKind;
 import dev.ferry.device.ReactorLoop;
 import dev.ferry.image.ImageFormat;
 import dev.ferry.image.Provisioning;
@@ -109,6 +112,17 @@ final class RemovalsTest {
                 .isInstanceOf(Killed.class);
         started().recover();
         assertThat(own).exists();
+        assertThat(part).exists();
+        assertThat(records()).isEmpty();
+    }
+
+    @Test
+    void aFileThatCannotBeDeletedLeavesTheDiskAsItWas() throws IOException {
+        assertThatThrownBy(() -> started().remove(disk(), () -> {
+                    throw BlockError.of(ErrorKind.READ_ONLY, "store", "delete", "it is read-only")
+                            .toException();
+                }))
+                .isInstanceOf(BlockException.class);
         assertThat(part).exists();
         assertThat(records()).isEmpty();
     }
