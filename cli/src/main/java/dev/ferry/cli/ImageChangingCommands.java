@@ -29,7 +29,7 @@ final class ImageChangingCommands {
             description = {
                 "Makes the disk in an image that nobody uses longer, by zeroes, or shorter.",
                 "Internal snapshots keep the size that they have. Killed at any time it leaves one size or the other.",
-                "Disks in several VMDK files, compressed ones, and deltas keep theirs."
+                "Compressed VMDK disks, and deltas, keep theirs."
             },
             footer = {
                 "",

@@ -167,7 +167,8 @@ public final class VhdxImage implements DeltaFile {
         return newest;
     }
 
-    private static byte[] regions(FileBytes file) throws BlockException {
+    /** The regions that count: the first copy that is sound. */
+    static byte[] regions(FileBytes file) throws BlockException {
         for (int at : REGION_TABLES) {
             byte[] regions = file.read(at, REGION_TABLE_BYTES);
             if (u32(regions, 0) == REGION_MAGIC && sound(regions) && u32(regions, REGION_COUNT) <= ENTRIES_MAX) {

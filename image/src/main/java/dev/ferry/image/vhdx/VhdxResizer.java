@@ -8,20 +8,26 @@ import dev.ferry.block.ErrorKind;
 import dev.ferry.image.FileBytes;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
+import java.util.Arrays;
 import java.util.UUID;
 
 /**
- * Makes the disk in a file that nobody uses longer, by zeroes, or shorter, as far as its table of blocks has room, which is a
- * MiB or more: 1 TiB in blocks of 8 MiB. What a disk loses does not come back when it grows. A crash leaves one size or the other,
- * since the size is one number within one sector, which is written when all else is durable. Blocking code of the control plane.
+ * Makes the disk in a file that nobody uses longer, by zeroes, or shorter. What a disk loses does not come back when it grows. A crash
+ * leaves one size or the other, since the size is one number within one sector, which is written when all else is durable. Blocking
+ * code of the control plane.
+ *
+ * <p>A table of blocks has room for a MiB of entries or more: 1 TiB in blocks of 8 MiB. A disk that needs a longer one gets it at the
+ * end of the file, with the same entries; then the regions say where it is, in one sector of each of their two copies. Whichever of the
+ * copies is read, and whenever, the blocks are where they are. The room of the old table stays unused.
  */
 public final class VhdxResizer {
     private static final long MIB = 1 << 20;
     private static final int PIECE_BYTES = 1 << 20;
+    private static final int SECTOR_BYTES = 512;
 
     private final FileBytes file;
-    private final VhdxImage image;
     private final long sizeBytes;
+    private VhdxImage image;
     private final int blockBytes;
 
     private VhdxResizer(FileBytes file, VhdxImage image, long sizeBytes) {
@@ -51,20 +57,15 @@ public final class VhdxResizer {
     }
 
     private void resize(UUID fresh) throws BlockException {
-        long entriesMax = image.table().length() / Long.BYTES;
-        if (entries(sizeBytes) > entriesMax) {
-            long blocks = entriesMax - entriesMax / (image.ratio() + 1);
-            throw flaw(
-                    file,
-                    ErrorKind.UNSUPPORTED,
-                    "its table has room for a disk of " + blocks * blockBytes + " bytes at most; convert it");
-        }
         boolean longer = sizeBytes > image.sizeBytes();
         if (sizeBytes == image.sizeBytes()) {
             return;
         }
         image.markChanged(file, fresh);
         if (longer) {
+            if (entries(sizeBytes) > image.table().length() / Long.BYTES) {
+                moveTable();
+            }
             clear(image.sizeBytes(), sizeBytes);
             if (image.metadata().allocated()) {
                 allocate();
@@ -75,6 +76,51 @@ public final class VhdxResizer {
         if (!longer) {
             clear(sizeBytes, image.sizeBytes());
         }
+    }
+
+    /** Makes a table that is long enough, with the entries that there are, and has it be the one that counts. */
+    private void moveTable() throws BlockException {
+        long at = Math.ceilDiv(file.lengthBytes(), MIB) * MIB;
+        long length = Math.ceilDiv(entries(sizeBytes) * Long.BYTES, MIB) * MIB;
+        VhdxImage.Region old = image.table();
+        long used = entries(image.sizeBytes()) * Long.BYTES;
+        byte[] regions = VhdxImage.regions(file);
+        byte[] first = firstSector(regions, at, length);
+        file.resize(at + length);
+        for (long from = 0; from < used; from += PIECE_BYTES) {
+            file.write(at + from, file.read(old.offset() + from, (int) Math.min(PIECE_BYTES, used - from)));
+        }
+        // Both copies say the same, before and after, but for their first sector.
+        for (int copy : REGION_TABLES) {
+            if (!Arrays.equals(regions, file.read(copy, REGION_TABLE_BYTES))) {
+                file.write(copy, regions);
+            }
+        }
+        file.flush();
+        for (int copy : REGION_TABLES) {
+            file.write(copy, first);
+            file.flush();
+        }
+        image = VhdxImage.open(file);
+    }
+
+    /** The first sector of regions with the table of blocks elsewhere; all that changes is in it. */
+    private byte[] firstSector(byte[] regions, long tableAt, long tableBytes) throws BlockException {
+        byte[] changed = regions.clone();
+        for (int i = 0; i < u32(changed, REGION_COUNT); i++) {
+            int at = REGION_ENTRIES + i * ENTRY_BYTES;
+            if (identity(changed, at).equals(TABLE_REGION)) {
+                ByteBuffer.wrap(changed)
+                        .order(ByteOrder.LITTLE_ENDIAN)
+                        .putLong(at + 16, tableAt)
+                        .putInt(at + 24, (int) tableBytes);
+            }
+        }
+        putSum(changed);
+        if (!Arrays.equals(changed, SECTOR_BYTES, changed.length, regions, SECTOR_BYTES, regions.length)) {
+            throw flaw(file, ErrorKind.UNSUPPORTED, "its table of blocks is one region of very many; convert it");
+        }
+        return Arrays.copyOf(changed, SECTOR_BYTES);
     }
 
     private long blocks(long bytes) {

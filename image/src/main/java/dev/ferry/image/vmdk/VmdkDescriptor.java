@@ -219,6 +219,54 @@ public record VmdkDescriptor(
         return Arrays.copyOf(changed.getBytes(StandardCharsets.ISO_8859_1), text.length);
     }
 
+    /**
+     * A text with other extents and another content ID: those that are there already stay as they are written but for their size and
+     * their name, those that are too many go, and more follow the last. All else stays.
+     */
+    static byte[] withExtents(byte[] text, List<Extent> extents, int contentId) {
+        String all = new String(text, StandardCharsets.ISO_8859_1);
+        int end = all.indexOf('\0');
+        String words = end < 0 ? all : all.substring(0, end);
+        Digits id = contentIdAt(text);
+        if (id != null) {
+            words = words.substring(0, id.at())
+                    + id.other(contentId)
+                    + words.substring(id.at() + id.text().length());
+        }
+        StringBuilder changed = new StringBuilder();
+        int next = 0;
+        int behindLast = 0;
+        String last = "";
+        for (String line : words.split("(?<=\n)", -1)) {
+            Matcher extent = EXTENT.matcher(line.strip());
+            if (!line.strip().startsWith("#") && extent.matches()) {
+                last = line;
+                if (next < extents.size()) {
+                    changed.append(line(line, extent, extents.get(next)));
+                    next++;
+                }
+                behindLast = changed.length();
+            } else {
+                changed.append(line);
+            }
+        }
+        Matcher pattern = EXTENT.matcher(last.strip());
+        for (int i = next; i < extents.size() && pattern.matches(); i++) {
+            String line = line(last, pattern, extents.get(i));
+            changed.insert(behindLast, line);
+            behindLast += line.length();
+        }
+        return changed.toString().getBytes(StandardCharsets.ISO_8859_1);
+    }
+
+    /** A line for an extent of the same kind as another, whose line this was. */
+    private static String line(String line, Matcher was, Extent extent) {
+        String name = new String(extent.fileName().getBytes(StandardCharsets.UTF_8), StandardCharsets.ISO_8859_1);
+        String from = was.group(5) == null ? "" : " " + was.group(5);
+        String ends = line.endsWith("\r\n") ? "\r\n" : "\n";
+        return was.group(1) + " " + extent.sectors() + " " + was.group(3) + " \"" + name + "\"" + from + ends;
+    }
+
     static BlockException flaw(FileBytes file, ErrorKind kind, String detail) {
         return BlockError.of(kind, file.name(), "open", detail).toException();
     }

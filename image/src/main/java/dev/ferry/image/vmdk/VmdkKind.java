@@ -53,6 +53,11 @@ public enum VmdkKind {
         return !extent.equals("SPARSE");
     }
 
+    /** What a file of it has at most; what is more goes into further ones. */
+    public long extentBytesMax() {
+        return extentBytesMax;
+    }
+
     /** Deltas are made so: what is not in its files may be what a parent has. */
     public boolean canBeDelta() {
         return this == MONOLITHIC_SPARSE || this == TWO_GB_SPARSE;

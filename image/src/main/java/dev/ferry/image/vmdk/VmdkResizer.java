@@ -8,8 +8,10 @@ import dev.ferry.block.ErrorKind;
 import dev.ferry.image.FileBytes;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
-import java.nio.charset.StandardCharsets;
 import java.util.Arrays;
+import java.util.HashSet;
+import java.util.List;
+import java.util.Set;
 
 /**
  * Makes a disk longer, by zeroes, or shorter, which nobody uses. What a disk loses does not come back when it grows. Blocking code
@@ -17,8 +19,8 @@ import java.util.Arrays;
  *
  * <p>In one sparse file the size is in the header, which is one sector: it is written when all that it speaks of is durable, and
  * a crash leaves one size or the other. A disk that needs more tables gets them, and directories of all tables, at the end of the
- * file. What the text says of the size, which no reader goes by, follows. A disk that is text and one flat file has its size in the
- * text, which whoever asks puts in the place of the old one.
+ * file. What the text says of the size, which no reader goes by, follows. A disk that is text and files beside it has its size in the
+ * text, which whoever asks puts in the place of the old one; no file that the text names is changed but for what lies behind its end.
  */
 public final class VmdkResizer {
     private static final long SECTORS_MAX = 1L << 32;
@@ -49,9 +51,6 @@ public final class VmdkResizer {
         if (descriptor.delta()) {
             throw flaw(file, ErrorKind.UNSUPPORTED, "it is a delta, which keeps the size of its parent");
         }
-        if (descriptor.extents().size() != 1) {
-            throw flaw(file, ErrorKind.UNSUPPORTED, "a disk in several files keeps its size; convert it");
-        }
     }
 
     /**
@@ -67,47 +66,60 @@ public final class VmdkResizer {
             throw flaw(file, ErrorKind.INVALID, "it is an extent of a disk");
         }
         check(file, descriptor, sizeBytes);
+        if (descriptor.extents().size() != 1) {
+            throw flaw(file, ErrorKind.UNSUPPORTED, "it names further files besides its own");
+        }
         new VmdkResizer(file, image, sizeBytes).resize(contentId);
     }
 
     /**
-     * The text of a disk in one flat file with another size.
+     * Changes the size of a sparse file that is one of several of a disk, and that no disk names meanwhile.
+     *
+     * @param sizeBytes a multiple of 512
+     */
+    public static void resizeExtent(FileBytes file, long sizeBytes) throws BlockException {
+        new VmdkResizer(file, VmdkSparse.open(file), sizeBytes).resizeTables();
+    }
+
+    /**
+     * What the text of a disk in files of their own says, if it is one that can have another size: flat or sparse files, all of
+     * one kind, each the disk's alone.
      *
      * @param text the file that the text is in
      */
-    public static byte[] flatText(FileBytes text, long sizeBytes, int contentId) throws BlockException {
+    public static VmdkDescriptor inFiles(FileBytes text, long sizeBytes) throws BlockException {
         VmdkDescriptor descriptor = VmdkDescriptor.read(text);
         check(text, descriptor, sizeBytes);
-        flat(text, descriptor);
-        byte[] words = text.read(0, (int) text.lengthBytes());
-        // Room for a number that is longer, should no comment have any; what is too much goes.
-        byte[] changed = VmdkDescriptor.resized(Arrays.copyOf(words, words.length + Long.SIZE), sizeBytes, contentId);
-        String all = new String(changed, StandardCharsets.ISO_8859_1);
-        int end = all.indexOf('\0');
-        return Arrays.copyOf(changed, end < 0 ? changed.length : end);
-    }
-
-    /** The flat file that a disk is in, and how long the disk is. */
-    public static VmdkDescriptor.Extent flat(FileBytes text) throws BlockException {
-        return flat(text, VmdkDescriptor.read(text));
-    }
-
-    private static VmdkDescriptor.Extent flat(FileBytes text, VmdkDescriptor descriptor) throws BlockException {
-        VmdkDescriptor.Extent extent = descriptor.extents().getFirst();
-        if (descriptor.extents().size() != 1 || extent.kind() != VmdkDescriptor.Kind.FLAT || extent.fromSector() != 0) {
+        VmdkDescriptor.Kind kind = descriptor.extents().getFirst().kind();
+        boolean known = kind == VmdkDescriptor.Kind.FLAT || kind == VmdkDescriptor.Kind.SPARSE;
+        Set<String> names = new HashSet<>();
+        for (VmdkDescriptor.Extent extent : descriptor.extents()) {
+            known &= extent.kind() == kind && extent.fromSector() == 0 && names.add(extent.fileName());
+        }
+        if (!known) {
             throw flaw(
                     text,
                     ErrorKind.UNSUPPORTED,
-                    "of disks in files of their own those in one flat file are resized; convert it");
+                    "of disks in files of their own those in flat or in sparse files are resized; convert it");
         }
-        return extent;
+        return descriptor;
+    }
+
+    /** The text of a disk in other files, or in some of other sizes; all else stays as it is. */
+    public static byte[] textOf(FileBytes text, List<VmdkDescriptor.Extent> extents, int contentId)
+            throws BlockException {
+        return VmdkDescriptor.withExtents(text.read(0, (int) text.lengthBytes()), extents, contentId);
     }
 
     private void resize(int contentId) throws BlockException {
-        long had = image.sizeBytes();
-        if (sizeBytes == had) {
-            return;
+        if (sizeBytes != image.sizeBytes()) {
+            resizeTables();
+            describe(contentId);
         }
+    }
+
+    private void resizeTables() throws BlockException {
+        long had = image.sizeBytes();
         if (sizeBytes > had) {
             clear(had);
             grow();
@@ -116,7 +128,6 @@ public final class VmdkResizer {
             file.flush();
             clear(sizeBytes);
         }
-        describe(contentId);
     }
 
     /** Takes what lies behind an end out of the grain that it is in, and out of all tables that there are, the second ones first. */
