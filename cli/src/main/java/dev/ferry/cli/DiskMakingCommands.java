@@ -1,11 +1,13 @@
 package dev.ferry.cli;
 
 import dev.ferry.image.ImageFormat;
+import dev.ferry.image.qcow2.Qcow2Shape;
 import dev.ferry.server.Problems;
 import dev.ferry.server.api.ApplianceImport;
 import dev.ferry.server.api.DiskCreate;
 import dev.ferry.server.api.DiskImport;
 import dev.ferry.server.api.DiskOverlay;
+import dev.ferry.server.api.DiskShape;
 import dev.ferry.server.api.DiskView;
 import dev.ferry.server.api.ImportStatus;
 import dev.ferry.server.api.ProblemException;
@@ -18,6 +20,7 @@ import java.util.Map;
 import java.util.Optional;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Command;
+import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Option;
 import picocli.CommandLine.Parameters;
 
@@ -26,12 +29,11 @@ final class DiskMakingCommands {
     private DiskMakingCommands() {}
 
     /** Refuses formats that disks are not made in. */
-    static String checkedFormat(String format) throws ProblemException {
-        if (ImageFormat.of(format).isEmpty()) {
-            throw Problems.wrongUsage("format '" + format + "' is not in this version of Ferry; use --format "
-                    + ImageFormat.list().replaceFirst(", ([^,]*)$", " or $1"));
-        }
-        return format;
+    static ImageFormat checkedFormat(String format) throws ProblemException {
+        return ImageFormat.of(format)
+                .orElseThrow(() ->
+                        Problems.wrongUsage("format '" + format + "' is not in this version of Ferry; use --format "
+                                + ImageFormat.list().replaceFirst(", ([^,]*)$", " or $1")));
     }
 
     static String checkedProvisioning(String provisioning) throws ProblemException {
@@ -57,6 +59,9 @@ final class DiskMakingCommands {
                 description = "thin (default), lazy or eager.")
         private String provisioning = "";
 
+        @Mixin
+        private final ShapeOptions shape = new ShapeOptions();
+
         Making(Screen screen) {
             super(screen);
         }
@@ -71,6 +76,12 @@ final class DiskMakingCommands {
 
         final String provisioning() throws ProblemException {
             return checkedProvisioning(provisioning);
+        }
+
+        /** The shape of a disk that is to have a format; null: as usual. */
+        final @Nullable DiskShape shape(@Nullable ImageFormat format) throws ProblemException {
+            Qcow2Shape _ = shape.checked(format == null ? ImageFormat.QCOW2 : format);
+            return shape.toTell();
         }
 
         final void tell(DiskView view) {
@@ -98,7 +109,8 @@ final class DiskMakingCommands {
                 "",
                 "Examples:",
                 "  ferry disk create vm1 --datastore fast --size 10G",
-                "  ferry disk create vm2 --datastore fast --backing debian.raw --backing-format raw"
+                "  ferry disk create vm2 --datastore fast --size 1T --format qcow2 --extended-l2",
+                "  ferry disk create vm3 --datastore fast --backing debian.raw --backing-format raw"
             })
     static final class Create extends Making {
         @Option(
@@ -144,16 +156,18 @@ final class DiskMakingCommands {
                         datastore(),
                         size == null ? 0 : size,
                         over,
-                        checkedFormat(overFormat),
-                        format == null ? null : checkedFormat(format));
+                        checkedFormat(overFormat).text(),
+                        format == null ? null : checkedFormat(format).text(),
+                        shape(format == null ? null : checkedFormat(format)));
                 tell(client.post("/v1/disks/overlay", request, DiskView.class));
                 return;
             }
             if (size == null) {
                 throw Problems.wrongUsage("say how large it is to be, by --size");
             }
-            String chosen = checkedFormat(format == null ? ImageFormat.RAW.text() : format);
-            DiskCreate request = new DiskCreate(name(), datastore(), size, chosen, provisioning());
+            ImageFormat chosen = checkedFormat(format == null ? ImageFormat.RAW.text() : format);
+            DiskCreate request =
+                    new DiskCreate(name(), datastore(), size, chosen.text(), provisioning(), shape(chosen));
             tell(client.post("/v1/disks", request, DiskView.class));
         }
     }
@@ -169,18 +183,26 @@ final class DiskMakingCommands {
                 "",
                 "Examples:",
                 "  ferry disk import vm1 --datastore fast --from /tmp/debian.raw",
-                "  ferry disk import vm2 --datastore fast --from /tmp/appliance.ova --disk 1"
+                "  ferry disk import vm2 --datastore fast --from /tmp/debian.vmdk --from-format vmdk --format qcow2",
+                "  ferry disk import vm3 --datastore fast --from /tmp/appliance.ova --disk 1"
             })
     static final class Import extends Making {
         @Option(names = "--from", paramLabel = "FILE", required = true, description = "What to copy; it is left alone.")
         private Path from = Path.of("");
 
         @Option(
+                names = "--from-format",
+                paramLabel = "F",
+                description = "Of the file: raw (default), qcow2, vmdk, vhd, vhdx, or auto: what it looks like. Not for"
+                        + " appliances, which say it themselves.")
+        private @Nullable String fromFormat;
+
+        @Option(
                 names = "--format",
                 paramLabel = "F",
                 description =
-                        "Of the file: raw (default), qcow2, vmdk, vhd, vhdx, or auto: what it looks like. The disk becomes"
-                                + " qcow2 if the file is, else raw. Not for appliances, which say it themselves.")
+                        "Of the disk: raw, qcow2, vmdk, vhd or vhdx (default: qcow2 if the file is, else raw), whatever the"
+                                + " file is.")
         private @Nullable String format;
 
         @Option(
@@ -218,8 +240,11 @@ final class DiskMakingCommands {
 
         private void make(DaemonClient client) throws Exception {
             String path = from.toAbsolutePath().normalize().toString();
-            if (format == null && Appliance.isOne(from)) {
-                ApplianceImport request = new ApplianceImport(name(), datastore(), path, disk, provisioning());
+            ImageFormat wanted = format == null ? null : checkedFormat(format);
+            if (fromFormat == null && Appliance.isOne(from)) {
+                ImageFormat each = wanted == null ? ImageFormat.RAW : wanted;
+                ApplianceImport request =
+                        new ApplianceImport(name(), datastore(), path, disk, each.text(), provisioning(), shape(each));
                 tell(List.of(client.post("/v1/disks/import-appliance", request, DiskView[].class)));
                 return;
             }
@@ -227,16 +252,21 @@ final class DiskMakingCommands {
             devices.forEach((map, device) ->
                     paths.put(map, device.toAbsolutePath().normalize().toString()));
             if (disk != null) {
-                throw Problems.wrongUsage("--disk is for appliances, which end in .ova or .ovf and need no --format");
+                throw Problems.wrongUsage(
+                        "--disk is for appliances, which end in .ova or .ovf and need no --from-format");
             }
-            String said = format == null ? ImageFormat.RAW.text() : format;
+            String said = fromFormat;
             DiskImport request = new DiskImport(
                     name(),
                     datastore(),
                     path,
-                    said.equals("auto") ? said : ImageCommands.format(said).text(),
+                    said == null || said.equals("auto")
+                            ? said
+                            : ImageCommands.format(said).text(),
+                    wanted == null ? null : wanted.text(),
                     provisioning(),
-                    paths);
+                    paths,
+                    shape(wanted));
             tell(client.post("/v1/disks/import", request, DiskView.class));
         }
     }

@@ -192,7 +192,7 @@ final class MigrateCommand implements Callable<Integer> {
                     "mode '" + mode + "' is not in this version of Ferry; use mirror, tracking or snapshot");
         }
         if (format != null) {
-            format = DiskMakingCommands.checkedFormat(format);
+            format = DiskMakingCommands.checkedFormat(format).text();
         }
         if (provisioning != null) {
             provisioning = DiskMakingCommands.checkedProvisioning(provisioning);

@@ -25,6 +25,7 @@ import java.util.LinkedHashMap;
 import java.util.Map;
 import java.util.function.Function;
 import org.jspecify.annotations.Nullable;
+import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Option;
 
 /** What is said of an image that is to be made, and the making of it. */
@@ -36,17 +37,8 @@ final class NewImageOptions {
             description = "Of what is made: raw, qcow2, vmdk, vhd or vhdx.")
     private String format = "";
 
-    @Option(
-            names = "--cluster-size",
-            paramLabel = "S",
-            converter = Quantities.Size.class,
-            description = "qcow2: 512 to 2M (default: 64K).")
-    private @Nullable Long clusterBytes;
-
-    @Option(
-            names = "--extended-l2",
-            description = "qcow2: allocate each cluster in 32 parts; clusters are 16K to 2M then (default: 128K).")
-    private boolean extendedL2;
+    @Mixin
+    private final ShapeOptions shape = new ShapeOptions();
 
     @Option(
             names = "--data-file",
@@ -60,9 +52,6 @@ final class NewImageOptions {
             description = "qcow2: that file is at all times what the guest sees, so that it can be read as a raw disk.")
     private boolean dataFileRaw;
 
-    @Option(names = "--qcow2-version", paramLabel = "N", description = "2 or 3 (default).")
-    private @Nullable Integer version;
-
     @Option(
             names = "--subformat",
             paramLabel = "KIND",
@@ -74,22 +63,20 @@ final class NewImageOptions {
             })
     private @Nullable String subformat;
 
+    private Qcow2Options qcow2 = Qcow2Options.DEFAULT;
+
     /** The format, after what is said besides has been looked at. */
     ImageFormat checked() throws ProblemException {
         ImageFormat wanted = ImageCommands.format(format);
-        boolean qcow2 = clusterBytes != null || version != null || extendedL2 || dataFile != null || dataFileRaw;
-        if (wanted != ImageFormat.QCOW2 && qcow2) {
-            throw Problems.wrongUsage(
-                    "--cluster-size, --extended-l2, --data-file and --qcow2-version are for qcow2 images");
+        qcow2 = shape.checked(wanted).options();
+        if (wanted != ImageFormat.QCOW2 && (dataFile != null || dataFileRaw)) {
+            throw Problems.wrongUsage("--data-file and --data-file-raw are for qcow2 images");
         }
         if (dataFileRaw && dataFile == null) {
             throw Problems.wrongUsage("--data-file-raw says something of --data-file, which is missing");
         }
         if (dataFile != null && !Neighbours.isName(dataFile)) {
             throw Problems.wrongUsage("--data-file takes a name in the directory of the image, and no path");
-        }
-        if (clusterBytes != null && Long.bitCount(clusterBytes) != 1) {
-            throw Problems.wrongUsage("a cluster size is a power of two from 512 to 2M");
         }
         switch (wanted) {
             case VMDK -> vmdkKind();
@@ -104,12 +91,9 @@ final class NewImageOptions {
         return wanted;
     }
 
+    /** What a qcow2 image is to be; {@link #checked} has been called. */
     Qcow2Options qcow2() {
-        Qcow2Options usual = extendedL2 ? Qcow2Options.DEFAULT.withExtendedL2() : Qcow2Options.DEFAULT;
-        Qcow2Options options =
-                clusterBytes == null ? usual : usual.withClusterBits(Long.numberOfTrailingZeros(clusterBytes));
-        options = dataFile == null ? options : options.withData(dataFile, dataFileRaw);
-        return version == null ? options : options.withVersion(version);
+        return dataFile == null ? qcow2 : qcow2.withData(dataFile, dataFileRaw);
     }
 
     VmdkKind vmdkKind() throws ProblemException {

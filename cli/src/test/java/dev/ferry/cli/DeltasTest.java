@@ -344,7 +344,7 @@ final class DeltasTest {
                         "# Disk DescriptorFile\nversion=1\nCID=1\nparentCID=ffffffff\ncreateType=\"vmfsRawDeviceMap\"\n"
                                 + "RW " + content().length / 512 + " VMFSRDM \"rdm-rdm.vmdk\"\n")
                 .toString();
-        host.run("disk", "import", "mapped", "--datastore", "fast", "--from", map, "--format", "vmdk")
+        host.run("disk", "import", "mapped", "--datastore", "fast", "--from", map, "--from-format", "vmdk")
                 .failed(1, "--map-device");
         host.run(
                         "disk",
@@ -354,7 +354,7 @@ final class DeltasTest {
                         "fast",
                         "--from",
                         map,
-                        "--format",
+                        "--from-format",
                         "vmdk",
                         "--map-device",
                         "rdm-rdm.vmdk=" + device)

@@ -41,15 +41,17 @@ final class ImportedDisksTest {
         Path raw = Images.raw(host.directory.resolve("import.raw"));
         Path image = host.directory.resolve("import.qcow2");
         succeeds("qemu-img", "convert", "-c", "-f", "raw", "-O", "qcow2", raw, image);
-        host.run("disk", "import", "said", "--datastore", "slow", "--from", image.toString(), "--format", "qcow2")
+        host.run("disk", "import", "said", "--datastore", "slow", "--from", image.toString(), "--from-format", "qcow2")
                 .done();
         succeeds("qemu-img", "compare", "-f", "qcow2", "-F", "raw", file("slow", "said.qcow2"), raw);
-        host.run("disk", "import", "asked", "--datastore", "slow", "--from", image.toString(), "--format", "auto")
+        host.run("disk", "import", "asked", "--datastore", "slow", "--from", image.toString(), "--from-format", "auto")
                 .done();
         assertThat(file("slow", "asked.qcow2")).exists();
         host.run("disk", "import", "unasked", "--datastore", "slow", "--from", image.toString())
+                .failed(2, "looks like qcow2", "--from-format raw");
+        host.run("disk", "import", "bytes", "--datastore", "slow", "--from", image.toString(), "--from-format", "raw")
                 .done();
-        assertThat(file("slow", "unasked.raw")).hasSameBinaryContentAs(image);
+        assertThat(file("slow", "bytes.raw")).hasSameBinaryContentAs(image);
     }
 
     @Test
@@ -84,7 +86,7 @@ final class ImportedDisksTest {
                             .path("format")
                             .asString())
                     .isEqualTo(ours);
-            host.run("disk", "import", name, "--datastore", "slow", "--from", image.toString(), "--format", "auto")
+            host.run("disk", "import", name, "--datastore", "slow", "--from", image.toString(), "--from-format", "auto")
                     .done();
             assertThat(file("slow", name + ".raw")).hasSameBinaryContentAs(raw);
         }
@@ -169,7 +171,7 @@ final class ImportedDisksTest {
                 .done()
                 .json();
         assertThat(info.path("backing-filename").asString()).isEqualTo(base.toString());
-        host.run("disk", "import", "flat", "--datastore", "slow", "--from", delta.toString(), "--format", "vmdk")
+        host.run("disk", "import", "flat", "--datastore", "slow", "--from", delta.toString(), "--from-format", "vmdk")
                 .done();
         assertThat(file("slow", "flat.raw")).hasSameBinaryContentAs(flat);
         // A parent elsewhere, though a link leads there.

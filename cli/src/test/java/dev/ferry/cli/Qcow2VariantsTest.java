@@ -99,8 +99,8 @@ final class Qcow2VariantsTest {
                         "qcow2")
                 .done();
         Path no = file("no.qcow2");
-        create(no, "qcow2", "--extended-l2", "--cluster-size", "8K").failed(1, "16 KiB");
-        create(no, "qcow2", "--extended-l2", "--qcow2-version", "2").failed(1, "version 3");
+        create(no, "qcow2", "--extended-l2", "--cluster-size", "8K").failed(2, "16 KiB");
+        create(no, "qcow2", "--extended-l2", "--qcow2-version", "2").failed(2, "version 3");
         create(no, "raw", "--extended-l2").failed(2, "--extended-l2");
     }
 

@@ -2,6 +2,7 @@ package dev.ferry.server;
 
 import dev.ferry.block.BlockDevice;
 import dev.ferry.block.BlockException;
+import dev.ferry.image.ImageFormat;
 import dev.ferry.image.ovf.OvfDescriptor;
 import dev.ferry.server.api.ApplianceImport;
 import dev.ferry.server.api.DiskView;
@@ -20,11 +21,13 @@ final class Appliances {
     private static final Logger LOG = LoggerFactory.getLogger(Appliances.class);
 
     private final Disks disks;
+    private final DiskMaker maker;
     private final DataPlane plane;
     private final Imports imports;
 
-    Appliances(Disks disks, DataPlane plane, Imports imports) {
+    Appliances(Disks disks, DiskMaker maker, DataPlane plane, Imports imports) {
         this.disks = disks;
+        this.maker = maker;
         this.plane = plane;
         this.imports = imports;
     }
@@ -37,6 +40,8 @@ final class Appliances {
 
     private List<DiskView> importDisks(ApplianceImport request, Imports.Progress progress)
             throws ProblemException, BlockException {
+        ImageFormat format = request.format() == null ? ImageFormat.RAW : Disks.format(request.format());
+        DiskMaker.Making how = DiskMaker.Making.of(format, request.provisioning(), request.shape());
         DiskLoop loop = plane.loops().getFirst();
         Path path = Path.of(request.from());
         if (!Appliance.isOne(path)) {
@@ -60,7 +65,7 @@ final class Appliances {
         List<DiskView> made = new ArrayList<>();
         try {
             for (int i = 0; i < names.size(); i++) {
-                made.add(importDisk(request, names.get(i), loop, appliance, wanted.get(i), progress));
+                made.add(importDisk(request, how, names.get(i), loop, appliance, wanted.get(i), progress));
             }
         } catch (ProblemException | BlockException | RuntimeException failed) {
             made.forEach(this::undo);
@@ -71,6 +76,7 @@ final class Appliances {
 
     private DiskView importDisk(
             ApplianceImport request,
+            DiskMaker.Making how,
             String name,
             DiskLoop loop,
             Appliance appliance,
@@ -79,7 +85,7 @@ final class Appliances {
             throws ProblemException, BlockException {
         BlockDevice source = appliance.open(disk);
         try {
-            return disks.importDevice(name, request.datastore(), request.provisioning(), source, progress);
+            return maker.importDevice(name, request.datastore(), how, source, progress);
         } finally {
             OnLoop.await(loop.loop(), source::close);
         }

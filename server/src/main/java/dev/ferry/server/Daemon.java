@@ -113,19 +113,8 @@ public final class Daemon implements Routes.Self {
         removals.recover();
         OverlayMaker overlays = new OverlayMaker(inventory, datastores, catalog, plane, jobs);
         Imports imports = new Imports();
-        disks = new Disks(
-                inventory,
-                datastores,
-                catalog,
-                plane,
-                stacks,
-                exports,
-                engine,
-                bitmaps,
-                jobs,
-                chains,
-                imports,
-                removals);
+        disks = new Disks(inventory, datastores, catalog, stacks, exports, engine, bitmaps, jobs, chains, removals);
+        DiskMaker maker = new DiskMaker(inventory, datastores, plane, disks, imports);
         Moves moves = new Moves(engine, chains);
         disks.attachAgain(keeper.standby());
         exports.listen();
@@ -140,7 +129,8 @@ public final class Daemon implements Routes.Self {
                         this,
                         datastores,
                         disks,
-                        new Appliances(disks, plane, imports),
+                        maker,
+                        new Appliances(disks, maker, plane, imports),
                         imports,
                         new BitmapCommands(disks, bitmaps),
                         moves,

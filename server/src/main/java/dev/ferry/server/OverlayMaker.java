@@ -7,6 +7,7 @@ import dev.ferry.datastore.NewDisk;
 import dev.ferry.image.ImageFormat;
 import dev.ferry.image.Provisioning;
 import dev.ferry.image.qcow2.Qcow2Options;
+import dev.ferry.image.qcow2.Qcow2Shape;
 import dev.ferry.migration.chain.ChainJobs;
 import dev.ferry.server.api.DiskOverlay;
 import dev.ferry.server.api.ProblemException;
@@ -49,6 +50,7 @@ final class OverlayMaker {
             throw Problems.wrongUsage("over a file in format " + below.text() + " lies a disk in format qcow2"
                     + (Parents.deltasIn(below) ? " or " + below.text() : "") + ", and not " + wanted.text());
         }
+        Qcow2Shape shape = DiskMaker.shape(wanted, request.shape());
         Datastore datastore = datastores.open(request.datastore());
         Path base = datastore.directory().resolve(request.backing()).normalize();
         if (!base.startsWith(datastore.directory())) {
@@ -63,7 +65,7 @@ final class OverlayMaker {
         try {
             DiskSpec spec = new DiskSpec("new disk", made.partial(), Provisioning.THIN, false, false, wanted);
             long sizeBytes = wanted == ImageFormat.QCOW2
-                    ? overlay(loop, spec, file, request.sizeBytes(), named)
+                    ? overlay(loop, spec, file, shape, request.sizeBytes(), named)
                     : delta(loop, spec, request.sizeBytes(), named);
             Chain _ = Chain.of(loop, spec, DataPlane.FILES);
             made.publish();
@@ -81,14 +83,15 @@ final class OverlayMaker {
         return name;
     }
 
-    private static long overlay(DiskLoop loop, DiskSpec spec, DiskSpec file, long wantedBytes, String named)
+    private static long overlay(
+            DiskLoop loop, DiskSpec spec, DiskSpec file, Qcow2Shape shape, long wantedBytes, String named)
             throws ProblemException, BlockException {
         long sizeBytes = wantedBytes == 0 ? Images.sizeBytes(loop, file, DataPlane.FILES) : wantedBytes;
         if (sizeBytes <= 0 || sizeBytes % 512 != 0) {
             throw Problems.wrongUsage("a qcow2 disk has a multiple of 512 bytes, not " + sizeBytes);
         }
-        Qcow2Options over =
-                Qcow2Options.DEFAULT.withBacking(named, file.format().qemuText());
+        DiskMaker.refuseIfTooLarge(spec.format(), shape, sizeBytes);
+        Qcow2Options over = shape.options().withBacking(named, file.format().qemuText());
         Images.format(loop, spec, DataPlane.FILES, sizeBytes, over);
         return sizeBytes;
     }

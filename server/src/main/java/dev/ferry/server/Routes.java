@@ -33,6 +33,7 @@ final class Routes {
             Self daemon,
             Datastores datastores,
             Disks disks,
+            DiskMaker maker,
             Appliances appliances,
             Imports imports,
             BitmapCommands bitmaps,
@@ -58,8 +59,8 @@ final class Routes {
         });
 
         r.add("GET", "/v1/disks", "all disks", _ -> disks.list());
-        r.add("POST", "/v1/disks", "make one", q -> disks.create(q.body(DiskCreate.class)));
-        r.add("POST", "/v1/disks/import", "make one from a file", q -> disks.importFile(q.body(DiskImport.class)));
+        r.add("POST", "/v1/disks", "make one", q -> maker.create(q.body(DiskCreate.class)));
+        r.add("POST", "/v1/disks/import", "make one from a file", q -> maker.importFile(q.body(DiskImport.class)));
         r.add("POST", "/v1/disks/overlay", "make one over a file", q -> {
             return disks.show(overlays.make(q.body(DiskOverlay.class)));
         });

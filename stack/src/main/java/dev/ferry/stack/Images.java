@@ -18,6 +18,7 @@ import dev.ferry.image.qcow2.Qcow2Device;
 import dev.ferry.image.qcow2.Qcow2Image;
 import dev.ferry.image.qcow2.Qcow2Options;
 import dev.ferry.image.qcow2.Qcow2Settings;
+import dev.ferry.image.qcow2.Qcow2Shape;
 import dev.ferry.image.sparse.Census;
 import dev.ferry.image.sparse.DeltaChain;
 import dev.ferry.image.sparse.DeltaFile;
@@ -352,8 +353,14 @@ public final class Images {
 
     /** The same, with the options that suit how the disk is provisioned. */
     public static void format(DiskLoop loop, DiskSpec spec, FileOpener opener, long sizeBytes) throws BlockException {
-        Qcow2Options usual = Qcow2Options.DEFAULT;
-        Qcow2Options options = spec.provisioning() == Provisioning.THIN ? usual : usual.withMapped();
+        format(loop, spec, opener, sizeBytes, Qcow2Shape.USUAL);
+    }
+
+    /** The same, of a shape that qcow2 images can have, if it is to be one. */
+    public static void format(DiskLoop loop, DiskSpec spec, FileOpener opener, long sizeBytes, Qcow2Shape shape)
+            throws BlockException {
+        Qcow2Options shaped = shape.options();
+        Qcow2Options options = spec.provisioning() == Provisioning.THIN ? shaped : shaped.withMapped();
         format(loop, spec, opener, spec.format().paddedBytes(sizeBytes), options);
     }
 

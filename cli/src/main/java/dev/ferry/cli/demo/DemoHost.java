@@ -107,7 +107,7 @@ final class DemoHost implements AutoCloseable {
 
     /** Makes a disk on the first datastore and attaches it; gives its URI. */
     String makeDisk(String name, long sizeBytes) throws ProblemException {
-        client.post("/v1/disks", new DiskCreate(name, "fast", sizeBytes, "raw", "thin"), DiskView.class);
+        client.post("/v1/disks", new DiskCreate(name, "fast", sizeBytes, "raw", "thin", null), DiskView.class);
         return client.post("/v1/disks/" + name + "/attach", new AttachRequest(null), AttachAnswer.class)
                 .uri();
     }

@@ -9,6 +9,7 @@ import org.jspecify.annotations.Nullable;
  * @param backing the file, as it is called in the datastore's folder
  * @param backingFormat of that file: any
  * @param format of the disk: {@code qcow2}; or that of the file, where that is not raw; null: qcow2
+ * @param shape of a qcow2 disk; null: as usual
  */
 public record DiskOverlay(
         String name,
@@ -16,4 +17,5 @@ public record DiskOverlay(
         long sizeBytes,
         String backing,
         String backingFormat,
-        @Nullable String format) {}
+        @Nullable String format,
+        @Nullable DiskShape shape) {}
