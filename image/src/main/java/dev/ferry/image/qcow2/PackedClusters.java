@@ -94,11 +94,11 @@ final class PackedClusters {
             usedAt = ++clock;
             long offset = packedOffset(wanted, clusterBits);
             long inFile = file.lengthBytes() - offset;
-            packedBytes = (int) Math.min(Math.min(packedBytesMax(wanted, clusterBits), packed.capacity()), inFile);
-            if (packedBytes <= 0) {
+            if (inFile <= 0) {
                 ended(error("it lies past the end of the file"));
                 return;
             }
+            packedBytes = (int) Math.min(Math.min(packedBytesMax(wanted, clusterBits), packed.capacity()), inFile);
             file.read(offset, packed, 0, packedBytes, this);
         }
 
