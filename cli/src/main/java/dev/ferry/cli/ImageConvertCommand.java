@@ -36,7 +36,8 @@ import picocli.CommandLine.Parameters;
         name = "convert",
         description = {
             "Makes an image that holds what another does, flattened.",
-            "Holes and zeroes stay what they are. Nobody may change the source meanwhile."
+            "Holes and zeroes stay what they are. Nobody may change the source meanwhile.",
+            "Killed at any time it leaves no target, and hidden files that the next try takes away."
         },
         footer = {
             "",

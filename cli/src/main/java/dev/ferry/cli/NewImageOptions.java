@@ -1,7 +1,6 @@
 package dev.ferry.cli;
 
 import dev.ferry.block.BlockDevice;
-import dev.ferry.block.BlockException;
 import dev.ferry.image.ImageFormat;
 import dev.ferry.image.qcow2.Qcow2Options;
 import dev.ferry.image.sparse.Neighbours;
@@ -127,7 +126,7 @@ final class NewImageOptions {
     }
 
     /**
-     * Makes an image under its hidden name, with the files that it has beside it; those have their names when it is filled.
+     * Makes an image under its hidden name, with the files that it has beside it, which get their names with it.
      *
      * @param made the file that is to be it
      * @param sizeBytes of the disk; one of a format of whole sectors is longer by what is missing to one
@@ -147,14 +146,14 @@ final class NewImageOptions {
             case QCOW2 -> {
                 String data = qcow2.dataName();
                 if (data != null) {
-                    apart(loop, spec, wholeBytes, qcow2, data, filling);
+                    apart(loop, made, spec, wholeBytes, qcow2, data, filling);
                     return;
                 }
                 Images.format(loop, spec, DataPlane.FILES, wholeBytes, qcow2);
             }
             case VHD -> NewImages.vhd(loop, spec, DataPlane.FILES, wholeBytes, vhdKind());
             case VMDK -> {
-                vmdk(loop, spec, NewImages.text(loop, spec, vmdkKind(), wholeBytes), filling);
+                vmdk(loop, made, spec, NewImages.text(loop, spec, vmdkKind(), wholeBytes), filling);
                 return;
             }
             case VHDX -> NewImages.vhdx(loop, spec, DataPlane.FILES, wholeBytes, vhdxKind());
@@ -175,7 +174,7 @@ final class NewImageOptions {
         if (!kind.canBeDelta()) {
             throw Problems.wrongUsage("a vmdk delta is monolithicSparse or twoGbMaxExtentSparse");
         }
-        vmdk(loop, spec, Parents.vmdk(loop, spec, DataPlane.FILES, kind, parent), null);
+        vmdk(loop, made, spec, Parents.vmdk(loop, spec, DataPlane.FILES, kind, parent), null);
     }
 
     private static void fill(DiskLoop loop, BlockDevice disk, Filling filling) throws Exception {
@@ -189,6 +188,7 @@ final class NewImageOptions {
     /** A qcow2 image with its data in another file. */
     private static void apart(
             DiskLoop loop,
+            NewImage made,
             DiskSpec spec,
             long sizeBytes,
             Qcow2Options options,
@@ -198,45 +198,31 @@ final class NewImageOptions {
         // QEMU looks for a name without a path in the directory that it is started in.
         Path named = spec.path().resolveSibling(dataName);
         Qcow2Options full = options.withData(named.toString(), options.dataRaw());
-        try (NewImage data = new NewImage(named)) {
-            DataFiles.format(loop, spec, DataPlane.FILES, data.partial(), sizeBytes, full);
-            if (filling != null) {
-                fill(loop, DataFiles.openNew(loop, spec, DataPlane.FILES, data.partial()), filling);
-            }
-            data.publish();
+        NewImage data = made.part(named);
+        DataFiles.format(loop, spec, DataPlane.FILES, data.partial(), sizeBytes, full);
+        if (filling != null) {
+            fill(loop, DataFiles.openNew(loop, spec, DataPlane.FILES, data.partial()), filling);
         }
     }
 
-    private static void vmdk(DiskLoop loop, DiskSpec spec, VmdkText text, @Nullable Filling filling) throws Exception {
+    private static void vmdk(DiskLoop loop, NewImage made, DiskSpec spec, VmdkText text, @Nullable Filling filling)
+            throws Exception {
         if (text.kind() == VmdkKind.STREAM_OPTIMIZED) {
             throw Problems.wrongUsage("a streamOptimized image is made by convert, and not written to afterwards");
         }
         Map<String, NewImage> parts = new LinkedHashMap<>();
-        try {
-            if (text.kind().apart()) {
-                for (VmdkText.Part part : text.parts()) {
-                    parts.put(part.name(), new NewImage(spec.path().resolveSibling(part.name())));
-                }
+        if (text.kind().apart()) {
+            for (VmdkText.Part part : text.parts()) {
+                parts.put(part.name(), made.part(spec.path().resolveSibling(part.name())));
             }
-            Function<String, Path> where = name -> {
-                NewImage part = parts.get(name);
-                return part == null ? spec.path() : part.partial();
-            };
-            NewImages.vmdk(loop, spec, DataPlane.FILES, text, where);
-            if (filling != null) {
-                fill(loop, NewImages.openVmdk(loop, spec, DataPlane.FILES, where), filling);
-            }
-            for (NewImage part : parts.values()) {
-                part.publish();
-            }
-        } finally {
-            close(parts);
         }
-    }
-
-    private static void close(Map<String, NewImage> parts) throws BlockException {
-        for (NewImage part : parts.values()) {
-            part.close();
+        Function<String, Path> where = name -> {
+            NewImage part = parts.get(name);
+            return part == null ? spec.path() : part.partial();
+        };
+        NewImages.vmdk(loop, spec, DataPlane.FILES, text, where);
+        if (filling != null) {
+            fill(loop, NewImages.openVmdk(loop, spec, DataPlane.FILES, where), filling);
         }
     }
 }

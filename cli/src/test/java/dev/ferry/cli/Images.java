@@ -8,10 +8,13 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Arrays;
 import java.util.Random;
+import tools.jackson.databind.json.JsonMapper;
 
 /** Images that several tests are about. Any thread. */
 final class Images {
     static final int DATA_BYTES = 4 << 20;
+
+    private static final JsonMapper JSON = JsonMapper.builder().build();
 
     private Images() {}
 
@@ -27,5 +30,12 @@ final class Images {
     static void sound(Path image) {
         assertThat(succeeds("qemu-img", "check", "-f", "qcow2", image)).contains("No errors");
         FerryHost.bare("image", "check", image.toString()).done();
+    }
+
+    /** The size of the disk in an image, as QEMU sees it. */
+    static long size(String format, Path image) {
+        return JSON.readTree(succeeds("qemu-img", "info", "--output=json", "-f", format, image))
+                .path("virtual-size")
+                .asLong();
     }
 }

@@ -172,7 +172,7 @@ class Qcow2BitmapsTest {
             SplittableRandom random = new SplittableRandom(seed);
             Path ours = image(options);
             Path theirs = directory.resolve("theirs.qcow2");
-            for (int step = 0; step < 6; step++) {
+            for (int step = 0; step < 15; step++) {
                 int size = Math.toIntExact(read(ours, "other").sizeBytes());
                 int at = random.nextInt(size / 512) * 512;
                 int length = Math.min(size - at, 512 * (1 + random.nextInt(900)));
