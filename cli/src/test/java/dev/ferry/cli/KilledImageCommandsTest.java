@@ -3,6 +3,7 @@ package dev.ferry.cli;
 import static dev.ferry.testkit.Stranger.succeeds;
 import static org.assertj.core.api.Assertions.assertThat;
 
+import dev.ferry.datastore.DiskFiles;
 import dev.ferry.testkit.Seeds;
 import dev.ferry.testkit.Stranger;
 import java.io.IOException;
@@ -83,8 +84,9 @@ final class KilledImageCommandsTest {
     /** The locks of a process that was killed may stay for a moment: the kernel takes its ring down behind it. */
     private static void free(String format, Path... images) {
         for (Path image : images) {
-            FerryHost.until(
-                    () -> !Stranger.run("qemu-img", "info", "-f", format, image).output().contains("lock"));
+            FerryHost.until(() -> !Stranger.run("qemu-img", "info", "-f", format, image)
+                    .output()
+                    .contains("lock"));
         }
     }
 
@@ -190,6 +192,29 @@ final class KilledImageCommandsTest {
         }
         FerryHost.bare(command).done();
         assertThat(Files.getPosixFilePermissions(directory.resolve("target"))).hasSize(2);
+    }
+
+    /** As a kill leaves it between the publishing of a part and that of the disk; one that no command has left stays. */
+    @Test
+    void aPartThatWasCompleteIsInNobodysWay() throws Exception {
+        Path source = raw("source.raw", 6);
+        Path target = directory.resolve("target");
+        Path part = directory.resolve("target-flat.vmdk");
+        String[] command = {
+            "image", "convert", source.toString(), target.toString(), "--format=vmdk", "--subformat=monolithicFlat"
+        };
+        FerryHost.bare(command).done();
+        List<String> made = files();
+        for (Path file : List.of(target, part)) {
+            Files.writeString(file.resolveSibling("." + file.getFileName() + ".maker"), DiskFiles.identityOf(file));
+        }
+        Files.move(target, directory.resolve(".target.partial"));
+        FerryHost.bare(command).done();
+        assertThat(files()).isEqualTo(made);
+        succeeds("qemu-img", "compare", "-f", "raw", "-F", "vmdk", source, target);
+        Files.delete(target);
+        FerryHost.bare(command).failed(1, "target-flat.vmdk exists already");
+        assertThat(part).hasSameBinaryContentAs(source);
     }
 
     // ---- what is changed
