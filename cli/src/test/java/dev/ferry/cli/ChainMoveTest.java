@@ -4,6 +4,7 @@ import static dev.ferry.testkit.Stranger.succeeds;
 import static org.assertj.core.api.Assertions.assertThat;
 
 import java.io.IOException;
+import java.io.RandomAccessFile;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -249,6 +250,39 @@ final class ChainMoveTest {
                     .containsExactly("layer1", "layer2", "vm1.qcow2", "vm2.qcow2", "vm3.qcow2");
             assertThat(names(host.directory.resolve("fast"))).isEmpty();
             assertThat(succeeds("qemu-img", "check", slow(host, "vm3.qcow2"))).doesNotContain("ERROR");
+        }
+    }
+
+    /** QEMU's extents have room for a descriptor, and nothing there. */
+    @Test
+    void extentsThatQemuMadeGoWithTheirDiskAndKeepNothingElse() throws Exception {
+        try (FerryHost host = FerryHost.started()) {
+            Path raw = host.directory.resolve("plain.raw");
+            try (RandomAccessFile file = new RandomAccessFile(raw.toFile(), "rw")) {
+                file.setLength(5L << 30);
+                for (long at : new long[] {1 << 20, 3L << 30, (5L << 30) - 4096}) {
+                    file.seek(at);
+                    file.write(new byte[] {1, 2, 3});
+                }
+            }
+            host.run("disk", "create", "split", "--datastore", "fast", "--size", "5G", "--format", "vmdk")
+                    .done();
+            Files.delete(fast(host, "split.vmdk"));
+            for (String name : List.of("base", "other", "split")) {
+                String split = "subformat=twoGbMaxExtentSparse";
+                succeeds("qemu-img", "convert", "-O", "vmdk", "-o", split, raw, fast(host, name + ".vmdk"));
+            }
+            List<String> others = List.of("other-s001.vmdk", "other-s002.vmdk", "other-s003.vmdk", "other.vmdk");
+            String over = "--backing=base.vmdk";
+            host.run("disk", "create", "vm", "--datastore", "fast", over, "--backing-format=vmdk", "--format=vmdk")
+                    .done();
+            host.run("migrate", "vm", "--to", "slow", "--with-snapshots").done();
+            assertThat(names(host.directory.resolve("slow")))
+                    .containsExactly("base-s001.vmdk", "base-s002.vmdk", "base-s003.vmdk", "base.vmdk", "vm.vmdk");
+            succeeds("qemu-img", "compare", "-f", "raw", "-F", "vmdk", raw, slow(host, "vm.vmdk"));
+            assertThat(names(host.directory.resolve("fast"))).hasSize(8).containsAll(others);
+            host.run("disk", "rm", "split").done();
+            assertThat(names(host.directory.resolve("fast"))).containsExactlyElementsOf(others);
         }
     }
 }

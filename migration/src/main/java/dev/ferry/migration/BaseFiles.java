@@ -9,6 +9,7 @@ import dev.ferry.stack.Stacks;
 import java.nio.file.Files;
 import java.nio.file.LinkOption;
 import java.nio.file.Path;
+import java.util.ArrayList;
 import java.util.List;
 import java.util.Objects;
 import java.util.function.Supplier;
@@ -136,7 +137,11 @@ final class BaseFiles {
         if (isWanted(ledger.record(), path)) {
             return true;
         }
-        List<Path> over = stacks.over(path, root);
+        List<Path> over = new ArrayList<>(stacks.over(path, root));
+        // A part names nothing, though nothing may be left that names it as one.
+        ledger.record().below().stream()
+                .filter(base -> base.partOf() != null)
+                .forEach(part -> over.remove(part.sourceFile()));
         if (!over.isEmpty()) {
             LOG.info("{} stays: {} lies over it", path, over.getFirst());
         }

@@ -17,13 +17,16 @@ import java.nio.file.LinkOption;
 import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.HashSet;
 import java.util.List;
+import java.util.Set;
 import java.util.regex.Pattern;
 
 /**
  * Which files name a file, as what they lie over or as a part of their disk, or may do so since they cannot be read. By the name alone:
  * whether it may be opened there is another question. What a guest has written to a raw disk may look like such a file; it is better
- * to believe that than not. Thread: the control plane; calls block.
+ * to believe that than not. A file that another one names as a part of its disk names nothing itself: the parts of a VMDK disk look like
+ * disks, and have no descriptor. Thread: the control plane; calls block.
  */
 final class Mentions {
     private static final Pattern PROTOCOL = Pattern.compile("[A-Za-z0-9+.-]+:");
@@ -31,6 +34,8 @@ final class Mentions {
     private final DiskLoop loop;
     private final FileOpener opener;
     private final Path wanted;
+    private final Set<Path> parts = new HashSet<>();
+    private final List<Path> unreadable = new ArrayList<>();
 
     /** @param wanted as {@link Path#toRealPath} has it */
     Mentions(DiskLoop loop, FileOpener opener, Path wanted) {
@@ -54,6 +59,7 @@ final class Mentions {
      */
     List<Path> upTo(Path upTo, boolean onlyAsPart) throws IOException {
         List<Path> found = new ArrayList<>();
+        boolean _ = names(wanted, true);
         Path directory = wanted.getParent();
         for (boolean first = true;
                 directory != null && (first || directory.startsWith(upTo));
@@ -67,20 +73,27 @@ final class Mentions {
                 }
             }
         }
+        unreadable.stream().filter(file -> !parts.contains(file)).forEach(found::add);
         return found;
     }
 
+    /** Those that cannot be read are put aside. */
     private boolean names(Path file, boolean onlyAsPart) {
         DiskSpec bare = new DiskSpec(String.valueOf(file.getFileName()), file, Provisioning.THIN, true, false);
         try {
+            boolean named = false;
             for (Name name : namesIn(bare.in(Images.probe(loop, bare, opener)))) {
-                if ((name.part() || !onlyAsPart) && leadsThere(file, name.text())) {
-                    return true;
+                if (name.part()) {
+                    parts.add(file.resolveSibling(name.text()).normalize());
                 }
+                named |= (name.part() || !onlyAsPart) && leadsThere(file, name.text());
+            }
+            return named;
+        } catch (IOException | InvalidPathException unread) {
+            if (!onlyAsPart && Files.exists(file)) {
+                unreadable.add(file);
             }
             return false;
-        } catch (IOException | InvalidPathException unreadable) {
-            return !onlyAsPart && Files.exists(file);
         }
     }
 

@@ -223,7 +223,9 @@ public final class Stacks {
             if (!DiskFiles.isFile(part.file(), part.identity())) {
                 continue;
             }
-            List<Path> users = over(part.file(), root);
+            List<Path> users = new ArrayList<>(over(part.file(), root));
+            // Nothing names them as parts any more, and a part names nothing.
+            users.removeAll(parts.stream().map(PartRecord::file).toList());
             if (wanted.test(part.file()) || !users.isEmpty()) {
                 LOG.info("{} stays: it is not only of the disk that is deleted {}", part.path(), users);
             } else {
