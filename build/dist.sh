@@ -2,6 +2,7 @@
 #
 #   cli/target/dist/lib/*.jar    Ferry and its libraries
 #   cli/target/dist/ferry.aot    what a JVM would otherwise work out at every start (JDK 25's AOT cache)
+#   cli/target/dist/tools.aot    the same for 'ferry nbd' and 'ferry image', which need less
 #   cli/target/dist/stamp        newer than every source it was made of
 
 # build_dist ROOT: builds if anything is newer than the last build. Needs JAVA_HOME.
@@ -29,7 +30,7 @@ build_dist() {
             exit 1
         fi
         renew_old_classes "$root" "$dist" || echo "ferry: old classes stay as they are; starts will be slower" >&2
-        make_cache "$dist" || echo "ferry: no AOT cache could be made; starts will be slower" >&2
+        { make_cache "$dist" ferry && make_cache "$dist" tools; } || echo "ferry: no AOT cache could be made; starts will be slower" >&2
         mv "$started" "$dist/stamp"
     ) 9>"$root/.build.lock"
 }
@@ -46,20 +47,21 @@ renew_old_classes() {
     "$JAVA_HOME/bin/java" "$1/build/Renew.java" "$2"/lib/picocli-*.jar
 }
 
-# make_cache DIST: one run that does a little of everything, watched by the JVM.
+# make_cache DIST [ferry|tools]: one run that does a little of everything, or of what the tools do, watched by the JVM.
 make_cache() {
-    local dist=$1
-    "$JAVA_HOME/bin/java" -XX:AOTCacheOutput="$dist/ferry.aot" -XX:+UseSerialGC -Xlog:disable -Xlog:all=off \
-        --enable-native-access=ALL-UNNAMED -Dferry.home="$dist" -cp "$(class_path "$dist")" dev.ferry.cli.Rehearsal >/dev/null 2>&1
-    [[ -f $dist/ferry.aot ]]
+    local dist=$1 what=${2:-ferry}
+    "$JAVA_HOME/bin/java" -XX:AOTCacheOutput="$dist/$what.aot" -XX:+UseSerialGC -Xlog:disable -Xlog:all=off \
+        --enable-native-access=ALL-UNNAMED -Dferry.home="$dist" -cp "$(class_path "$dist")" dev.ferry.cli.Rehearsal "$what" >/dev/null 2>&1
+    [[ -f $dist/$what.aot ]]
 }
 
 # run_ferry ROOT ARGUMENTS...: does not come back. FERRY_JAVA_OPTIONS adds options for the JVM.
 run_ferry() {
-    local dist=$1/cli/target/dist main=dev.ferry.cli.Ferry
+    local dist=$1/cli/target/dist main=dev.ferry.cli.Ferry cache=ferry
     shift
+    case ${1-} in nbd | image) cache=tools ;; esac
     local -a options=(-XX:+UseSerialGC -XX:-UsePerfData -Xlog:disable -Xlog:all=error:stderr --enable-native-access=ALL-UNNAMED)
-    [[ -f $dist/ferry.aot ]] && options+=(-XX:AOTCache="$dist/ferry.aot")
+    [[ -f $dist/$cache.aot ]] && options+=(-XX:AOTCache="$dist/$cache.aot")
     case ${1-} in
         bench) main=dev.ferry.bench.Bench; shift ;;                  # a room above cli, with a main class of its own
         demo) ;;                                                     # it moves data, and earns the better compiler

@@ -52,10 +52,26 @@ public final class Ferry {
             System.out.println(versionLine());
             System.exit(DONE);
         }
+        System.setProperty("picocli.disable.closures", "true"); // it would look for Groovy in every jar
         if (arguments.length > 1 && TOOLS.contains(arguments[0])) {
             Thread.ofPlatform().daemon().name("ferry-prepare").start(Linux::prepare);
         }
-        System.exit(run(Screen.ofProcess(), arguments));
+        Screen screen = Screen.ofProcess();
+        int status = run(screen, arguments);
+        if (!endsByItself(arguments)) {
+            System.exit(status);
+        }
+        screen.out().flush();
+        screen.err().flush();
+        Runtime.getRuntime().halt(status);
+    }
+
+    /**
+     * Whether nothing is left to do when the command has returned: {@code exit} would run no hook, and look through every jar
+     * for somebody who wants to log that it was called.
+     */
+    private static boolean endsByItself(String... arguments) {
+        return arguments.length > 1 && TOOLS.contains(arguments[0]) && !arguments[1].equals("serve");
     }
 
     static String versionLine() {

@@ -5,25 +5,30 @@ import dev.ferry.block.BlockError;
 import dev.ferry.block.BlockException;
 import dev.ferry.block.CheckedDevice;
 import dev.ferry.block.ErrorKind;
+import dev.ferry.device.EmptyFile;
 import dev.ferry.device.FileCopy;
 import dev.ferry.image.Provisioning;
 import dev.ferry.nbd.client.ClientSettings;
 import dev.ferry.nbd.client.NbdClientDevice;
 import dev.ferry.nbd.client.NbdUri;
+import dev.ferry.reactor.EventLoops;
 import dev.ferry.server.DataPlane;
+import dev.ferry.server.Portions;
 import dev.ferry.server.Problems;
 import dev.ferry.server.Transfer;
 import dev.ferry.stack.DiskLoop;
 import dev.ferry.stack.DiskSpec;
+import dev.ferry.stack.FileOpener;
 import dev.ferry.stack.OnLoop;
 import java.io.FileDescriptor;
 import java.io.FileOutputStream;
 import java.io.IOException;
-import java.io.RandomAccessFile;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardCopyOption;
 import java.time.Duration;
+import java.util.ArrayList;
+import java.util.List;
 import java.util.Locale;
 import java.util.concurrent.Callable;
 import java.util.concurrent.CountDownLatch;
@@ -52,7 +57,10 @@ import picocli.CommandLine.Parameters;
 final class NbdCopyCommand implements Callable<Integer> {
     private static final double NANOS_PER_SECOND = 1e9;
     private static final long SHOWN_MILLIS = 200;
-    private static final int TCP_CONNECTIONS = 4;
+    private static final int CONNECTIONS = 4;
+
+    /** A thread more costs some milliseconds to begin with: there have to be so many portions for it. */
+    private static final int PORTIONS_A_THREAD = 2;
 
     private final Screen screen;
 
@@ -72,7 +80,7 @@ final class NbdCopyCommand implements Callable<Integer> {
             names = "--connections",
             paramLabel = "N",
             description =
-                    "Connections to each server that allows several (default: 4 through TCP, 1 to a unix socket).")
+                    "Connections to each server that allows several (default: 4; to a unix socket no more than there are processors).")
     private @Nullable Integer connections;
 
     @Option(
@@ -87,6 +95,9 @@ final class NbdCopyCommand implements Callable<Integer> {
 
     @Option(names = "--verify", description = "Read both sides again and compare them.")
     private boolean verify;
+
+    private int threads = 1;
+    private boolean severalAllowed = true;
 
     NbdCopyCommand(Screen screen) {
         this.screen = screen;
@@ -109,6 +120,7 @@ final class NbdCopyCommand implements Callable<Integer> {
                 return verify ? compareFiles() : Ferry.DONE;
             }
         }
+        threads = threadsWanted();
         try (DataPlane plane = NbdCommands.plane()) {
             DiskLoop loop = plane.loops().getFirst();
             BlockDevice from = open(loop, source, true);
@@ -123,7 +135,15 @@ final class NbdCopyCommand implements Callable<Integer> {
                                 "it holds " + to.geometry().sizeBytes() + " bytes, the source has " + sizeBytes)
                         .toException();
             }
-            transfer(new Transfer(loop.loop(), from, to, fresh), sizeBytes);
+            Portions portions = Portions.of(sizeBytes);
+            int more = (int) Math.min(threads - 1L, portions.count() / PORTIONS_A_THREAD - 1);
+            Transfer transfer = Transfer.sharing(portions, loop.loop(), from, to, fresh);
+            if (severalAllowed && more > 0) {
+                transfer(transfer, portions, more, fresh, sizeBytes);
+            } else {
+                transfer(List.of(transfer), sizeBytes);
+            }
+            OnLoop.await(loop.loop(), to::flush);
             report(sizeBytes, beganNanos);
             int result = verify ? compare(loop, from, to) : Ferry.DONE;
             OnLoop.await(loop.loop(), to::close);
@@ -132,26 +152,52 @@ final class NbdCopyCommand implements Callable<Integer> {
         }
     }
 
+    /**
+     * Copies by {@code more} threads besides the first, each with files and connections of its own; by fewer, if a server has
+     * no place for so many.
+     */
+    private void transfer(Transfer first, Portions portions, int more, boolean fresh, long sizeBytes) throws Exception {
+        try (DataPlane plane = DataPlane.start(more, EventLoops.Kind.AUTO)) {
+            List<Transfer> all = new ArrayList<>(List.of(first));
+            for (DiskLoop loop : plane.loops()) {
+                try {
+                    BlockDevice from = open(loop, all.size(), source, true);
+                    BlockDevice to = open(loop, all.size(), target, false);
+                    all.add(Transfer.sharing(portions, loop.loop(), from, to, fresh));
+                } catch (BlockException refused) {
+                    if (refused.kind() == ErrorKind.CANCELLED || refused.kind() == ErrorKind.CLOSED) {
+                        throw refused;
+                    }
+                    break;
+                }
+            }
+            transfer(all, sizeBytes);
+            for (Transfer one : all.subList(1, all.size())) {
+                one.close();
+            }
+        }
+    }
+
     /** Copies, and shows on a terminal how far it has come. */
-    private void transfer(Transfer transfer, long sizeBytes) throws BlockException {
+    private void transfer(List<Transfer> all, long sizeBytes) throws BlockException {
         if (!screen.terminal()) {
-            transfer.run();
+            Transfer.runAll(all);
             return;
         }
         CountDownLatch done = new CountDownLatch(1);
-        Thread shower = Thread.ofVirtual().start(() -> show(transfer, sizeBytes, done));
+        Thread shower = Thread.ofVirtual().start(() -> show(all, sizeBytes, done));
         try {
-            transfer.run();
+            Transfer.runAll(all);
         } finally {
             done.countDown();
             joinQuietly(shower);
         }
     }
 
-    private void show(Transfer transfer, long sizeBytes, CountDownLatch done) {
+    private void show(List<Transfer> all, long sizeBytes, CountDownLatch done) {
         try {
             while (!done.await(SHOWN_MILLIS, TimeUnit.MILLISECONDS)) {
-                long copied = transfer.doneBytes();
+                long copied = all.stream().mapToLong(Transfer::doneBytes).sum();
                 screen.out()
                         .print("\r\u001b[K" + Quantities.size(copied) + " of " + Quantities.size(sizeBytes)
                                 + String.format(Locale.ROOT, ", %.0f %%", 100.0 * copied / Math.max(1, sizeBytes)));
@@ -231,24 +277,43 @@ final class NbdCopyCommand implements Callable<Integer> {
         if (connections != null) {
             return connections;
         }
-        return uri instanceof NbdUri.Tcp ? TCP_CONNECTIONS : 1;
+        return uri instanceof NbdUri.Tcp
+                ? CONNECTIONS
+                : Math.min(CONNECTIONS, Runtime.getRuntime().availableProcessors());
     }
 
-    private ClientSettings settings(NbdUri uri) {
+    /** How many threads copy if the disk is long enough: no more than there are connections or processors. */
+    private int threadsWanted() throws BlockException {
+        int wanted = NbdUri.looksLikeOne(source) || NbdUri.looksLikeOne(target) ? CONNECTIONS : 1;
+        for (String text : List.of(source, target)) {
+            wanted = NbdUri.looksLikeOne(text) ? Math.min(wanted, connectionsTo(NbdUri.parse(text))) : wanted;
+        }
+        return Math.min(wanted, Runtime.getRuntime().availableProcessors());
+    }
+
+    /** @param thread the first has number 0 */
+    private ClientSettings settings(NbdUri uri, int thread) {
         return ClientSettings.DEFAULT
-                .withConnections(connectionsTo(uri))
+                .withConnections(Math.ceilDiv(connectionsTo(uri) - thread, threads))
                 .withReconnectMax(Duration.ofSeconds(reconnectSeconds))
                 .withTlsCertificates(certificates);
     }
 
     private BlockDevice open(DiskLoop loop, String text, boolean readOnly) throws BlockException {
+        return open(loop, 0, text, readOnly);
+    }
+
+    private BlockDevice open(DiskLoop loop, int thread, String text, boolean readOnly) throws BlockException {
         BlockDevice device;
         if (NbdUri.looksLikeOne(text)) {
             NbdUri uri = NbdUri.parse(text);
-            device = NbdClientDevice.open(loop.events(), uri, settings(uri));
+            NbdClientDevice export = NbdClientDevice.open(loop.events(), uri, settings(uri, thread));
+            severalAllowed &= export.allowsSeveral();
+            device = export;
         } else {
             Path path = Path.of(text).toAbsolutePath().normalize();
-            device = DataPlane.FILES_ALONE.open(loop, new DiskSpec(text, path, Provisioning.THIN, readOnly, direct));
+            FileOpener files = thread == 0 ? DataPlane.FILES_ALONE : DataPlane.FILES_BESIDE;
+            device = files.open(loop, new DiskSpec(text, path, Provisioning.THIN, readOnly, direct));
         }
         return CheckedDevice.of(device, text);
     }
@@ -265,10 +330,9 @@ final class NbdCopyCommand implements Callable<Integer> {
         if (!NbdUri.looksLikeOne(source) && Files.exists(path) && Files.isSameFile(path, Path.of(source))) {
             throw new IOException("source and target are the same file: " + path);
         }
-        try (RandomAccessFile file = new RandomAccessFile(path.toFile(), "rw")) {
-            file.setLength(0);
-            file.setLength(sizeBytes);
-        } catch (IOException failed) {
+        try {
+            EmptyFile.make(path.toAbsolutePath().normalize(), sizeBytes);
+        } catch (BlockException failed) {
             throw new IOException("the target cannot be made: " + failed.getMessage(), failed);
         }
         return true;

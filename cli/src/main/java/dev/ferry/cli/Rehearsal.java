@@ -21,7 +21,8 @@ import java.util.stream.Stream;
 
 /**
  * Not a command: does a little of everything in one process, on a temporary directory, while the JVM watches and writes
- * down what it had to load. From that an installation makes its AOT cache, and every later start is quicker.
+ * down what it had to load. From that an installation makes its AOT caches, and every later start is quicker. With the
+ * argument {@code tools} it does what the commands do that work without a daemon, which need a third of the classes.
  */
 public final class Rehearsal {
     private static final Screen NOWHERE = new Screen(
@@ -37,7 +38,11 @@ public final class Rehearsal {
     public static void main(String[] arguments) throws IOException {
         Path stage = Files.createTempDirectory("ferry-rehearsal");
         try {
-            perform(stage);
+            if (arguments[0].equals("tools")) {
+                useTools(stage);
+            } else {
+                perform(stage);
+            }
         } finally {
             delete(stage);
         }
@@ -69,14 +74,36 @@ public final class Rehearsal {
         Path full = Files.write(stage.resolve("full"), bytes);
         run("nbd", "copy", full.toString(), uri);
         run("nbd", "copy", uri, stage.resolve("copy").toString());
-        String image = stage.resolve("image.qcow2").toString();
-        run("image", "convert", full.toString(), image, "--format", "qcow2");
-        run("image", "convert", image, stage.resolve("raw").toString(), "--from-format", "qcow2", "--format", "raw");
-        run("image", "info", image);
+        convert(stage, full.toString());
         run("migrate", "d", "--to", "slow", "--data", directory);
         run("migration", "ls", "--json", "--data", directory);
         run("disk", "detach", "d", "--data", directory);
         daemon.stop();
+    }
+
+    private static void useTools(Path stage) throws IOException {
+        byte[] bytes = new byte[DATA_BYTES];
+        Arrays.fill(bytes, DATA_BYTES / 4, DATA_BYTES / 2, (byte) 1);
+        String full = Files.write(stage.resolve("full"), bytes).toString();
+        String disk = Files.write(stage.resolve("disk"), new byte[DATA_BYTES]).toString();
+        Path socket = stage.resolve("socket");
+        Thread server =
+                Thread.ofPlatform().daemon().start(() -> run("nbd", "serve", disk, "--socket", socket.toString()));
+        while (!Files.exists(socket) && server.isAlive()) {
+            Thread.onSpinWait();
+        }
+        String uri = "nbd+unix:///?socket=" + socket;
+        run("nbd", "info", uri);
+        run("nbd", "copy", full, uri);
+        run("nbd", "copy", uri, stage.resolve("copy").toString());
+        convert(stage, full);
+    }
+
+    private static void convert(Path stage, String full) {
+        String image = stage.resolve("image.qcow2").toString();
+        run("image", "convert", full, image, "--format", "qcow2");
+        run("image", "convert", image, stage.resolve("raw").toString(), "--from-format", "qcow2", "--format", "raw");
+        run("image", "info", image);
     }
 
     private static void run(String... arguments) {

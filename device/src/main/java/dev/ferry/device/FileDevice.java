@@ -135,7 +135,7 @@ public final class FileDevice implements BlockDevice {
             throw BlockError.of(ErrorKind.INVALID, name, "open", "neither a file nor a block device")
                     .toException();
         }
-        if (!options.readOnly() && ImageLock.takeForWriting(file, ImageLock.PATIENCE_NANOS) < 0) {
+        if (!options.readOnly() && !options.beside() && ImageLock.takeForWriting(file, ImageLock.PATIENCE_NANOS) < 0) {
             throw BlockError.of(ErrorKind.BUSY, name, "open", "another program writes to it")
                     .toException();
         }

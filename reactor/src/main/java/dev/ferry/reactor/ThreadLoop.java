@@ -19,7 +19,6 @@ import org.jspecify.annotations.Nullable;
  * there, so that one of them sees the other.
  */
 abstract class ThreadLoop extends EventLoop {
-    private static final System.Logger LOG = System.getLogger(ThreadLoop.class.getName());
     private static final int COMMANDS_A_TURN = 256;
     private static final int ROUNDS_A_TURN = 8;
 
@@ -114,7 +113,7 @@ abstract class ThreadLoop extends EventLoop {
         try {
             command.run();
         } catch (RuntimeException | AssertionError defect) {
-            LOG.log(System.Logger.Level.ERROR, "a command on an event loop failed", defect);
+            Defects.log("a command on an event loop failed", defect);
         }
     }
 
@@ -157,7 +156,7 @@ abstract class ThreadLoop extends EventLoop {
         try {
             operation.completed(result);
         } catch (RuntimeException | AssertionError defect) {
-            LOG.log(System.Logger.Level.ERROR, "the completion of an operation failed", defect);
+            Defects.log("the completion of an operation failed", defect);
         }
     }
 

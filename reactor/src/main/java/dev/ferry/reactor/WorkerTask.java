@@ -12,7 +12,6 @@ import org.jspecify.annotations.Nullable;
  * it over.
  */
 final class WorkerTask implements Runnable {
-    private static final System.Logger LOG = System.getLogger(WorkerTask.class.getName());
 
     private enum Call {
         READ,
@@ -101,13 +100,14 @@ final class WorkerTask implements Runnable {
                 case OTHER -> Objects.requireNonNull(work).run();
             };
         } catch (RuntimeException defect) {
-            LOG.log(System.Logger.Level.ERROR, "blocking work failed", defect);
+            Defects.log("blocking work failed", defect);
             result = -Errno.EIO;
         }
         try {
             Objects.requireNonNull(loop).execute(this);
         } catch (RejectedExecutionException closed) {
-            LOG.log(System.Logger.Level.DEBUG, "nobody waits for a call any more: its loop is closed");
+            System.getLogger(WorkerTask.class.getName())
+                    .log(System.Logger.Level.DEBUG, "nobody waits for a call any more: its loop is closed");
         }
     }
 

@@ -28,7 +28,14 @@ public final class DataPlane implements AutoCloseable {
             loop.events(),
             spec.path(),
             spec.shownAs(),
-            new FileOptions(spec.readOnly(), spec.pastTheCache(), spec.format().grows(), true));
+            new FileOptions(spec.readOnly(), spec.pastTheCache(), spec.format().grows(), true, false));
+
+    /** The same, of files that another loop of the tool has open already. */
+    public static final FileOpener FILES_BESIDE = (loop, spec) -> FileDevice.open(
+            loop.events(),
+            spec.path(),
+            spec.shownAs(),
+            new FileOptions(spec.readOnly(), spec.pastTheCache(), spec.format().grows(), true, true));
 
     /** Memory that the kernel is told of, and keeps mapped; what most requests use. */
     private static final long SLAB_BYTES = 16L << 20;

@@ -12,7 +12,10 @@ import dev.ferry.block.Loop;
 import dev.ferry.reactor.FileProbe;
 import dev.ferry.stack.OnLoop;
 import java.util.ArrayDeque;
+import java.util.ArrayList;
+import java.util.List;
 import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.atomic.AtomicReference;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -22,10 +25,14 @@ import org.jspecify.annotations.Nullable;
  * files, the kernel sends them by itself.
  *
  * <p>Several pieces are in flight at once. They belong to the loop, as both devices do; {@link #run} is called from
- * elsewhere and waits. Used once.
+ * elsewhere and waits. Several transfers, each on a loop of its own, can share one disk ({@link Portions}). Used once.
  */
 public final class Transfer {
     private static final int PIECE_BYTES = 256 << 10;
+
+    /** Of what the kernel sends by itself: no memory is needed for it, and fewer requests are less work. */
+    private static final int FILE_PIECE_BYTES = 1 << 20;
+
     private static final int PIECES_IN_FLIGHT = 32;
     private static final long WINDOW_BYTES = 256L << 20;
     private static final long ZERO_BYTES_MAX = 1L << 30;
@@ -38,7 +45,9 @@ public final class Transfer {
     private final boolean byFile;
     private final FileRange range = new FileRange();
     private final IoBuffer scratch = IoBuffer.allocate(FileProbe.BYTES);
-    private final long sizeBytes;
+    private final Portions portions;
+    private final boolean flushes;
+    private final int filePieceBytes;
     private final int pieceBytes;
     private final CompletableFuture<Boolean> done = new CompletableFuture<>();
     private final ArrayDeque<Piece> idle = new ArrayDeque<>();
@@ -46,7 +55,9 @@ public final class Transfer {
 
     private long countedBytes;
     private long mappedTo;
+    private long portionEnd;
     private int inFlight;
+    private boolean mapping;
     private boolean flushing;
     private boolean pumping;
     private boolean pumpAgain;
@@ -71,34 +82,83 @@ public final class Transfer {
      * @param targetIsZero the target reads as zeroes everywhere
      */
     public Transfer(Loop loop, BlockDevice source, BlockDevice target, boolean targetIsZero) {
-        this(loop, source, target, targetIsZero, false);
+        this(loop, source, target, targetIsZero, false, Portions.whole(source), true);
+    }
+
+    /** One of several that share {@code portions}. It does not flush: whoever has them all run does so when all have ended. */
+    public static Transfer sharing(
+            Portions portions, Loop loop, BlockDevice source, BlockDevice target, boolean targetIsZero) {
+        return new Transfer(loop, source, target, targetIsZero, false, portions, false);
     }
 
     /** Of layers of a chain to the one below them: what they do not hold stays there as it is. */
     public static Transfer ofLayers(Loop loop, BlockDevice layers, BlockDevice base) {
-        return new Transfer(loop, layers, base, false, true);
+        return new Transfer(loop, layers, base, false, true, Portions.whole(layers), true);
     }
 
-    private Transfer(Loop loop, BlockDevice source, BlockDevice target, boolean targetIsZero, boolean layer) {
+    private Transfer(
+            Loop loop,
+            BlockDevice source,
+            BlockDevice target,
+            boolean targetIsZero,
+            boolean layer,
+            Portions portions,
+            boolean flushes) {
+        this.portions = portions;
+        this.flushes = flushes;
         this.layer = layer;
         this.loop = loop;
         this.source = source;
         this.target = target;
         this.targetIsZero = targetIsZero;
         this.byFile = target.writesFiles();
-        this.sizeBytes = source.geometry().sizeBytes();
-        this.pieceBytes = Math.min(
-                PIECE_BYTES,
-                Math.min(source.geometry().maxTransferBytes(), target.geometry().maxTransferBytes()));
+        int mostBytes =
+                Math.min(source.geometry().maxTransferBytes(), target.geometry().maxTransferBytes());
+        this.pieceBytes = Math.min(PIECE_BYTES, mostBytes);
+        this.filePieceBytes = Math.min(FILE_PIECE_BYTES, mostBytes);
         for (int i = 0; i < PIECES_IN_FLIGHT; i++) {
             idle.add(new Piece(IoBuffer.allocate(pieceBytes)));
         }
     }
 
-    /** Copies, makes the target durable, and returns. Blocks. */
+    /** Copies, makes the target durable unless it shares the disk with others, and returns. Blocks. */
     public void run() throws BlockException {
         OnLoop.run(loop, this::pump);
         OnLoop.join(done);
+    }
+
+    /**
+     * Runs transfers that share a disk, side by side. Blocks until all have ended.
+     *
+     * @throws BlockException what the first of them to fail has failed with; the others are stopped then
+     */
+    public static void runAll(List<Transfer> transfers) throws BlockException {
+        AtomicReference<@Nullable Throwable> failure = new AtomicReference<>();
+        List<CompletableFuture<Boolean>> ends = new ArrayList<>();
+        for (Transfer transfer : transfers) {
+            ends.add(transfer.done.exceptionally(problem -> {
+                if (failure.compareAndSet(null, problem)) {
+                    transfers.forEach(Transfer::stop);
+                }
+                return false;
+            }));
+        }
+        for (Transfer transfer : transfers) {
+            OnLoop.run(transfer.loop, transfer::pump);
+        }
+        for (CompletableFuture<Boolean> end : ends) {
+            OnLoop.join(end);
+        }
+        Throwable first = failure.get();
+        if (first != null) {
+            OnLoop.join(CompletableFuture.failedFuture(first));
+        }
+    }
+
+    /** Closes both devices, when it has ended. Blocks. */
+    public void close() throws BlockException {
+        OnLoop.await(loop, target::close);
+        OnLoop.await(loop, source::close);
     }
 
     /** Has {@link #run} end soon, with {@link ErrorKind#CANCELLED}. Any thread. */
@@ -138,14 +198,32 @@ public final class Transfer {
         while (!idle.isEmpty() && !extents.isEmpty()) {
             next(extents.getFirst());
         }
-        if (extents.isEmpty() && inFlight == 0) {
-            if (mappedTo < sizeBytes) {
+        if (extents.isEmpty() && !mapping && !flushing) {
+            if (mappedTo < portionEnd || nextPortion()) {
                 map();
-            } else if (!flushing) {
-                flushing = true;
-                inFlight++;
-                target.flush(this::flushed);
+            } else if (inFlight == 0) {
+                end();
             }
+        }
+    }
+
+    private boolean nextPortion() {
+        long at = portions.take();
+        if (at < 0) {
+            return false;
+        }
+        mappedTo = at;
+        portionEnd = portions.endOf(at);
+        return true;
+    }
+
+    private void end() {
+        flushing = true;
+        if (flushes) {
+            inFlight++;
+            target.flush(this::flushed);
+        } else {
+            done.complete(true);
         }
     }
 
@@ -161,8 +239,9 @@ public final class Transfer {
 
     private void map() {
         long offset = mappedTo;
-        long length = Math.min(WINDOW_BYTES, sizeBytes - offset);
+        long length = Math.min(WINDOW_BYTES, portionEnd - offset);
         inFlight++;
+        mapping = true;
         if (!source.capabilities().extents()) {
             mapped(null, offset, length);
             return;
@@ -180,6 +259,7 @@ public final class Transfer {
 
     private void mapped(@Nullable BlockError error, long offset, long length) {
         inFlight--;
+        mapping = false;
         // Not being able to tell holes from data is no reason not to copy, but where it is to be told whose they are.
         if (layer && error != null) {
             failure = error;
@@ -192,8 +272,18 @@ public final class Transfer {
     }
 
     private void next(Extent extent) {
-        long length = extent.zero ? Math.min(extent.length, ZERO_BYTES_MAX) : Math.min(extent.length, pieceBytes);
         long offset = extent.offset;
+        long length = Math.min(extent.length, extent.zero ? ZERO_BYTES_MAX : pieceBytes);
+        boolean sent = false;
+        if (byFile && !extent.zero) {
+            long more = Math.min(extent.length, filePieceBytes);
+            if (located(offset, (int) more)) {
+                length = more;
+                sent = true;
+            } else {
+                sent = located(offset, (int) length);
+            }
+        }
         extent.offset += length;
         extent.length -= length;
         if (extent.length == 0) {
@@ -201,9 +291,14 @@ public final class Transfer {
         }
         if (extent.zero && targetIsZero) {
             count(length);
+            return;
+        }
+        inFlight++;
+        Piece piece = idle.removeFirst();
+        if (sent) {
+            piece.send(offset, (int) length);
         } else {
-            inFlight++;
-            idle.removeFirst().start(offset, length, extent.zero);
+            piece.start(offset, length, extent.zero);
         }
     }
 
@@ -214,8 +309,7 @@ public final class Transfer {
 
     /** Finds what the kernel can send by itself, and nothing in which had better stay a hole. */
     private boolean located(long offset, int length) {
-        return byFile
-                && source.locate(offset, length, range)
+        return source.locate(offset, length, range)
                 && !FileProbe.showsZeroes(range.descriptor(), range.position(), length, scratch.address());
     }
 
@@ -231,13 +325,18 @@ public final class Transfer {
             this.buffer = buffer;
         }
 
+        /** Has the kernel send what {@link #located} has just found. */
+        void send(long fromOffset, int fromLength) {
+            offset = fromOffset;
+            length = fromLength;
+            target.writeFile(offset, range, fromLength, 0, written);
+        }
+
         void start(long fromOffset, long fromLength, boolean zero) {
             offset = fromOffset;
             length = fromLength;
             if (zero) {
                 target.writeZeroes(offset, length, 0, written);
-            } else if (located(offset, (int) length)) {
-                target.writeFile(offset, range, (int) length, 0, written);
             } else {
                 source.read(offset, buffer, 0, (int) length, read);
             }

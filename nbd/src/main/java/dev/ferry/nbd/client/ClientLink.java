@@ -25,7 +25,6 @@ import org.jspecify.annotations.Nullable;
  * back to the {@link LinkGroup}, but only after the kernel has let go of their memory.
  */
 final class ClientLink implements Outbox.Listener {
-    private static final System.Logger LOG = System.getLogger(ClientLink.class.getName());
     private static final int INPUT_BYTES = 128 << 10;
     private static final int REQUESTS_A_BATCH = 256;
 
@@ -234,7 +233,8 @@ final class ClientLink implements Outbox.Listener {
                 sendWaiting();
             } while (again);
         } catch (RuntimeException | AssertionError defect) {
-            LOG.log(System.Logger.Level.ERROR, "the connection to " + group.name() + " failed", defect);
+            System.getLogger(ClientLink.class.getName())
+                    .log(System.Logger.Level.ERROR, "the connection to " + group.name() + " failed", defect);
             breakOff("a defect: " + defect);
         } finally {
             running = false;

@@ -82,9 +82,7 @@ public final class NbdClientDevice implements BlockDevice {
             Negotiation.Result first = Negotiation.use(loop, uri, settings);
             results.add(first);
             SessionTerms terms = first.handshake().terms();
-            int shareable = Nbd.FLAG_CAN_MULTI_CONN;
-            boolean many = (terms.export().transmissionFlags() & shareable) != 0;
-            if (many) {
+            if (allowsSeveral(terms)) {
                 addOthers(results, loop, uri, settings);
             }
             boolean sendsFiles = first.usable().sendsFiles();
@@ -96,6 +94,10 @@ public final class NbdClientDevice implements BlockDevice {
         } finally {
             results.forEach(Negotiation.Result::close);
         }
+    }
+
+    private static boolean allowsSeveral(SessionTerms terms) {
+        return (terms.export().transmissionFlags() & Nbd.FLAG_CAN_MULTI_CONN) != 0;
     }
 
     /** As many more as are wanted, or as the server has places for. */
@@ -111,6 +113,11 @@ public final class NbdClientDevice implements BlockDevice {
                 return;
             }
         }
+    }
+
+    /** True if the server keeps several connections in step, so that what one has flushed holds for what all have written. */
+    public boolean allowsSeveral() {
+        return allowsSeveral(terms);
     }
 
     /** How many connections it has when none is lost. */
