@@ -20,7 +20,8 @@ import tools.jackson.databind.JsonNode;
 /** Chains of disks of a daemon are committed and streamed while a guest writes and the daemon is killed. */
 @Timeout(300)
 final class DiskChainTest {
-    private static final int SIZE = 4 << 20;
+    private static final int MEBI = 1 << 20;
+    private static final int SIZE = 4 * MEBI;
     private static final int KILLS = 1;
 
     private static Path file(FerryHost host, String name) {
@@ -106,6 +107,32 @@ final class DiskChainTest {
         Path plain = host.directory.resolve("plain.raw");
         succeeds("qemu-img", "convert", "-f", format, "-O", "raw", file, plain);
         guest.checkFile(plain);
+    }
+
+    @Test
+    void aLayerThatIsCommittedGoesWithItsDataFile() throws Exception {
+        try (FerryHost host = FerryHost.started()) {
+            SplittableRandom random = new SplittableRandom(1);
+            byte[] content = new byte[SIZE];
+            random.nextBytes(content);
+            Files.write(file(host, "base"), content);
+            Path data = file(host, "between.data");
+            Path between = file(host, "between");
+            String[] create = {"image", "create", between.toString(), "--format", "qcow2", "--backing", "base"};
+            List<String> words = new ArrayList<>(List.of(create));
+            words.addAll(List.of("--backing-format", "raw", "--data-file", "between.data"));
+            FerryHost.bare(words.toArray(String[]::new)).done();
+            succeeds("qemu-io", "-f", "qcow2", "-c", "write -P 7 1M 300k", between);
+            Arrays.fill(content, MEBI, MEBI + (300 << 10), (byte) 7);
+            host.run("disk", "create", "vm", "--datastore", "fast", "--backing", "between", "--backing-format", "qcow2")
+                    .done();
+            assertThat(data).exists();
+            host.run("disk", "commit", "vm", "--depth", "2").done();
+            assertThat(file(host, "vm.raw")).hasBinaryContent(content);
+            try (Stream<Path> left = Files.list(file(host, "."))) {
+                assertThat(left.map(path -> path.getFileName().toString())).containsExactly("vm.raw");
+            }
+        }
     }
 
     @ParameterizedTest

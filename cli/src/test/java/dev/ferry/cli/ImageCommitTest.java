@@ -69,6 +69,25 @@ final class ImageCommitTest {
                 .done();
     }
 
+    @Test
+    void layersWithDataFiles() throws Exception {
+        byte[] content = new byte[SIZE];
+        Files.write(file("base"), content);
+        String below = "base";
+        for (String name : List.of("middle", "top")) {
+            String format = below.equals("base") ? "raw" : "qcow2";
+            FerryHost.bare(("image create " + file(name) + " --format qcow2 --backing " + below + " --backing-format "
+                                    + format + " --data-file " + name + ".data")
+                            .split(" "))
+                    .done();
+            content = scribble(file(name), "qcow2", content, new SplittableRandom(below.length()));
+            below = name;
+        }
+        FerryHost.bare("image", "commit", file("top").toString(), "--to-base").done();
+        holds(file("base"), "raw", content);
+        holds(file("top"), "qcow2", content);
+    }
+
     @ParameterizedTest
     @CsvSource({
         "raw,   compat=1.1,                          cluster_size=64k",

@@ -115,7 +115,7 @@ public final class Commit {
             throws BlockException {
         BlockDevice file = opened == null ? CheckedDevice.of(opener.open(loop, spec), spec.shownAs()) : opened;
         try {
-            return CheckedDevice.of(Images.overlay(loop, spec, file, below), "layer " + spec.shownAs());
+            return CheckedDevice.of(Images.overlay(loop, spec, file, below, opener), "layer " + spec.shownAs());
         } catch (BlockException | RuntimeException failed) {
             OnLoop.await(loop.loop(), file::close);
             throw failed;

@@ -189,15 +189,24 @@ public final class Images {
     }
 
     /** An overlay that falls through to a device which is open already, whatever the file says of its backing file. */
-    static BlockDevice overlay(DiskLoop loop, DiskSpec spec, BlockDevice file, BlockDevice below)
+    static BlockDevice overlay(DiskLoop loop, DiskSpec spec, BlockDevice file, BlockDevice below, FileOpener opener)
             throws BlockException {
         BlockDevice any = anyBytes(loop, file);
         DeviceBytes bytes = new DeviceBytes(loop.loop(), any, spec.shownAs());
         Qcow2Image image = spec.readOnly() ? Qcow2Image.openReadOnly(bytes) : Qcow2Image.openForWriting(bytes);
         Qcow2Settings settings = new Qcow2Settings(
                 Qcow2Settings.DEFAULT.mapBytes(), false, file.geometry().blockSizeBytes());
-        return OnLoop.get(
-                loop.loop(), () -> new Qcow2Device(loop.loop(), any, image, below, loop.buffers(), WORKERS, settings));
+        BlockDevice store = DataFiles.of(loop, spec, any, image, name -> DataFiles.beside(spec, name), opener);
+        try {
+            return OnLoop.get(
+                    loop.loop(),
+                    () -> new Qcow2Device(loop.loop(), any, store, image, below, loop.buffers(), WORKERS, settings));
+        } catch (BlockException | RuntimeException failed) {
+            if (store != any) {
+                OnLoop.await(loop.loop(), store::close);
+            }
+            throw failed;
+        }
     }
 
     static OpenFile bytes(DiskLoop loop, DiskSpec spec, BlockDevice file) {

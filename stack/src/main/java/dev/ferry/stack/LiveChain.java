@@ -144,7 +144,7 @@ public final class LiveChain {
     private BlockDevice between(DiskSpec spec, BlockDevice below) throws BlockException {
         BlockDevice file = CheckedDevice.of(disk.opener().open(loop, spec), spec.shownAs());
         try {
-            Qcow2Device image = (Qcow2Device) Images.overlay(loop, spec, file, below);
+            Qcow2Device image = (Qcow2Device) Images.overlay(loop, spec, file, below, disk.opener());
             upper.add(image);
             return CheckedDevice.of(image, spec.shownAs());
         } catch (BlockException | RuntimeException failed) {

@@ -164,8 +164,8 @@ public final class Overlays {
     private static BlockDevice open(OpenDisk disk, DiskSpec spec, BlockDevice below) throws BlockException {
         BlockDevice file = CheckedDevice.of(DiskSide.openFile(disk.loop(), spec, disk.opener()), spec.shownAs());
         try {
-            BlockDevice image =
-                    CheckedDevice.of(Images.overlay(disk.loop(), spec, file, below), "overlay " + spec.shownAs());
+            BlockDevice image = CheckedDevice.of(
+                    Images.overlay(disk.loop(), spec, file, below, disk.opener()), "overlay " + spec.shownAs());
             BlockDevice bytes = image.geometry().blockSizeBytes() == 1
                     ? image
                     : new Aligner(image, disk.loop().buffers());

@@ -11,6 +11,7 @@ import dev.ferry.stack.DiskLoop;
 import dev.ferry.stack.DiskSpec;
 import dev.ferry.stack.FileOpener;
 import dev.ferry.stack.OpenDisk;
+import dev.ferry.stack.PartRecord;
 import dev.ferry.stack.Stacks;
 import java.io.IOException;
 import java.nio.file.Files;
@@ -103,6 +104,7 @@ public final class ChainJobs {
         }
         Commit.check(chain, chosen, false);
         List<Path> between = new ArrayList<>();
+        List<PartRecord> parts = new ArrayList<>(stacks.partRecords(spec));
         for (int i = 1; i <= chosen; i++) {
             Path layer = chain.layers().get(i).path();
             String whose = owner.apply(layer);
@@ -111,6 +113,7 @@ public final class ChainJobs {
             }
             if (i < chosen) {
                 between.add(layer);
+                parts.addAll(stacks.partRecords(chain.layers().get(i).spec()));
             }
         }
         Chain.Layer base = chain.layers().get(chosen);
@@ -124,6 +127,7 @@ public final class ChainJobs {
                 base.path(),
                 base.spec().format().text(),
                 between,
+                parts,
                 bytesPerSecond,
                 false);
         refuseUnlessNameable(record);
@@ -179,7 +183,7 @@ public final class ChainJobs {
             format = layer.spec().format().text();
         }
         return begin(new ChainRecord(
-                disk, ChainRecord.Kind.STREAM, spec.path(), base, format, List.of(), bytesPerSecond, false));
+                disk, ChainRecord.Kind.STREAM, spec.path(), base, format, List.of(), List.of(), bytesPerSecond, false));
     }
 
     private static int find(Chain chain, DiskSpec spec, String named) throws BlockException {
@@ -391,6 +395,10 @@ public final class ChainJobs {
             }
             for (Path layer : record.between()) {
                 Files.deleteIfExists(layer);
+            }
+            if (!record.parts().isEmpty()) {
+                ChainRecord.sync(folder); // the files that name them are gone before they go
+                stacks.deleteParts(record.parts(), folder, catalog::isDisk);
             }
             return named;
         }

@@ -1,5 +1,6 @@
 package dev.ferry.migration.chain;
 
+import dev.ferry.stack.PartRecord;
 import java.io.IOException;
 import java.io.Reader;
 import java.io.StringWriter;
@@ -24,6 +25,7 @@ import org.jspecify.annotations.Nullable;
  * @param base commit: the layer that gets all; streaming: the one that stays below, or null
  * @param baseFormat the format of that layer; null with it
  * @param between commit: the layers between, which go with the top
+ * @param parts commit: the files that hold the top and the layers between besides their own, which go with them
  * @param bytesPerSecond bound on the copy; 0: none
  * @param decided commit: the base is the disk now; its name has yet to follow, perhaps
  */
@@ -34,6 +36,7 @@ record ChainRecord(
         @Nullable Path base,
         @Nullable String baseFormat,
         List<Path> between,
+        List<PartRecord> parts,
         long bytesPerSecond,
         boolean decided) {
     private static final String SUFFIX = ".job";
@@ -49,14 +52,15 @@ record ChainRecord(
 
     ChainRecord {
         between = List.copyOf(between);
+        parts = List.copyOf(parts);
     }
 
     ChainRecord asDecided() {
-        return new ChainRecord(disk, kind, top, base, baseFormat, between, bytesPerSecond, true);
+        return new ChainRecord(disk, kind, top, base, baseFormat, between, parts, bytesPerSecond, true);
     }
 
     ChainRecord withRate(long rate) {
-        return new ChainRecord(disk, kind, top, base, baseFormat, between, rate, decided);
+        return new ChainRecord(disk, kind, top, base, baseFormat, between, parts, rate, decided);
     }
 
     void write(Path directory) throws IOException {
@@ -70,6 +74,10 @@ record ChainRecord(
         }
         for (int i = 0; i < between.size(); i++) {
             all.setProperty("between-" + i, between.get(i).toString());
+        }
+        for (int i = 0; i < parts.size(); i++) {
+            all.setProperty("part-" + i, parts.get(i).path());
+            all.setProperty("identity-" + i, parts.get(i).identity());
         }
         all.setProperty("rate", String.valueOf(bytesPerSecond));
         all.setProperty("decided", String.valueOf(decided));
@@ -135,6 +143,10 @@ record ChainRecord(
         for (String one; (one = all.getProperty("between-" + between.size())) != null; ) {
             between.add(Path.of(one));
         }
+        List<PartRecord> parts = new ArrayList<>();
+        for (String one; (one = all.getProperty("part-" + parts.size())) != null; ) {
+            parts.add(new PartRecord(one, all.getProperty("identity-" + parts.size(), "")));
+        }
         try {
             return new ChainRecord(
                     disk,
@@ -143,6 +155,7 @@ record ChainRecord(
                     base == null ? null : Path.of(base),
                     all.getProperty("base-format"),
                     between,
+                    parts,
                     Long.parseLong(all.getProperty("rate", "0")),
                     Boolean.parseBoolean(all.getProperty("decided")));
         } catch (NumberFormatException damaged) {

@@ -17,6 +17,7 @@ import dev.ferry.reactor.EventLoop;
 import dev.ferry.reactor.EventLoops;
 import dev.ferry.stack.DiskLoop;
 import dev.ferry.stack.DiskSpec;
+import dev.ferry.stack.PartRecord;
 import dev.ferry.stack.Stacks;
 import java.io.IOException;
 import java.nio.file.Files;
@@ -85,13 +86,15 @@ class ChainRecoveryTest {
                 Thread::new);
     }
 
-    private ChainRecord decided(String format) throws IOException {
+    private ChainRecord decided(String format, PartRecord... records) throws IOException {
+        List<PartRecord> parts = List.of(records);
         Files.createDirectories(directory.resolve("chains"));
         Path top = Files.writeString(directory.resolve("vm.qcow2"), "top");
         Path between = Files.writeString(directory.resolve("monday.qcow2"), "between");
         Path base = Files.writeString(directory.resolve("golden"), "base");
-        ChainRecord record =
-                new ChainRecord("vm", Kind.COMMIT, top, base, format, List.of(between), 1 << 20, false).asDecided();
+        ChainRecord record = new ChainRecord(
+                        "vm", Kind.COMMIT, top, base, format, List.of(between), parts, 1 << 20, false)
+                .asDecided();
         record.write(directory.resolve("chains"));
         assertThat(ChainRecord.all(directory.resolve("chains"))).containsExactly(record);
         return record;
@@ -135,6 +138,12 @@ class ChainRecoveryTest {
         disk.fails = false;
         jobs(disk).recover();
         assertThat(disk.path).hasContent("base");
+    }
+
+    @Test
+    void aRecordKeepsThePartsOfItsLayers() throws Exception {
+        ChainRecord record = decided("raw", new PartRecord("/store/monday.data", "1:2"), new PartRecord("/x", "3"));
+        assertThat(record.parts()).hasSize(2);
     }
 
     @Test
