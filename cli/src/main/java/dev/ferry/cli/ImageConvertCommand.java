@@ -5,6 +5,7 @@ import dev.ferry.block.BlockException;
 import dev.ferry.block.IoBuffer;
 import dev.ferry.filter.Slice;
 import dev.ferry.image.ImageFormat;
+import dev.ferry.image.Preallocation;
 import dev.ferry.image.RawWriter;
 import dev.ferry.image.qcow2.Qcow2Options;
 import dev.ferry.image.qcow2.Qcow2Writer;
@@ -169,6 +170,10 @@ final class ImageConvertCommand implements Callable<Integer> {
         if (compress != null && wanted.qcow2().dataName() != null) {
             throw Problems.wrongUsage("what is in a data file is not compressed");
         }
+        if (compress != null && wanted.preallocation() != Preallocation.OFF) {
+            throw Problems.wrongUsage(
+                    "what is compressed takes less room than can be known: --compress goes without --preallocation");
+        }
         if (compress != null && !compress.equals("zlib") && !compress.equals("zstd")) {
             throw Problems.wrongUsage("--compress takes zlib or zstd");
         }
@@ -196,6 +201,9 @@ final class ImageConvertCommand implements Callable<Integer> {
     private Conversion.@Nullable Format inOnePass(DiskLoop loop, DiskSpec spec, Qcow2Options qcow2)
             throws ProblemException {
         ImageFormat format = spec.format();
+        if (wanted.preallocation() != Preallocation.OFF) {
+            return null;
+        }
         return switch (format) {
             case RAW -> RawWriter::new;
             case QCOW2 ->

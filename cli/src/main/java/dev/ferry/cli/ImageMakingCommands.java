@@ -29,6 +29,7 @@ final class ImageMakingCommands {
                 "",
                 "Examples:",
                 "  ferry image create vm1.qcow2 --format qcow2 --size 20G",
+                "  ferry image create vm1.qcow2 --format qcow2 --size 20G --preallocation falloc",
                 "  ferry image create vm1.vmdk --format vmdk --subformat twoGbMaxExtentSparse --size 20G",
                 "  ferry image create today.qcow2 --format qcow2 --backing vm1.qcow2 --backing-format qcow2",
                 "  ferry image create today.vmdk --format vmdk --backing vm1.vmdk"
@@ -77,6 +78,14 @@ final class ImageMakingCommands {
             }
             if (backing != null && backingFormat == null) {
                 throw Problems.wrongUsage("--backing of a qcow2 image needs --backing-format");
+            }
+            if (backing != null && wanted.preallocation().ofData()) {
+                throw Problems.wrongUsage("an overlay has no room of its own for what shows through from below: "
+                        + "it takes --preallocation off, and metadata with --extended-l2");
+            }
+            if (backing != null && options.mapped() && !options.extendedL2()) {
+                throw Problems.wrongUsage("--preallocation metadata of an overlay needs --extended-l2: "
+                        + "what has a place would hide what is below");
             }
             if (wantedBytes == null && backing == null) {
                 throw Problems.wrongUsage("--size is missing");

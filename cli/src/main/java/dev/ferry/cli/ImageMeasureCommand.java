@@ -117,10 +117,12 @@ final class ImageMeasureCommand implements Callable<Integer> {
     }
 
     /** A raw file is as long as its disk, whatever of it is holes. */
-    private static MeasureView view(ImageFormat format, long size, Qcow2Measure measure) {
-        return format == ImageFormat.RAW
-                ? new MeasureView(size, size)
-                : new MeasureView(measure.requiredBytes(), measure.fullyAllocatedBytes());
+    private MeasureView view(ImageFormat format, long size, Qcow2Measure measure) {
+        if (format == ImageFormat.RAW) {
+            return new MeasureView(size, size);
+        }
+        long full = measure.fullyAllocatedBytes();
+        return new MeasureView(wanted.preallocation().ofData() ? full : measure.requiredBytes(), full);
     }
 
     private static void tell(DiskLoop loop, BlockDevice disk, Qcow2Measure measure) throws BlockException {

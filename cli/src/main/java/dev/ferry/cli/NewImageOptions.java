@@ -1,7 +1,11 @@
 package dev.ferry.cli;
 
 import dev.ferry.block.BlockDevice;
+import dev.ferry.block.BlockException;
 import dev.ferry.image.ImageFormat;
+import dev.ferry.image.Preallocation;
+import dev.ferry.image.Provisioner;
+import dev.ferry.image.Provisioning;
 import dev.ferry.image.qcow2.Qcow2Options;
 import dev.ferry.image.sparse.Neighbours;
 import dev.ferry.image.vhd.VhdKind;
@@ -62,7 +66,18 @@ final class NewImageOptions {
             })
     private @Nullable String subformat;
 
+    @Option(
+            names = "--preallocation",
+            paramLabel = "HOW",
+            description = {
+                "off (default): room is taken by what is written; metadata (qcow2): each cluster gets its place at once;",
+                "falloc: all room is reserved; full: zeroes are written to it. Not for images that grow (vmdk sparse,",
+                "vhd and vhdx dynamic)."
+            })
+    private @Nullable String preallocationText;
+
     private Qcow2Options qcow2 = Qcow2Options.DEFAULT;
+    private Preallocation preallocation = Preallocation.OFF;
 
     /** The format, after what is said besides has been looked at. */
     ImageFormat checked() throws ProblemException {
@@ -87,12 +102,44 @@ final class NewImageOptions {
                 }
             }
         }
+        preallocation = checkedPreallocation(wanted);
         return wanted;
+    }
+
+    private Preallocation checkedPreallocation(ImageFormat wanted) throws ProblemException {
+        if (preallocationText == null) {
+            return Preallocation.OFF;
+        }
+        Preallocation said = Preallocation.of(preallocationText)
+                .orElseThrow(() -> Problems.wrongUsage("there is no preallocation '" + preallocationText
+                        + "'; there are off, metadata, falloc and full"));
+        if (said == Preallocation.METADATA && wanted != ImageFormat.QCOW2) {
+            throw Problems.wrongUsage("--preallocation metadata is for qcow2 images; a " + wanted.text()
+                    + " image takes off, falloc and full");
+        }
+        boolean grows = switch (wanted) {
+            case RAW, QCOW2 -> false;
+            case VMDK -> !vmdkKind().flat();
+            case VHD -> vhdKind() != VhdKind.FIXED;
+            case VHDX -> vhdxKind() != VhdxKind.FIXED;
+        };
+        if (said != Preallocation.OFF && grows) {
+            throw Problems.wrongUsage("a " + wanted.text() + " image that grows takes its room as it is written to: "
+                    + "--preallocation " + said.text() + " is for --subformat "
+                    + (wanted == ImageFormat.VMDK ? "monolithicFlat, twoGbMaxExtentFlat and vmfs" : "fixed"));
+        }
+        return said;
+    }
+
+    /** What room is to be there at once; {@link #checked} has been called. */
+    Preallocation preallocation() {
+        return preallocation;
     }
 
     /** What a qcow2 image is to be; {@link #checked} has been called. */
     Qcow2Options qcow2() {
-        return dataFile == null ? qcow2 : qcow2.withData(dataFile, dataFileRaw);
+        Qcow2Options laid = preallocation == Preallocation.OFF ? qcow2 : qcow2.withMapped();
+        return dataFile == null ? laid : laid.withData(dataFile, dataFileRaw);
     }
 
     VmdkKind vmdkKind() throws ProblemException {
@@ -136,7 +183,7 @@ final class NewImageOptions {
             throws Exception {
         ImageFormat wanted = checked();
         long wholeBytes = wanted.paddedBytes(sizeBytes);
-        DiskSpec spec = ImageCommands.spec(made.partial(), wanted, false);
+        DiskSpec spec = spec(made, wanted);
         switch (wanted) {
             case RAW -> {
                 try (RandomAccessFile file = new RandomAccessFile(spec.path().toFile(), "rw")) {
@@ -158,14 +205,20 @@ final class NewImageOptions {
             }
             case VHDX -> NewImages.vhdx(loop, spec, DataPlane.FILES, wholeBytes, vhdxKind());
         }
-        if (filling != null) {
-            fill(loop, Images.open(loop, spec, DataPlane.FILES), filling);
-        }
+        fill(loop, spec, filling, () -> Images.open(loop, spec, DataPlane.FILES));
+    }
+
+    /** A disk that takes up its room as it was said. */
+    private DiskSpec spec(NewImage made, ImageFormat wanted) {
+        return ImageCommands.spec(made.partial(), wanted, false).at(made.partial(), preallocation.provisioning());
     }
 
     /** Makes a delta under its hidden name, which reads as its parent does. */
     void makeDelta(DiskLoop loop, NewImage made, Parents.Parent parent) throws Exception {
         DiskSpec spec = ImageCommands.spec(made.partial(), checked(), false);
+        if (preallocation != Preallocation.OFF) {
+            throw Problems.wrongUsage("a delta takes its room as it is written to: it has no --preallocation");
+        }
         if (spec.format() != ImageFormat.VMDK) {
             Parents.delta(loop, spec, DataPlane.FILES, parent);
             return;
@@ -177,9 +230,28 @@ final class NewImageOptions {
         vmdk(loop, made, spec, Parents.vmdk(loop, spec, DataPlane.FILES, kind, parent), null);
     }
 
-    private static void fill(DiskLoop loop, BlockDevice disk, Filling filling) throws Exception {
+    /** Opens a disk. */
+    @FunctionalInterface
+    private interface Opening {
+        BlockDevice open() throws BlockException;
+    }
+
+    /** Takes the room of a new disk, if it is to be there, and puts in it what is to be in it. */
+    private static void fill(DiskLoop loop, DiskSpec spec, @Nullable Filling filling, Opening opening)
+            throws Exception {
+        boolean takesRoom = spec.provisioning() != Provisioning.THIN;
+        if (filling == null && !takesRoom) {
+            return;
+        }
+        BlockDevice disk = opening.open();
         try {
-            filling.fill(disk);
+            if (takesRoom) {
+                OnLoop.await(
+                        loop.loop(), done -> new Provisioner(loop.loop(), disk, spec.provisioning(), done).start());
+            }
+            if (filling != null) {
+                filling.fill(disk);
+            }
         } finally {
             OnLoop.await(loop.loop(), disk::close);
         }
@@ -200,9 +272,7 @@ final class NewImageOptions {
         Qcow2Options full = options.withData(named.toString(), options.dataRaw());
         NewImage data = made.part(named);
         DataFiles.format(loop, spec, DataPlane.FILES, data.partial(), sizeBytes, full);
-        if (filling != null) {
-            fill(loop, DataFiles.openNew(loop, spec, DataPlane.FILES, data.partial()), filling);
-        }
+        fill(loop, spec, filling, () -> DataFiles.openNew(loop, spec, DataPlane.FILES, data.partial()));
     }
 
     private static void vmdk(DiskLoop loop, NewImage made, DiskSpec spec, VmdkText text, @Nullable Filling filling)
@@ -221,8 +291,6 @@ final class NewImageOptions {
             return part == null ? spec.path() : part.partial();
         };
         NewImages.vmdk(loop, spec, DataPlane.FILES, text, where);
-        if (filling != null) {
-            fill(loop, NewImages.openVmdk(loop, spec, DataPlane.FILES, where), filling);
-        }
+        fill(loop, spec, filling, () -> NewImages.openVmdk(loop, spec, DataPlane.FILES, where));
     }
 }

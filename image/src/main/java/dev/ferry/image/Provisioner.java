@@ -11,14 +11,15 @@ import org.jspecify.annotations.Nullable;
 
 /**
  * Brings the file of a new disk, all hole, into the state that its {@link Provisioning} promises, and flushes it: thin
- * leaves it so, lazy reserves its room piece by piece, eager writes zeroes to all of it.
+ * leaves it so, lazy reserves its room piece by piece, eager writes zeroes to all of it. Where nothing can be reserved,
+ * since the file system cannot, lazy writes zeroes too: the room is there in any case, or it fails.
  *
  * <p>Thread: the disk's loop; between two pieces the loop gets its turn, so that other disks on it do not wait. One
  * request at a time is in flight. Used once.
  */
 public final class Provisioner implements Completion {
     private static final int EAGER_PIECE_BYTES = 4 << 20;
-    private static final long LAZY_PIECE_BYTES = 1L << 30;
+    private static final long LAZY_PIECE_BYTES = 128L << 20;
 
     private final Loop loop;
     private final BlockDevice file;
@@ -27,6 +28,7 @@ public final class Provisioner implements Completion {
     private final long sizeBytes;
     private @Nullable IoBuffer zeroes;
     private long done;
+    private boolean reserves;
     private boolean flushing;
     private volatile boolean stopped;
     private volatile long doneBytes;
@@ -38,6 +40,7 @@ public final class Provisioner implements Completion {
         this.provisioning = provisioning;
         this.whenDone = whenDone;
         this.sizeBytes = provisioning == Provisioning.THIN ? 0 : file.geometry().sizeBytes();
+        this.reserves = provisioning == Provisioning.LAZY;
     }
 
     public void start() {
@@ -61,7 +64,7 @@ public final class Provisioner implements Completion {
         } else if (done == sizeBytes) {
             flushing = true;
             file.flush(this);
-        } else if (provisioning == Provisioning.LAZY) {
+        } else if (reserves) {
             long length = Math.min(LAZY_PIECE_BYTES, sizeBytes - done);
             long from = done;
             done += length;
@@ -86,6 +89,12 @@ public final class Provisioner implements Completion {
 
     @Override
     public void complete(@Nullable BlockError error) {
+        if (error != null && reserves && !flushing && error.kind() == ErrorKind.UNSUPPORTED) {
+            reserves = false;
+            done = doneBytes;
+            loop.execute(this::step);
+            return;
+        }
         if (error != null || flushing) {
             whenDone.complete(error);
             return;

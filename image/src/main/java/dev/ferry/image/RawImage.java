@@ -49,7 +49,16 @@ public final class RawImage extends FilterDevice {
 
     @Override
     public void writeZeroes(long offset, long length, int flags, Completion completion) {
-        next.writeZeroes(offset, length, thin ? flags : flags | RequestFlags.NO_HOLE, completion);
+        if (thin) {
+            next.writeZeroes(offset, length, flags, completion);
+        } else {
+            keep(offset, length, flags, completion);
+        }
+    }
+
+    private void keep(long offset, long length, int flags, Completion completion) {
+        Completion end = new KeptZeroes(next, offset, length, flags & RequestFlags.FUA, completion);
+        next.writeZeroes(offset, length, flags | RequestFlags.NO_HOLE, end);
     }
 
     @Override
@@ -57,7 +66,7 @@ public final class RawImage extends FilterDevice {
         if (thin) {
             next.discard(offset, length, flags, completion);
         } else {
-            next.writeZeroes(offset, length, flags | RequestFlags.NO_HOLE, completion);
+            keep(offset, length, flags, completion);
         }
     }
 

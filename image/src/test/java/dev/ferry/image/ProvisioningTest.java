@@ -8,6 +8,7 @@ import dev.ferry.block.CheckedDevice;
 import dev.ferry.block.Completion;
 import dev.ferry.block.ErrorKind;
 import dev.ferry.block.ExtentSink;
+import dev.ferry.block.ForwardingDevice;
 import dev.ferry.testkit.MemoryDisk;
 import dev.ferry.testkit.OnLoop;
 import dev.ferry.testkit.SimLoop;
@@ -37,6 +38,21 @@ class ProvisioningTest {
             assertThat(disk.allocatedBytes()).isGreaterThanOrEqualTo(SIZE);
         }
         assertThat(disk.flushes()).isPositive();
+    }
+
+    /** On a file system that cannot reserve what nothing was written to, the room is taken by zeroes. */
+    @Test
+    void whatCannotBeReservedIsWritten() {
+        BlockDevice cannot = new ForwardingDevice(file) {
+            @Override
+            public void writeZeroes(long offset, long length, int flags, Completion completion) {
+                completion.complete(BlockError.of(ErrorKind.UNSUPPORTED, "file", "zero", "no fallocate"));
+            }
+        };
+        assertThat(OnLoop.await(loop, done -> new Provisioner(loop, cannot, Provisioning.LAZY, done).start()))
+                .isNull();
+        assertThat(disk.allocatedBytes()).isGreaterThanOrEqualTo(SIZE);
+        assertThat(disk.bytes(0, SIZE)).isEqualTo(new byte[SIZE]);
     }
 
     @Test
@@ -77,6 +93,41 @@ class ProvisioningTest {
         assertThat(disk.bytes(0, 256 << 10)).containsOnly(0);
         assertThat(disk.bytes(512 << 10, 256 << 10)).containsOnly(0);
         assertThat(disk.bytes(256 << 10, 256 << 10)).containsOnly(1);
+    }
+
+    /** As file systems do that are full, and have no room for the note that a range is zero now. */
+    @ParameterizedTest
+    @EnumSource(Provisioning.class)
+    void zeroesOfAThickDiskAreWrittenWhereNotingThemFails(Provisioning provisioning) {
+        assertThat(provision(provisioning)).isNull();
+        BlockDevice full = CheckedDevice.of(
+                new ForwardingDevice(file) {
+                    @Override
+                    public void writeZeroes(long offset, long length, int flags, Completion completion) {
+                        completion.complete(BlockError.of(ErrorKind.NO_SPACE, "file", "zero", "full"));
+                    }
+
+                    @Override
+                    public void discard(long offset, long length, int flags, Completion completion) {
+                        completion.complete(BlockError.of(ErrorKind.NO_SPACE, "file", "discard", "full"));
+                    }
+                },
+                "full file");
+        RawImage image = new RawImage(full, provisioning);
+        disk.fill(0, ones(8 << 20));
+        BlockError zeroed = OnLoop.await(loop, done -> image.writeZeroes(4096, (3 << 20) + 5, 0, done));
+        BlockError discarded = OnLoop.await(loop, done -> image.discard(5 << 20, 1 << 20, 0, done));
+        if (provisioning == Provisioning.THIN) {
+            assertThat(zeroed == null ? null : zeroed.kind()).isEqualTo(ErrorKind.NO_SPACE);
+            assertThat(discarded == null ? null : discarded.kind()).isEqualTo(ErrorKind.NO_SPACE);
+            return;
+        }
+        assertThat(zeroed).isNull();
+        assertThat(discarded).isNull();
+        byte[] expected = ones(8 << 20);
+        Arrays.fill(expected, 4096, 4096 + (3 << 20) + 5, (byte) 0);
+        Arrays.fill(expected, 5 << 20, 6 << 20, (byte) 0);
+        assertThat(disk.bytes(0, 8 << 20)).isEqualTo(expected);
     }
 
     @Test

@@ -78,7 +78,8 @@ public final class Qcow2Creator {
                 (options.backingName() == null) == (options.backingFormat() == null),
                 "a backing file comes with its format");
         refuseUnless(
-                !options.mapped() || options.backingName() == null, "a disk over a backing file cannot be laid out");
+                !options.mapped() || options.backingName() == null || options.extendedL2(),
+                "a disk over a backing file can be laid out only with extended L2 entries");
         long l1Entries = Qcow2Header.l1EntriesFor(sizeBytes, clusterBits, options.extendedL2());
         refuseUnless(
                 l1Entries * 8 <= L1_BYTES_MAX,
@@ -151,7 +152,7 @@ public final class Qcow2Creator {
             long first = (long) i * perTable;
             for (int k = 0; k < perTable && first + k < clusters; k++) {
                 u64(entries, k * words * 8, (data + ((first + k) << clusterBits)) | COPIED);
-                if (words > 1) {
+                if (words > 1 && options.backingName() == null) {
                     u64(entries, k * words * 8 + 8, Subclusters.ALL_ALLOCATED);
                 }
             }

@@ -15,6 +15,7 @@ import dev.ferry.block.Invariant;
 import dev.ferry.block.IoBuffer;
 import dev.ferry.block.Loop;
 import dev.ferry.block.RequestFlags;
+import dev.ferry.image.KeptZeroes;
 import dev.ferry.image.Overlay;
 import java.util.concurrent.Executor;
 import org.jspecify.annotations.Nullable;
@@ -206,14 +207,21 @@ public final class Qcow2Device implements BlockDevice, Overlay {
 
     @Override
     public void writeZeroes(long offset, long length, int flags, Completion completion) {
-        int kept = keepAllocated ? flags | RequestFlags.NO_HOLE : flags;
-        change().zero(offset, length, kept, completion);
+        zero(offset, length, flags, completion);
     }
 
     @Override
     public void discard(long offset, long length, int flags, Completion completion) {
-        int kept = keepAllocated ? flags | RequestFlags.NO_HOLE : flags;
-        change().zero(offset, length, kept, completion);
+        zero(offset, length, flags, completion);
+    }
+
+    private void zero(long offset, long length, int flags, Completion completion) {
+        if (keepAllocated) {
+            Completion end = new KeptZeroes(this, offset, length, 0, completion);
+            change().zero(offset, length, flags | RequestFlags.NO_HOLE, end);
+        } else {
+            change().zero(offset, length, flags, completion);
+        }
     }
 
     /** What was acknowledged is in the file; what a failed request left unwritten of the map is tried again first. */

@@ -11,7 +11,8 @@ import org.jspecify.annotations.Nullable;
  * @param backingName name of the backing file, as it is to stand in the image
  * @param backingFormat its format, always said where there is a backing file
  * @param zstd clusters are compressed by zstd, where any are
- * @param mapped L2 tables and clusters for the whole disk are laid out at once, and read as zeroes
+ * @param mapped L2 tables and clusters for the whole disk are laid out at once, and read as zeroes; over a backing file, which needs
+ *     extended L2 entries, as that does
  * @param extendedL2 each cluster is allocated in 32 parts
  * @param dataName name of the file that its data is to be in, as it is to stand in the image; null: in the image itself
  * @param dataRaw that file is what the guest sees, byte by byte; the disk is mapped then
