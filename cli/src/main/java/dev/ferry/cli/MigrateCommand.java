@@ -1,9 +1,12 @@
 package dev.ferry.cli;
 
+import dev.ferry.image.ImageFormat;
+import dev.ferry.image.qcow2.Qcow2Shape;
 import dev.ferry.migration.MigrationStatus;
 import dev.ferry.migration.Strategy;
 import dev.ferry.migration.rehearsal.RehearsalReport;
 import dev.ferry.server.Problems;
+import dev.ferry.server.api.DiskShape;
 import dev.ferry.server.api.MigrateRequest;
 import dev.ferry.server.api.ProblemException;
 import dev.ferry.server.client.DaemonClient;
@@ -29,9 +32,11 @@ import picocli.CommandLine.Parameters;
             "  ferry migrate vm1 --to slow",
             "  ferry migrate vm1 vm1-data --to slow --rate 200M --keep-source",
             "  ferry migrate vm1 --to slow --dry-run",
+            "  ferry migrate vm1 --to slow --format qcow2 --extended-l2",
             "  ferry migrate vm1 vm2 --to slow --with-snapshots",
             "  ferry migrate vm1 --to fast --grace 1h        and, if it is not well there: ferry migration rollback m1",
             "",
+            "A disk that is a qcow2 image and stays one keeps its shape; of one that is said, what is not said is as usual.",
             "Ctrl-C leaves the move to the daemon; 'ferry migration watch ID' shows it again,",
             "'ferry migration cancel ID' calls it off."
         })
@@ -77,6 +82,9 @@ final class MigrateCommand implements Callable<Integer> {
             paramLabel = "P",
             description = "thin, lazy or eager (default: what each disk is).")
     private @Nullable String provisioning;
+
+    @Mixin
+    private final ShapeOptions shape = new ShapeOptions();
 
     @Option(
             names = "--rate",
@@ -186,6 +194,16 @@ final class MigrateCommand implements Callable<Integer> {
         }
     }
 
+    private @Nullable DiskShape toldShape() throws ProblemException {
+        Qcow2Shape said = shape.checked(format == null ? ImageFormat.QCOW2 : DiskMakingCommands.checkedFormat(format));
+        if (withSnapshots && !said.usual()) {
+            throw Problems.wrongUsage(
+                    "disks that take along what they lie over keep their shape:"
+                            + " --with-snapshots goes without --cluster-size, --extended-l2, --refcount-bits and --qcow2-version");
+        }
+        return shape.toTell();
+    }
+
     private MigrateRequest request() throws ProblemException {
         if (Strategy.of(mode).isEmpty()) {
             throw Problems.wrongUsage(
@@ -207,6 +225,7 @@ final class MigrateCommand implements Callable<Integer> {
                 mode,
                 format,
                 provisioning,
+                toldShape(),
                 bytesPerSecond,
                 maxAddedLatencyMillis,
                 floorBytesPerSecond,

@@ -1,5 +1,7 @@
 package dev.ferry.cli;
 
+import dev.ferry.image.qcow2.Qcow2Options;
+import dev.ferry.image.qcow2.Qcow2Shape;
 import dev.ferry.migration.rehearsal.RehearsalReport;
 import dev.ferry.migration.rehearsal.RehearsalReport.Disk;
 import dev.ferry.migration.rehearsal.RehearsalReport.Finding;
@@ -75,7 +77,7 @@ final class RehearsalWords {
 
     private void print(Disk disk, String target) {
         screen.print("disk " + screen.bold(disk.name()) + " of " + Quantities.size(disk.sizeBytes()) + ": "
-                + disk.sourceDatastore() + " to " + target + ", " + disk.format() + ", "
+                + disk.sourceDatastore() + " to " + target + ", " + disk.format() + shape(disk.targetShape()) + ", "
                 + disk.targetProvisioning().text() + ", " + disk.targetPath());
         line(
                 "copy",
@@ -87,6 +89,31 @@ final class RehearsalWords {
                 (writes == null ? "none" : "writes " + Quantities.rate(writes)) + "; a write takes "
                         + range(disk.addedMillis(), Quantities::millis) + " longer, one that meets the copy at most "
                         + (disk.longestWaitMillis() == null ? UNKNOWN : Quantities.millis(disk.longestWaitMillis())));
+    }
+
+    /** What qcow2 disks differ in; as QEMU makes them it is not worth a word. */
+    private static String shape(@Nullable Qcow2Shape shape) {
+        if (shape == null) {
+            return "";
+        }
+        Qcow2Options made = shape.options();
+        Qcow2Options usual = Qcow2Options.DEFAULT;
+        StringBuilder words = new StringBuilder();
+        if (made.version() != usual.version()) {
+            words.append(" of version ").append(made.version());
+        }
+        if (made.clusterBits() != usual.clusterBits()) {
+            words.append(" with clusters of ").append(Quantities.size(1L << made.clusterBits()));
+        }
+        if (made.extendedL2()) {
+            words.append(" with extended L2 entries");
+        }
+        if (made.refcountOrder() != usual.refcountOrder()) {
+            words.append(" with refcounts of ")
+                    .append(1 << made.refcountOrder())
+                    .append(" bits");
+        }
+        return words.toString();
     }
 
     private void line(String what, String text) {

@@ -38,6 +38,7 @@ final class FirstRecord {
                     DiskFiles.identityOf(disk.sourcePath()),
                     disk.targetPath().toString(),
                     disk.targetProvisioning(),
+                    disk.targetShape(),
                     null,
                     Authority.SOURCE,
                     false,

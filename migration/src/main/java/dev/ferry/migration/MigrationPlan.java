@@ -1,6 +1,7 @@
 package dev.ferry.migration;
 
 import dev.ferry.image.Provisioning;
+import dev.ferry.image.qcow2.Qcow2Shape;
 import dev.ferry.stack.PartRecord;
 import java.nio.file.Path;
 import java.util.List;
@@ -69,6 +70,7 @@ public record MigrationPlan(
      * @param format what format it gets
      * @param sourceProvisioning what it is
      * @param targetProvisioning what it becomes
+     * @param targetShape of the qcow2 image that it becomes; null: it becomes none, or one over a file that goes with it
      * @param sizeBytes its size
      * @param neededBytes room that the target needs now
      * @param backing the file that it lies over, which goes with it; null: none, or it is flattened
@@ -82,6 +84,7 @@ public record MigrationPlan(
             String format,
             Provisioning sourceProvisioning,
             Provisioning targetProvisioning,
+            @Nullable Qcow2Shape targetShape,
             long sizeBytes,
             long neededBytes,
             @Nullable Path backing,

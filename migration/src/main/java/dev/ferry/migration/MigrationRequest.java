@@ -2,6 +2,7 @@ package dev.ferry.migration;
 
 import dev.ferry.image.ImageFormat;
 import dev.ferry.image.Provisioning;
+import dev.ferry.image.qcow2.Qcow2Shape;
 import dev.ferry.migration.copy.PaceSettings;
 import java.util.List;
 import org.jspecify.annotations.Nullable;
@@ -13,6 +14,7 @@ import org.jspecify.annotations.Nullable;
  * @param targetDatastore name of where they are to go
  * @param format what they are to become; null: what they are
  * @param provisioning likewise
+ * @param shape of the qcow2 images that they are to become; null: those that are qcow2 images keep theirs
  * @param rateBytesPerSecond bound on the copying of the whole move; 0: none
  * @param verify both sides are read and compared before the switch
  * @param keepSource the source's file stays when the move is done
@@ -26,6 +28,7 @@ public record MigrationRequest(
         String targetDatastore,
         @Nullable ImageFormat format,
         @Nullable Provisioning provisioning,
+        @Nullable Qcow2Shape shape,
         long rateBytesPerSecond,
         boolean verify,
         boolean keepSource,
@@ -54,6 +57,7 @@ public record MigrationRequest(
                 targetDatastore,
                 format,
                 provisioning,
+                null,
                 rateBytesPerSecond,
                 verify,
                 keepSource,
@@ -86,25 +90,32 @@ public record MigrationRequest(
 
     /** The same by another strategy. */
     public MigrationRequest by(StrategySettings other) {
-        return with(graceMillis, other, withSnapshots);
+        return with(shape, graceMillis, other, withSnapshots);
     }
 
     /** The same with a way back. */
     public MigrationRequest withGrace(long millis) {
-        return with(millis, strategy, withSnapshots);
+        return with(shape, millis, strategy, withSnapshots);
     }
 
     /** The same with what disks lie over. */
     public MigrationRequest withChain() {
-        return with(graceMillis, strategy, true);
+        return with(shape, graceMillis, strategy, true);
     }
 
-    private MigrationRequest with(long otherGraceMillis, StrategySettings otherStrategy, boolean along) {
+    /** The same, to become qcow2 images of a shape. */
+    public MigrationRequest shaped(Qcow2Shape other) {
+        return with(other, graceMillis, strategy, withSnapshots);
+    }
+
+    private MigrationRequest with(
+            @Nullable Qcow2Shape otherShape, long otherGraceMillis, StrategySettings otherStrategy, boolean along) {
         return new MigrationRequest(
                 disks,
                 targetDatastore,
                 format,
                 provisioning,
+                otherShape,
                 rateBytesPerSecond,
                 verify,
                 keepSource,

@@ -7,6 +7,7 @@ import dev.ferry.datastore.Datastore;
 import dev.ferry.datastore.Space;
 import dev.ferry.image.ImageFormat;
 import dev.ferry.image.Provisioning;
+import dev.ferry.image.qcow2.Qcow2Shape;
 import dev.ferry.migration.Catalog.CatalogDisk;
 import dev.ferry.migration.MigrationPlan.BasePlan;
 import dev.ferry.migration.MigrationPlan.DiskPlan;
@@ -23,6 +24,7 @@ import java.util.ArrayList;
 import java.util.HashSet;
 import java.util.List;
 import java.util.Set;
+import org.jspecify.annotations.Nullable;
 
 /**
  * The checks that a move begins with; they change nothing. Thread: any; calls block.
@@ -40,6 +42,10 @@ final class Planner {
     MigrationPlan plan(MigrationRequest request, long promisedBytes) throws BlockException {
         if (request.disks().isEmpty()) {
             throw refusal(ErrorKind.INVALID, "the request", "it names no disk");
+        }
+        if (request.withSnapshots() && request.shape() != null) {
+            throw refusal(
+                    ErrorKind.INVALID, "the request", "disks that take along what they lie over keep their shape");
         }
         if (request.rateBytesPerSecond() < 0) {
             throw refusal(ErrorKind.INVALID, "the request", "a rate is not below zero");
@@ -177,10 +183,35 @@ final class Planner {
                 format.text(),
                 from,
                 to,
+                backing == null ? shape(disk.spec(), format, request, sizeBytes) : null,
                 sizeBytes,
                 TargetRoom.neededBytes(disk.spec(), chain, to, sizeBytes, backing == null),
                 backing,
                 stacks.partRecords(disk.spec()));
+    }
+
+    /** Of a qcow2 image that stands alone: as it was said, and where nothing was, as the disk is one already. */
+    private @Nullable Qcow2Shape shape(DiskSpec disk, ImageFormat format, MigrationRequest request, long sizeBytes)
+            throws BlockException {
+        Qcow2Shape said = request.shape();
+        if (format != ImageFormat.QCOW2) {
+            if (said != null) {
+                throw refusal(
+                        ErrorKind.INVALID,
+                        "disk " + disk.name(),
+                        "cluster size, extended L2 entries, refcount bits and version are for qcow2 disks, and it becomes "
+                                + format.text());
+            }
+            return null;
+        }
+        if (said == null) {
+            return disk.format() == ImageFormat.QCOW2 ? Qcow2Shape.of(stacks.describe(disk)) : Qcow2Shape.USUAL;
+        }
+        String flaw = said.flaw(sizeBytes);
+        if (flaw != null) {
+            throw refusal(ErrorKind.INVALID, "disk " + disk.name(), flaw);
+        }
+        return said;
     }
 
     private long sizeBytes(DiskSpec spec) throws BlockException {

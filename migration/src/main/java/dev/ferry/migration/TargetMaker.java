@@ -7,6 +7,7 @@ import dev.ferry.datastore.NewDisk;
 import dev.ferry.image.ImageFormat;
 import dev.ferry.image.Provisioner;
 import dev.ferry.image.Provisioning;
+import dev.ferry.image.qcow2.Qcow2Shape;
 import dev.ferry.migration.Move.CalledOff;
 import dev.ferry.migration.journal.BaseRecord;
 import dev.ferry.migration.journal.DiskRecord;
@@ -68,7 +69,8 @@ final class TargetMaker {
     private void format(OpenDisk disk, DiskSpec spec, DiskRecord record) throws BlockException {
         String backing = record.backing();
         if (backing == null) {
-            around.stacks().format(disk, spec, record.sizeBytes());
+            Qcow2Shape shape = record.targetShape();
+            around.stacks().format(disk, spec, record.sizeBytes(), shape == null ? Qcow2Shape.USUAL : shape);
             return;
         }
         BaseRecord below = ledger.record().base(backing);

@@ -16,6 +16,7 @@ import dev.ferry.device.ReactorLoop;
 import dev.ferry.image.ImageFormat;
 import dev.ferry.image.Provisioning;
 import dev.ferry.image.qcow2.Qcow2Options;
+import dev.ferry.image.qcow2.Qcow2Shape;
 import dev.ferry.migration.FlakyDevice.Mood;
 import dev.ferry.migration.chain.ChainJobs;
 import dev.ferry.migration.chain.ChainStatus;
@@ -127,7 +128,7 @@ class ChainFaultTest {
                 file.setLength(SIZE);
             }
         }
-        Images.format(loop, base, this::open, SIZE);
+        Images.format(loop, base, this::open, SIZE, Qcow2Shape.USUAL);
         BlockDevice below = Images.open(loop, base, this::open);
         for (int at = 0; at < SIZE * 3 / 4; at += PIECE) {
             write(below, at, random);

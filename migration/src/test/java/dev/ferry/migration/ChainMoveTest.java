@@ -323,17 +323,17 @@ class ChainMoveTest extends EngineRig {
         layers.disk("vm1", below, "mid.qcow2", 87);
         for (ImageFormat format : List.of(ImageFormat.RAW, ImageFormat.VMDK, ImageFormat.VHD)) {
             MigrationRequest request = new MigrationRequest(
-                    List.of("vm1"),
-                    "fast",
-                    format,
-                    null,
-                    0,
-                    true,
-                    false,
-                    0,
-                    chain("vm1").pace(),
-                    StrategySettings.DEFAULT,
-                    true);
+                            List.of("vm1"),
+                            "fast",
+                            format,
+                            null,
+                            0,
+                            true,
+                            false,
+                            0,
+                            chain("vm1").pace(),
+                            StrategySettings.DEFAULT)
+                    .withChain();
             refused(ErrorKind.UNSUPPORTED, "lies over no backing file", () -> engine.start(request));
         }
         refused(

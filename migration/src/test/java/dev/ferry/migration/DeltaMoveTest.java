@@ -227,17 +227,17 @@ class DeltaMoveTest extends EngineRig {
     void aDeltaBecomesAnOverlayInQcow2(Deltas kind) throws Exception {
         byte[] content = kind.over(world, "vm1", kind.below(world, 19), 21);
         MigrationRequest request = new MigrationRequest(
-                List.of("vm1"),
-                "fast",
-                ImageFormat.QCOW2,
-                null,
-                0,
-                true,
-                false,
-                0,
-                chain("vm1").pace(),
-                StrategySettings.DEFAULT,
-                true);
+                        List.of("vm1"),
+                        "fast",
+                        ImageFormat.QCOW2,
+                        null,
+                        0,
+                        true,
+                        false,
+                        0,
+                        chain("vm1").pace(),
+                        StrategySettings.DEFAULT)
+                .withChain();
         assertDone(engine.start(request).id());
         assertThat(layers.names("vm1")).hasSize(3).first().isEqualTo("fast/vm1.qcow2");
         assertThat(Files.readAllBytes(layers.plain(world.openDisk("vm1")))).isEqualTo(content);

@@ -3,6 +3,7 @@ package dev.ferry.server;
 import dev.ferry.block.BlockException;
 import dev.ferry.image.ImageFormat;
 import dev.ferry.image.Provisioning;
+import dev.ferry.image.qcow2.Qcow2Shape;
 import dev.ferry.migration.MigrationEngine;
 import dev.ferry.migration.MigrationRequest;
 import dev.ferry.migration.MigrationStatus;
@@ -86,6 +87,7 @@ final class Moves {
                 request.target(),
                 format,
                 provisioning(request.provisioning()),
+                shape(request, format),
                 request.bytesPerSecond(),
                 request.verify(),
                 request.keepSource(),
@@ -124,6 +126,20 @@ final class Moves {
         return Mirroring.of(text)
                 .orElseThrow(
                         () -> Problems.wrongUsage("there is no mirror called '" + text + "'; choose sync or trailing"));
+    }
+
+    /** A shape that no disk can have is refused at once, one that a disk's format has not when that is known. */
+    private static @Nullable Qcow2Shape shape(MigrateRequest request, @Nullable ImageFormat format)
+            throws ProblemException {
+        Qcow2Shape shape = DiskMaker.shape(format == null ? ImageFormat.QCOW2 : format, request.shape());
+        if (shape.usual()) {
+            return null;
+        }
+        if (Boolean.TRUE.equals(request.withSnapshots())) {
+            throw Problems.wrongUsage("disks that take along what they lie over keep their shape:"
+                    + " choose a cluster size, extended L2 entries, refcount bits or a version without that");
+        }
+        return shape;
     }
 
     private static @Nullable Provisioning provisioning(@Nullable String text) throws ProblemException {

@@ -360,12 +360,7 @@ public final class Images {
         }
     }
 
-    /** The same, with the options that suit how the disk is provisioned. */
-    public static void format(DiskLoop loop, DiskSpec spec, FileOpener opener, long sizeBytes) throws BlockException {
-        format(loop, spec, opener, sizeBytes, Qcow2Shape.USUAL);
-    }
-
-    /** The same, of a shape that qcow2 images can have, if it is to be one. */
+    /** The same, laid out as suits how the disk is provisioned, and of a shape that qcow2 images can have, if it is to be one. */
     public static void format(DiskLoop loop, DiskSpec spec, FileOpener opener, long sizeBytes, Qcow2Shape shape)
             throws BlockException {
         Qcow2Options shaped = shape.options();

@@ -9,6 +9,7 @@ import dev.ferry.image.ImageFormat;
 import dev.ferry.image.NewNames;
 import dev.ferry.image.qcow2.Qcow2Description;
 import dev.ferry.image.qcow2.Qcow2Options;
+import dev.ferry.image.qcow2.Qcow2Shape;
 import dev.ferry.reactor.Errno;
 import dev.ferry.reactor.FileFacts;
 import dev.ferry.reactor.Linux;
@@ -103,9 +104,13 @@ public final class Stacks {
         return DiskSide.open(disk.loop(), spec, opener);
     }
 
-    /** Makes what the format of a new disk's file needs to be in it, as a disk that keeps what its spec says. */
-    public void format(OpenDisk disk, DiskSpec spec, long sizeBytes) throws BlockException {
-        Images.format(disk.loop(), spec, opener, sizeBytes);
+    /**
+     * Makes what the format of a new disk's file needs to be in it, as a disk that keeps what its spec says.
+     *
+     * @param shape of a qcow2 image; of others none is looked at
+     */
+    public void format(OpenDisk disk, DiskSpec spec, long sizeBytes, Qcow2Shape shape) throws BlockException {
+        Images.format(disk.loop(), spec, opener, sizeBytes, shape);
     }
 
     /**

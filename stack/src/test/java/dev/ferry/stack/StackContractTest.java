@@ -11,6 +11,7 @@ import dev.ferry.device.FileOptions;
 import dev.ferry.device.ReactorLoop;
 import dev.ferry.image.ImageFormat;
 import dev.ferry.image.Provisioning;
+import dev.ferry.image.qcow2.Qcow2Shape;
 import dev.ferry.reactor.EventLoops;
 import dev.ferry.testkit.BlockDeviceContract;
 import java.nio.file.Path;
@@ -74,7 +75,8 @@ class StackContractTest {
             NewDisk disk = Datastore.open("store", directory)
                     .create("disk" + number++, format.text(), format.grows() ? 0 : sizeBytes);
             DiskSpec spec = new DiskSpec("disk", disk.file(), provisioning, false, direct, format);
-            Images.format(loop, spec.at(disk.partial(), provisioning), StackContractTest::file, sizeBytes);
+            Images.format(
+                    loop, spec.at(disk.partial(), provisioning), StackContractTest::file, sizeBytes, Qcow2Shape.USUAL);
             disk.publish();
             Stacks stacks = new Stacks(List.of(loop), StackContractTest::file);
             return stacks.acquire(spec).front();

@@ -188,6 +188,7 @@ public final class DemoCommand implements Callable<Integer> {
                 "mirror",
                 null,
                 null,
+                null,
                 bytesPerSecond,
                 0,
                 0,

@@ -24,6 +24,11 @@ public record Qcow2Shape(
 
     private static final int USUAL_REFCOUNT_BITS = 16;
 
+    /** That of an image that there is. */
+    public static Qcow2Shape of(Qcow2Description image) {
+        return new Qcow2Shape(image.version(), image.clusterBytes(), image.extendedL2(), image.refcountBits());
+    }
+
     /** True if nothing was said, so that it fits a disk in any format. */
     public boolean usual() {
         return equals(USUAL);

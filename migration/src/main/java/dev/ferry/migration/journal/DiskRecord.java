@@ -1,6 +1,7 @@
 package dev.ferry.migration.journal;
 
 import dev.ferry.image.Provisioning;
+import dev.ferry.image.qcow2.Qcow2Shape;
 import dev.ferry.migration.copy.Mirroring;
 import dev.ferry.stack.PartRecord;
 import java.nio.file.Path;
@@ -18,6 +19,7 @@ import org.jspecify.annotations.Nullable;
  * @param sourceIdentity tells that file from a later one of its name
  * @param targetPath its file at the target
  * @param targetProvisioning what it becomes
+ * @param targetShape of the qcow2 image that it becomes; null: it becomes none, or one as is usual, or as what it lies over demands
  * @param targetIdentity tells the target's file from any other; null before it is made
  * @param authority which side is the disk
  * @param told the inventory has written down that the disk is at the target
@@ -38,6 +40,7 @@ public record DiskRecord(
         String sourceIdentity,
         String targetPath,
         Provisioning targetProvisioning,
+        @Nullable Qcow2Shape targetShape,
         @Nullable String targetIdentity,
         Authority authority,
         boolean told,
@@ -243,6 +246,7 @@ public record DiskRecord(
                 sourceIdentity,
                 targetPath,
                 targetProvisioning,
+                targetShape,
                 targetIdentity,
                 authority,
                 told,
@@ -265,6 +269,7 @@ public record DiskRecord(
                 sourceIdentity,
                 targetPath,
                 targetProvisioning,
+                targetShape,
                 targetIdentity,
                 authority,
                 told,
@@ -294,6 +299,7 @@ public record DiskRecord(
                 sourceIdentity,
                 targetPath,
                 targetProvisioning,
+                targetShape,
                 identity,
                 side,
                 wasTold,

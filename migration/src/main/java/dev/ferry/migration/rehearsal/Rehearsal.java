@@ -355,6 +355,7 @@ public final class Rehearsal {
                 plan.targetPath().toString(),
                 plan.sourceProvisioning(),
                 plan.targetProvisioning(),
+                plan.targetShape(),
                 found.offload() == null ? outlook.mover() : "offload",
                 found.read(),
                 guest == null ? null : Long.valueOf((long) guest.bytesPerSecond()),

@@ -1,6 +1,7 @@
 package dev.ferry.migration.rehearsal;
 
 import dev.ferry.image.Provisioning;
+import dev.ferry.image.qcow2.Qcow2Shape;
 import java.util.List;
 import org.jspecify.annotations.Nullable;
 
@@ -101,6 +102,7 @@ public record RehearsalReport(
      * @param targetPath its file-to-be
      * @param sourceProvisioning what it is
      * @param targetProvisioning what it would be
+     * @param targetShape of the qcow2 image that it would be; null: it would be none, or one over a file that goes with it
      * @param mover what would move the bytes
      * @param bytesPerSecondRead how fast samples of it were read
      * @param guestBytesPerSecond what its guest writes now; null: it is not open
@@ -118,6 +120,7 @@ public record RehearsalReport(
             String targetPath,
             Provisioning sourceProvisioning,
             Provisioning targetProvisioning,
+            @Nullable Qcow2Shape targetShape,
             String mover,
             @Nullable Range bytesPerSecondRead,
             @Nullable Long guestBytesPerSecond,

@@ -3,6 +3,7 @@ package dev.ferry.migration.journal;
 import static org.assertj.core.api.Assertions.assertThat;
 
 import dev.ferry.image.Provisioning;
+import dev.ferry.image.qcow2.Qcow2Shape;
 import dev.ferry.migration.MigrationState;
 import dev.ferry.migration.Phase;
 import dev.ferry.migration.Strategy;
@@ -169,6 +170,7 @@ class FileJournalsTest {
                 "1:2",
                 "/fast/vm1.raw",
                 Provisioning.THIN,
+                new Qcow2Shape(3, 2L << 20, true, 8),
                 sequence == 0 ? null : "1:3",
                 Authority.SOURCE,
                 false,

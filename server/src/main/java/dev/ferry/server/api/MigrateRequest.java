@@ -10,6 +10,7 @@ import org.jspecify.annotations.Nullable;
  * @param mode {@code mirror}, {@code tracking} or {@code snapshot}
  * @param format {@code raw}, {@code qcow2}, {@code vmdk}, {@code vhd} or {@code vhdx}, or null for that of each disk
  * @param provisioning {@code thin}, {@code lazy}, {@code eager}, or null for that of each disk
+ * @param shape of the qcow2 images that they become; null: those that are qcow2 images keep theirs
  * @param bytesPerSecond bound on the copy, 0 for none
  * @param maxAddedLatencyMillis how much the move may add to the 99th percentile of a guest's latency, 0 for no bound
  * @param floorBytesPerSecond what is copied in any case when that is bounded, 0 for the default
@@ -28,6 +29,7 @@ public record MigrateRequest(
         String mode,
         @Nullable String format,
         @Nullable String provisioning,
+        @Nullable DiskShape shape,
         long bytesPerSecond,
         double maxAddedLatencyMillis,
         long floorBytesPerSecond,
