@@ -68,6 +68,11 @@ final class ChangeOptions {
         }
     }
 
+    /** True if changes are marked. */
+    boolean marks() {
+        return !bitmaps.isEmpty();
+    }
+
     /** True if the file is not to be changed. */
     boolean snapshot() {
         return snapshot;

@@ -4,6 +4,7 @@ import dev.ferry.block.BlockDevice;
 import dev.ferry.block.BlockException;
 import dev.ferry.block.CheckedDevice;
 import dev.ferry.filter.Slice;
+import dev.ferry.image.ImageFormat;
 import dev.ferry.nbd.server.Export;
 import dev.ferry.nbd.server.ServerSettings;
 import dev.ferry.server.DataPlane;
@@ -35,6 +36,15 @@ final class ExportOptions {
 
     @Option(names = "--read-only", description = "Take no changes.")
     private boolean readOnly;
+
+    @Option(
+            names = "--load-snapshot",
+            paramLabel = "NAME",
+            description = {
+                "What a qcow2 disk held when this internal snapshot was made, by its id or its name; takes no changes, but",
+                "with --snapshot, which throws them away."
+            })
+    private @Nullable String loadSnapshot;
 
     @Option(
             names = "--offset",
@@ -78,7 +88,15 @@ final class ExportOptions {
             description = "So many clients at once (default: 0, as many as come).")
     private int shared;
 
-    void check() throws ProblemException {
+    void check(ImageFormat format) throws ProblemException {
+        if (loadSnapshot != null && format != ImageFormat.QCOW2) {
+            throw Problems.wrongUsage(
+                    "only qcow2 images have internal snapshots; --load-snapshot goes with --format qcow2");
+        }
+        if (loadSnapshot != null && changes.marks()) {
+            throw Problems.wrongUsage(
+                    "a bitmap marks what changes on the disk as it is now; leave --bitmap or --load-snapshot out");
+        }
         if (shared < 0) {
             throw Problems.wrongUsage("--shared is a number of clients, or 0 for as many as come");
         }
@@ -89,8 +107,15 @@ final class ExportOptions {
         return name;
     }
 
-    boolean readOnly() {
-        return readOnly;
+    /** The internal snapshot that is to be served in place of the disk, by its id or its name. */
+    @Nullable
+    String loadSnapshot() {
+        return loadSnapshot;
+    }
+
+    /** True if clients may change nothing. */
+    private boolean fixed() {
+        return readOnly || (loadSnapshot != null && !changes.snapshot());
     }
 
     /** True if the file itself is not to be changed, whether clients may change what they see or not. */
@@ -110,7 +135,7 @@ final class ExportOptions {
                         front,
                         disk.loop().events(),
                         disk.loop().buffers(),
-                        readOnly)
+                        fixed())
                 .withContexts(changes::contexts);
     }
 

@@ -40,6 +40,7 @@ import picocli.CommandLine.Spec;
             "Examples:",
             "  ferry nbd serve disk.raw --socket /tmp/nbd.sock",
             "  ferry nbd serve disk.raw --port 10809 --export vm1 --read-only",
+            "  ferry nbd serve disk.qcow2 --format qcow2 --load-snapshot before-upgrade --socket /tmp/nbd.sock",
             "  ferry nbd serve disk.raw --bind 0.0.0.0 --tls-certificates /etc/pki/qemu --tls-client vm7",
             "",
             "docs/nbd.md has a table of qemu-nbd's options and what they are called here."
@@ -113,7 +114,7 @@ final class NbdServeCommand implements Callable<Integer> {
     @Override
     public Integer call() throws Exception {
         ImageFormat known = ImageCommands.format(format);
-        checkUsage();
+        checkUsage(known);
         ServerTls security = tls.settings();
         if (fork) {
             List<String> arguments =
@@ -126,7 +127,8 @@ final class NbdServeCommand implements Callable<Integer> {
         DiskSpec served =
                 new DiskSpec(absolute.toString(), absolute, Provisioning.THIN, export.leavesFile(), direct).in(known);
         export.load(plane.loops().getFirst(), served);
-        OpenDisk disk = stacks.acquire(served);
+        String snapshot = export.loadSnapshot();
+        OpenDisk disk = snapshot == null ? stacks.acquire(served) : stacks.acquireSnapshot(served, snapshot);
         NbdServer server = new NbdServer(export.settings(), security);
         CountDownLatch unused = new CountDownLatch(1);
         NbdUri uri;
@@ -149,12 +151,12 @@ final class NbdServeCommand implements Callable<Integer> {
         return Ferry.DONE;
     }
 
-    private void checkUsage() throws ProblemException {
+    private void checkUsage(ImageFormat known) throws ProblemException {
         where.check();
         if (persistent && forOneUse) {
             throw Problems.wrongUsage("--persistent and --no-persistent exclude each other; choose one");
         }
-        export.check();
+        export.check(known);
     }
 
     private void close(Stacks stacks, OpenDisk disk) throws BlockException {

@@ -35,12 +35,29 @@ public final class DiskSide {
         this.device = device;
     }
 
+    /** Puts a format on a file. */
+    @FunctionalInterface
+    private interface Layer {
+        BlockDevice on(BlockDevice file) throws BlockException;
+    }
+
     /** Opens a file and puts its format on top. Blocks. */
     static DiskSide open(DiskLoop loop, DiskSpec spec, FileOpener opener) throws BlockException {
+        return open(loop, spec, opener, file -> Images.on(loop, spec, file, opener));
+    }
+
+    /** Opens what a disk was when an internal snapshot was made, to be read. Blocks. */
+    static DiskSide openSnapshot(DiskLoop loop, DiskSpec spec, FileOpener opener, String snapshot)
+            throws BlockException {
+        DiskSpec read = spec.asReadOnly();
+        return open(loop, read, opener, file -> Images.snapshotOn(loop, read, file, opener, snapshot));
+    }
+
+    private static DiskSide open(DiskLoop loop, DiskSpec spec, FileOpener opener, Layer layer) throws BlockException {
         String name = spec.shownAs();
         BlockDevice file = CheckedDevice.of(openFile(loop, spec, opener), name);
         try {
-            BlockDevice format = Images.on(loop, spec, file, opener);
+            BlockDevice format = layer.on(file);
             BlockDevice device = CheckedDevice.of(format, spec.name() + " in " + name);
             BlockDevice bytes = device.geometry().blockSizeBytes() == 1 ? device : new Aligner(device, loop.buffers());
             long saidBytes = bytes.geometry().sizeBytes();

@@ -65,18 +65,14 @@ public final class Images {
     /** Opens one of the internal snapshots of a qcow2 image, by its name or id, in the same way. */
     public static BlockDevice openSnapshot(DiskLoop loop, DiskSpec spec, FileOpener opener, String snapshot)
             throws BlockException {
-        DiskSpec cached = spec.cached().asReadOnly();
-        BlockDevice file = CheckedDevice.of(opener.open(loop, cached), cached.shownAs());
-        try {
-            BlockDevice any = anyBytes(loop, file);
-            Qcow2Image image = Qcow2Image.openSnapshot(new DeviceBytes(loop.loop(), any, cached.shownAs()), snapshot);
-            BlockDevice backing = backing(loop, cached, image, opener, 1);
-            return CheckedDevice.of(
-                    device(loop, cached, file, any, any, image, backing), "snapshot in " + cached.shownAs());
-        } catch (BlockException | RuntimeException failed) {
-            OnLoop.await(loop.loop(), file::close);
-            throw failed;
-        }
+        return DiskSide.openSnapshot(loop, spec, opener, snapshot).device();
+    }
+
+    static BlockDevice snapshotOn(DiskLoop loop, DiskSpec spec, BlockDevice file, FileOpener opener, String snapshot)
+            throws BlockException {
+        BlockDevice any = anyBytes(loop, file);
+        Qcow2Image image = Qcow2Image.openSnapshot(new DeviceBytes(loop.loop(), any, spec.shownAs()), snapshot);
+        return device(loop, spec, file, any, any, image, backing(loop, spec, image, opener, 1));
     }
 
     /** Puts a format on a file that is open. Closing what this gives closes the file; if it fails the file stays open. */

@@ -4,6 +4,7 @@ import dev.ferry.block.BlockDevice;
 import dev.ferry.block.BlockError;
 import dev.ferry.block.BlockException;
 import dev.ferry.block.ErrorKind;
+import dev.ferry.block.Invariant;
 import dev.ferry.datastore.DiskFiles;
 import dev.ferry.image.ImageFormat;
 import dev.ferry.image.NewNames;
@@ -55,6 +56,20 @@ public final class Stacks {
             return open;
         }
         OpenDisk disk = new OpenDisk(spec.name(), DiskSide.open(nextLoop(), spec, opener), opener);
+        disks.put(spec.name(), disk);
+        return disk;
+    }
+
+    /**
+     * Opens what a qcow2 disk was when an internal snapshot was made, to be read, as a disk of the name that the spec gives it, which
+     * nobody else has open.
+     *
+     * @param snapshot its id or its name
+     */
+    public synchronized OpenDisk acquireSnapshot(DiskSpec spec, String snapshot) throws BlockException {
+        Invariant.that(!disks.containsKey(spec.name()), "a disk that is not open");
+        DiskSide side = DiskSide.openSnapshot(nextLoop(), spec, opener, snapshot);
+        OpenDisk disk = new OpenDisk(spec.name(), side, opener);
         disks.put(spec.name(), disk);
         return disk;
     }
