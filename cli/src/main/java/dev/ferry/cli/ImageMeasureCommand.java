@@ -3,8 +3,14 @@ package dev.ferry.cli;
 import com.fasterxml.jackson.annotation.JsonProperty;
 import dev.ferry.block.BlockDevice;
 import dev.ferry.block.BlockException;
+import dev.ferry.block.ExtentSink;
 import dev.ferry.image.ImageFormat;
 import dev.ferry.image.qcow2.Qcow2Measure;
+import dev.ferry.image.sparse.GrainMeasure;
+import dev.ferry.image.vhd.VhdCreator;
+import dev.ferry.image.vhdx.VhdxCreator;
+import dev.ferry.image.vmdk.VmdkKind;
+import dev.ferry.image.vmdk.VmdkMeasure;
 import dev.ferry.server.DataPlane;
 import dev.ferry.server.Problems;
 import dev.ferry.server.api.ProblemException;
@@ -12,6 +18,7 @@ import dev.ferry.stack.DiskLoop;
 import dev.ferry.stack.OnLoop;
 import java.nio.file.Path;
 import java.util.concurrent.Callable;
+import java.util.function.LongSupplier;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
@@ -22,13 +29,14 @@ import picocli.CommandLine.Parameters;
 @Command(
         name = "measure",
         description = {
-            "Tells how much room an image takes in a file before it is made: with what another disk holds,",
-            "and when every block of it has been written. Of raw and qcow2 images."
+            "Tells how long the file of an image gets before it is made, or its files are together: with what another disk",
+            "holds, and when every block of it has been written."
         },
         footer = {
             "",
             "Examples:",
             "  ferry image measure vm1.raw --format qcow2",
+            "  ferry image measure vm1.raw --format vmdk --subformat twoGbMaxExtentSparse",
             "  ferry image measure --size 100G --format qcow2 --cluster-size 1M"
         })
 final class ImageMeasureCommand implements Callable<Integer> {
@@ -67,9 +75,6 @@ final class ImageMeasureCommand implements Callable<Integer> {
     @Override
     public Integer call() throws Exception {
         ImageFormat format = wanted.checked();
-        if (format != ImageFormat.RAW && format != ImageFormat.QCOW2) {
-            throw Problems.wrongUsage("raw and qcow2 images are measured, and not " + format.text());
-        }
         if (wanted.qcow2().dataName() != null) {
             throw Problems.wrongUsage("what is in a data file takes its room there; leave --data-file out");
         }
@@ -90,12 +95,12 @@ final class ImageMeasureCommand implements Callable<Integer> {
         return Quantities.size(bytes) + " (" + bytes + " bytes)";
     }
 
-    private MeasureView empty(ImageFormat format) throws ProblemException {
+    private MeasureView empty(ImageFormat format) throws ProblemException, BlockException {
         long size = sizeBytes == null ? 0 : sizeBytes;
         if (size <= 0) {
             throw Problems.wrongUsage("a disk has at least one byte");
         }
-        return view(format, size, new Qcow2Measure(size, wanted.qcow2()));
+        return measure(format, size).view();
     }
 
     private MeasureView of(Path source, ImageFormat format) throws ProblemException, BlockException {
@@ -104,28 +109,48 @@ final class ImageMeasureCommand implements Callable<Integer> {
             BlockDevice disk =
                     ImageCommands.open(loop, source, ImageCommands.chosen(loop, source, fromFormat, "--from-format"));
             try {
-                long size = disk.geometry().sizeBytes();
-                Qcow2Measure measure = new Qcow2Measure(size, wanted.qcow2());
-                if (format == ImageFormat.QCOW2) {
-                    tell(loop, disk, measure);
-                }
-                return view(format, size, measure);
+                Measure measure = measure(format, disk.geometry().sizeBytes());
+                tell(loop, disk, measure.sink());
+                return measure.view();
             } finally {
                 OnLoop.await(loop.loop(), disk::close);
             }
         }
     }
 
-    /** A raw file is as long as its disk, whatever of it is holes. */
-    private MeasureView view(ImageFormat format, long size, Qcow2Measure measure) {
-        if (format == ImageFormat.RAW) {
-            return new MeasureView(size, size);
+    /** How long the files of an image get: told of what it is to hold, and then asked. */
+    private record Measure(ExtentSink sink, LongSupplier required, LongSupplier fullyAllocated) {
+        MeasureView view() {
+            return new MeasureView(required.getAsLong(), fullyAllocated.getAsLong());
         }
-        long full = measure.fullyAllocatedBytes();
-        return new MeasureView(wanted.preallocation().ofData() ? full : measure.requiredBytes(), full);
+
+        static Measure of(GrainMeasure grains) {
+            return new Measure(grains, grains::requiredBytes, grains::fullyAllocatedBytes);
+        }
     }
 
-    private static void tell(DiskLoop loop, BlockDevice disk, Qcow2Measure measure) throws BlockException {
+    private Measure measure(ImageFormat format, long size) throws ProblemException, BlockException {
+        long whole = format.paddedBytes(size);
+        return switch (format) {
+            // As long as its disk, whatever of it is holes.
+            case RAW -> Measure.of(GrainMeasure.fixed(size));
+            case QCOW2 -> {
+                Qcow2Measure clusters = new Qcow2Measure(size, wanted.qcow2());
+                LongSupplier full = clusters::fullyAllocatedBytes;
+                yield new Measure(clusters, wanted.preallocation().ofData() ? full : clusters::requiredBytes, full);
+            }
+            case VMDK -> {
+                if (wanted.vmdkKind() == VmdkKind.STREAM_OPTIMIZED) {
+                    throw Problems.wrongUsage("how far a streamOptimized image is compressed is not known before");
+                }
+                yield Measure.of(VmdkMeasure.of(whole, wanted.vmdkKind()));
+            }
+            case VHD -> Measure.of(VhdCreator.measure(whole, wanted.vhdKind()));
+            case VHDX -> Measure.of(VhdxCreator.measure(whole, wanted.vhdxKind()));
+        };
+    }
+
+    private static void tell(DiskLoop loop, BlockDevice disk, ExtentSink sink) throws BlockException {
         long size = disk.geometry().sizeBytes();
         long[] told = new long[1];
         while (told[0] < size) {
@@ -136,7 +161,7 @@ final class ImageMeasureCommand implements Callable<Integer> {
                             from,
                             size - from,
                             (offset, length, state) -> {
-                                measure.extent(offset, length, state);
+                                sink.extent(offset, length, state);
                                 told[0] = offset + length;
                             },
                             end));

@@ -147,12 +147,12 @@ final class NewImageOptions {
                 .orElseThrow(() -> Problems.wrongUsage("--subformat of a vmdk image is one of " + VmdkKind.list()));
     }
 
-    private VhdKind vhdKind() throws ProblemException {
+    VhdKind vhdKind() throws ProblemException {
         return VhdKind.of(subformat == null ? VhdKind.DYNAMIC.text() : subformat)
                 .orElseThrow(() -> Problems.wrongUsage("--subformat of a vhd image is dynamic or fixed"));
     }
 
-    private VhdxKind vhdxKind() throws ProblemException {
+    VhdxKind vhdxKind() throws ProblemException {
         return VhdxKind.of(subformat == null ? VhdxKind.DYNAMIC.text() : subformat)
                 .orElseThrow(() -> Problems.wrongUsage("--subformat of a vhdx image is dynamic or fixed"));
     }

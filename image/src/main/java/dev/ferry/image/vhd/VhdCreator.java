@@ -7,6 +7,8 @@ import dev.ferry.block.BlockException;
 import dev.ferry.block.ErrorKind;
 import dev.ferry.block.Invariant;
 import dev.ferry.image.FileBytes;
+import dev.ferry.image.MeasuredBytes;
+import dev.ferry.image.sparse.GrainMeasure;
 import dev.ferry.image.sparse.Neighbours;
 import java.nio.ByteBuffer;
 import java.nio.charset.StandardCharsets;
@@ -54,6 +56,20 @@ public final class VhdCreator {
         file.flush();
         file.write(sizeBytes, footer);
         file.flush();
+    }
+
+    /**
+     * How long the file of a disk gets.
+     *
+     * @param sizeBytes of the disk, a multiple of 512
+     */
+    public static GrainMeasure measure(long sizeBytes, VhdKind kind) throws BlockException {
+        MeasuredBytes file = new MeasuredBytes("vhd image");
+        create(file, sizeBytes, kind, EPOCH, new UUID(0, 0));
+        int bitmapBytes = BLOCK_BYTES / SECTOR_BYTES / Byte.SIZE;
+        return kind == VhdKind.FIXED
+                ? GrainMeasure.fixed(file.lengthBytes())
+                : new GrainMeasure(sizeBytes, BLOCK_BYTES, BLOCK_BYTES + bitmapBytes, file.lengthBytes());
     }
 
     /**

@@ -7,6 +7,8 @@ import dev.ferry.block.BlockException;
 import dev.ferry.block.ErrorKind;
 import dev.ferry.block.Invariant;
 import dev.ferry.image.FileBytes;
+import dev.ferry.image.MeasuredBytes;
+import dev.ferry.image.sparse.GrainMeasure;
 import dev.ferry.image.sparse.Neighbours;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
@@ -78,6 +80,18 @@ public final class VhdxCreator {
      */
     public static void create(FileBytes file, long sizeBytes, VhdxKind kind, UUID identity) throws BlockException {
         new VhdxCreator(file, sizeBytes, kind, identity, null).create();
+    }
+
+    /**
+     * How long the file of a disk gets.
+     *
+     * @param sizeBytes of the disk, a multiple of 512
+     */
+    public static GrainMeasure measure(long sizeBytes, VhdxKind kind) throws BlockException {
+        MeasuredBytes file = new MeasuredBytes("vhdx image");
+        create(file, sizeBytes, VhdxKind.DYNAMIC, new UUID(0, 0));
+        GrainMeasure measure = new GrainMeasure(sizeBytes, BLOCK_BYTES, BLOCK_BYTES, file.lengthBytes());
+        return kind == VhdxKind.FIXED ? GrainMeasure.fixed(measure.fullyAllocatedBytes()) : measure;
     }
 
     /** Makes a differencing disk, which reads as its parent does; what the file held is lost. */

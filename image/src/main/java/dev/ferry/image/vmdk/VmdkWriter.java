@@ -29,7 +29,8 @@ import org.jspecify.annotations.Nullable;
  * </pre>
  */
 public final class VmdkWriter implements ImageWriter {
-    private static final int GRAIN_BYTES = 64 << 10;
+    static final int GRAIN_BYTES = 64 << 10;
+
     private static final int GRAIN_SECTORS = GRAIN_BYTES / SECTOR_BYTES;
     private static final int TABLE_ENTRIES = 512;
     private static final int TABLE_SECTORS = TABLE_ENTRIES * 4 / SECTOR_BYTES;
