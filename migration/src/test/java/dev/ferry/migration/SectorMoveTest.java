@@ -113,7 +113,7 @@ class SectorMoveTest {
 
     private void assertDone(World world, String id) throws BlockException {
         MigrationStatus status = world.engine.find(id);
-        for (int i = 0; i < LOOKS_MAX && status.state() == MigrationState.RUNNING; i++) {
+        for (int i = 0; i < LOOKS_MAX && !status.state().over(); i++) {
             status = world.engine.await(id, LOOK);
             defects.check();
         }
