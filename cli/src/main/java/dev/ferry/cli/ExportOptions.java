@@ -113,11 +113,6 @@ final class ExportOptions {
         return loadSnapshot;
     }
 
-    /** True if clients may change nothing. */
-    private boolean fixed() {
-        return readOnly || (loadSnapshot != null && !changes.snapshot());
-    }
-
     /** True if the file itself is not to be changed, whether clients may change what they see or not. */
     boolean leavesFile() {
         return readOnly || changes.snapshot();
@@ -135,7 +130,7 @@ final class ExportOptions {
                         front,
                         disk.loop().events(),
                         disk.loop().buffers(),
-                        fixed())
+                        readOnly)
                 .withContexts(changes::contexts);
     }
 
