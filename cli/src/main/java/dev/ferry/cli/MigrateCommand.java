@@ -151,9 +151,18 @@ final class MigrateCommand implements Callable<Integer> {
             names = "--with-snapshots",
             description = {
                 "Move what the disks lie over too, in any format, each file once, and have them lie over it there (default:",
-                "the disks are flattened). The old files are deleted when nobody lies over them any more."
+                "the disks are flattened). The old files are deleted when nobody lies over them any more. Internal snapshots of",
+                "a qcow2 disk go along in its file, with the machine states in them, and share what they shared."
             })
     private boolean withSnapshots;
+
+    @Option(
+            names = "--drop-snapshots",
+            description = {
+                "Leave internal snapshots of the disks behind, to be deleted with the old file. Without this, --keep-source or",
+                "--with-snapshots a disk that has some is not moved."
+            })
+    private boolean dropSnapshots;
 
     @Option(
             names = "--dry-run",
@@ -235,6 +244,7 @@ final class MigrateCommand implements Callable<Integer> {
                 keepSource,
                 graceMillis,
                 withSnapshots,
+                dropSnapshots,
                 dryRun);
     }
 }

@@ -136,6 +136,7 @@ final class MigrationCommands {
             screen.print("mover     " + s.mover());
             screen.print("verified  " + (s.verified() ? "yes" : "no"));
             s.bases().forEach(base -> screen.print("base      " + BaseWords.of(base)));
+            s.internalSnapshots().forEach(one -> screen.print("snapshots " + BaseWords.of(one)));
             for (MigrationStatus.DiskStatus disk : s.disks()) {
                 if (disk.proof() != null) {
                     screen.print("compared  " + VerifyCommand.words(disk, disk.proof()));

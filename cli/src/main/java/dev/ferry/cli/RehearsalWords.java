@@ -83,6 +83,10 @@ final class RehearsalWords {
                 "copy",
                 bytes(disk.dataBytes()) + " of data, " + bytes(disk.holeBytes()) + " of holes; mover " + disk.mover()
                         + "; read at " + range(disk.bytesPerSecondRead(), RehearsalWords::rate));
+        RehearsalReport.Snapshots snapshots = disk.snapshots();
+        if (snapshots != null) {
+            line("snapshots", BaseWords.of(snapshots));
+        }
         Long writes = disk.guestBytesPerSecond();
         line(
                 "guest",

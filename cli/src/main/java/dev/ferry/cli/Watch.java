@@ -122,6 +122,7 @@ final class Watch {
             }
         }
         status.bases().forEach(base -> screen.print(BaseWords.done(base)));
+        status.internalSnapshots().forEach(one -> screen.print(BaseWords.done(one)));
         long copied = BaseWords.copiedBytes(status)
                 + status.disks().stream()
                         .mapToLong(MigrationStatus.DiskStatus::bytesCopied)

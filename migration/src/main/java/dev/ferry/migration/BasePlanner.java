@@ -5,7 +5,6 @@ import dev.ferry.block.ErrorKind;
 import dev.ferry.datastore.DiskFiles;
 import dev.ferry.image.ImageFormat;
 import dev.ferry.image.Provisioning;
-import dev.ferry.image.qcow2.Qcow2Description;
 import dev.ferry.migration.MigrationPlan.BasePlan;
 import dev.ferry.stack.Chain;
 import dev.ferry.stack.DiskSpec;
@@ -18,7 +17,6 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.concurrent.TimeUnit;
-import java.util.stream.Collectors;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -27,12 +25,10 @@ import org.jspecify.annotations.Nullable;
  */
 final class BasePlanner {
     private final Catalog catalog;
-    private final Stacks stacks;
     private final Map<Path, BasePlan> bases = new LinkedHashMap<>();
 
-    BasePlanner(Catalog catalog, Stacks stacks) {
+    BasePlanner(Catalog catalog) {
         this.catalog = catalog;
-        this.stacks = stacks;
     }
 
     /** All that lie below the disks that were added, what lies below first. */
@@ -49,9 +45,6 @@ final class BasePlanner {
      */
     @Nullable
     Path add(DiskSpec disk, Chain chain, MigrationRequest request) throws BlockException {
-        if (disk.format() == ImageFormat.QCOW2) {
-            refuseInternalSnapshots(disk);
-        }
         if (chain.depth() == 0) {
             return null;
         }
@@ -66,21 +59,6 @@ final class BasePlanner {
             add(disk, layer.path(), format, below, null);
         }
         return chain.layers().get(1).path();
-    }
-
-    private void refuseInternalSnapshots(DiskSpec disk) throws BlockException {
-        Qcow2Description told = stacks.describe(disk);
-        if (!told.snapshots().isEmpty()) {
-            String names = told.snapshots().stream()
-                    .map(Qcow2Description.SnapshotDescription::name)
-                    .limit(5)
-                    .collect(Collectors.joining(", "));
-            throw refusal(
-                    disk,
-                    "it has " + told.snapshots().size() + " internal snapshots (" + names
-                            + "), which --with-snapshots does not take along yet: it moves backing files; delete them"
-                            + " ('ferry image snapshot'), or go without --with-snapshots, which leaves them behind");
-        }
     }
 
     private static void refuse(DiskSpec disk, MigrationRequest request) throws BlockException {

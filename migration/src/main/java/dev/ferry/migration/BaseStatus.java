@@ -1,6 +1,7 @@
 package dev.ferry.migration;
 
 import dev.ferry.migration.journal.BaseRecord;
+import dev.ferry.migration.journal.DiskRecord;
 import dev.ferry.migration.journal.MoveRecord;
 import java.util.List;
 import org.jspecify.annotations.Nullable;
@@ -61,9 +62,9 @@ public record BaseStatus(
     }
 
     /**
-     * Of the bytes of such files that are to be copied, done.
+     * Of the bytes of such files, and of snapshots of disks, that are to be copied, done.
      *
-     * @param atHandBytes of the one that is being copied
+     * @param atHandBytes of those that are being copied
      */
     static long doneBytes(MoveRecord record, long atHandBytes) {
         long bytes = 0;
@@ -74,6 +75,9 @@ public record BaseStatus(
                 bytes += Math.min(base.allocatedBytes(), atHandBytes);
             }
         }
+        for (DiskRecord disk : record.disks()) {
+            bytes += SnapshotStatus.doneBytes(disk, atHandBytes);
+        }
         return bytes;
     }
 
@@ -81,6 +85,9 @@ public record BaseStatus(
         long bytes = 0;
         for (BaseRecord base : record.below()) {
             bytes += base.found() ? 0 : base.allocatedBytes();
+        }
+        for (DiskRecord disk : record.disks()) {
+            bytes += SnapshotStatus.totalBytes(disk);
         }
         return bytes;
     }

@@ -9,6 +9,7 @@ import dev.ferry.migration.journal.BaseRecord;
 import dev.ferry.migration.journal.DiskRecord;
 import dev.ferry.migration.journal.Grace;
 import dev.ferry.migration.journal.MoveRecord;
+import dev.ferry.migration.journal.SnapshotRecord;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
@@ -51,7 +52,10 @@ final class FirstRecord {
                             disk.sourceProvisioning(),
                             null,
                             text(disk.backing()),
-                            disk.parts().isEmpty() ? null : disk.parts()),
+                            disk.parts().isEmpty() ? null : disk.parts(),
+                            disk.snapshots().isEmpty()
+                                    ? null
+                                    : new SnapshotRecord(disk.snapshots().size(), 0, false, null)),
                     null,
                     DiskRecord.Outcome.NONE));
         }

@@ -75,6 +75,7 @@ public record MigrationPlan(
      * @param neededBytes room that the target needs now
      * @param backing the file that it lies over, which goes with it; null: none, or it is flattened
      * @param parts files that hold it besides its own, which are deleted with that
+     * @param snapshots names of its internal snapshots, which go with it; empty: none do
      */
     public record DiskPlan(
             String name,
@@ -88,9 +89,16 @@ public record MigrationPlan(
             long sizeBytes,
             long neededBytes,
             @Nullable Path backing,
-            List<PartRecord> parts) {
+            List<PartRecord> parts,
+            List<String> snapshots) {
         public DiskPlan {
             parts = List.copyOf(parts);
+            snapshots = List.copyOf(snapshots);
+        }
+
+        /** What both sides have the same before any of the disk is copied: what it lies over, or its snapshots. */
+        public boolean layered() {
+            return backing != null || !snapshots.isEmpty();
         }
     }
 }

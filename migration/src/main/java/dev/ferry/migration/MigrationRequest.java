@@ -21,7 +21,9 @@ import org.jspecify.annotations.Nullable;
  * @param graceMillis how long the way back stays open after the switch; 0: not at all; negative: until a commit
  * @param pace what each disk's guest may be made to feel
  * @param strategy how the disks get to their targets
- * @param withSnapshots what disks lie over is moved too, and they lie over it there; else they are flattened
+ * @param withSnapshots what disks lie over is moved too, and they lie over it there, and so are their internal snapshots; else they are
+ *     flattened
+ * @param dropSnapshots internal snapshots of disks may be left behind, and go with the old file
  */
 public record MigrationRequest(
         List<String> disks,
@@ -35,7 +37,8 @@ public record MigrationRequest(
         long graceMillis,
         PaceSettings pace,
         StrategySettings strategy,
-        boolean withSnapshots) {
+        boolean withSnapshots,
+        boolean dropSnapshots) {
     public MigrationRequest {
         disks = List.copyOf(disks);
     }
@@ -64,6 +67,7 @@ public record MigrationRequest(
                 graceMillis,
                 pace,
                 strategy,
+                false,
                 false);
     }
 
@@ -90,26 +94,35 @@ public record MigrationRequest(
 
     /** The same by another strategy. */
     public MigrationRequest by(StrategySettings other) {
-        return with(shape, graceMillis, other, withSnapshots);
+        return with(shape, graceMillis, other, withSnapshots, dropSnapshots);
     }
 
     /** The same with a way back. */
     public MigrationRequest withGrace(long millis) {
-        return with(shape, millis, strategy, withSnapshots);
+        return with(shape, millis, strategy, withSnapshots, dropSnapshots);
     }
 
     /** The same with what disks lie over. */
     public MigrationRequest withChain() {
-        return with(shape, graceMillis, strategy, true);
+        return with(shape, graceMillis, strategy, true, dropSnapshots);
     }
 
     /** The same, to become qcow2 images of a shape. */
     public MigrationRequest shaped(Qcow2Shape other) {
-        return with(other, graceMillis, strategy, withSnapshots);
+        return with(other, graceMillis, strategy, withSnapshots, dropSnapshots);
+    }
+
+    /** The same, though internal snapshots go with the old file. */
+    public MigrationRequest withoutSnapshots() {
+        return with(shape, graceMillis, strategy, withSnapshots, true);
     }
 
     private MigrationRequest with(
-            @Nullable Qcow2Shape otherShape, long otherGraceMillis, StrategySettings otherStrategy, boolean along) {
+            @Nullable Qcow2Shape otherShape,
+            long otherGraceMillis,
+            StrategySettings otherStrategy,
+            boolean along,
+            boolean dropped) {
         return new MigrationRequest(
                 disks,
                 targetDatastore,
@@ -122,7 +135,8 @@ public record MigrationRequest(
                 otherGraceMillis,
                 pace,
                 otherStrategy,
-                along);
+                along,
+                dropped);
     }
 
     /** As the command line has it without options: verified, as fast as it goes, the source deleted. */

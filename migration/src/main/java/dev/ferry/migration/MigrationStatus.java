@@ -33,6 +33,7 @@ import org.jspecify.annotations.Nullable;
  * @param endedAt ISO-8601; null while it is not over
  * @param seconds from start to end, or until now
  * @param bases files below the disks that go with them, what lies below first; empty where disks are flattened
+ * @param internalSnapshots internal snapshots of disks that go with them; empty where none do
  * @param disks disk after disk
  */
 public record MigrationStatus(
@@ -60,9 +61,11 @@ public record MigrationStatus(
         @Nullable String endedAt,
         double seconds,
         List<BaseStatus> bases,
+        List<SnapshotStatus> internalSnapshots,
         List<DiskStatus> disks) {
     public MigrationStatus {
         bases = List.copyOf(bases);
+        internalSnapshots = List.copyOf(internalSnapshots);
         disks = List.copyOf(disks);
     }
 

@@ -9,6 +9,7 @@ import dev.ferry.migration.MovingDisk.Stage;
 import dev.ferry.migration.journal.Authority;
 import dev.ferry.migration.journal.DiskRecord;
 import dev.ferry.migration.journal.StepFiles;
+import dev.ferry.stack.LiveSnapshots;
 import dev.ferry.stack.OpenDisk;
 import dev.ferry.stack.Stacks;
 import java.util.ArrayList;
@@ -78,6 +79,7 @@ final class MoveWork {
     private final Parking parking;
     private final Mending mending;
     private final MovingBases bases;
+    private final MovingSnapshots snapshots;
     private @Nullable BlockException failure;
 
     MoveWork(Move move, Ledger ledger, Surroundings around) {
@@ -86,7 +88,6 @@ final class MoveWork {
         this.around = around;
         this.switching = new Switching(move, this, ledger);
         this.revival = new Revival(move, ledger, around, false, move::eventsOf);
-        this.keeping = new Keeping(move, this, ledger, around);
         String datastore = ledger.record().targetDatastore();
         this.parking = new Parking(
                 move,
@@ -97,6 +98,8 @@ final class MoveWork {
                 around.workers());
         this.mending = new Mending(ledger);
         this.bases = new MovingBases(move, ledger, around, parking);
+        this.snapshots = new MovingSnapshots(move, ledger, around, bases, parking);
+        this.keeping = new Keeping(move, this, ledger, around);
         this.preparation = new Preparation(move, this, ledger, around);
         this.proving = new Proving(move, this, ledger);
     }
@@ -109,6 +112,11 @@ final class MoveWork {
     /** What lies below the disks and is moved with them. */
     MovingBases bases() {
         return bases;
+    }
+
+    /** The internal snapshots of the disks. */
+    MovingSnapshots snapshots() {
+        return snapshots;
     }
 
     /** How the move waits, and goes on. */
@@ -302,7 +310,11 @@ final class MoveWork {
         for (MovingDisk disk : disks.all()) {
             OpenDisk open = disk.disk;
             try {
-                around.stacks().release(open);
+                try {
+                    LiveSnapshots.part(open.side());
+                } finally {
+                    around.stacks().release(open);
+                }
             } catch (BlockException e) {
                 LOG.warn("disk {} did not close well", open.name(), e);
             }

@@ -54,7 +54,7 @@ final class MovingBases {
     }
 
     /** The target has failed, and is tried again when it is well. */
-    private static final class TargetFailed extends Exception {
+    static final class TargetFailed extends Exception {
         private static final long serialVersionUID = 1L;
 
         private final BlockException why;
@@ -62,6 +62,10 @@ final class MovingBases {
         TargetFailed(BlockException why) {
             super(why);
             this.why = why;
+        }
+
+        BlockException why() {
+            return why;
         }
     }
 
@@ -80,7 +84,7 @@ final class MovingBases {
         }
     }
 
-    /** Of the file that is being brought, the bytes that are at the target. Any thread. */
+    /** Of the file that is being brought, or the snapshots, the bytes that are at the target. Any thread. */
     long doneBytes() {
         BaseTransfer now = transfer;
         return now == null ? 0 : now.doneBytes();
@@ -274,7 +278,7 @@ final class MovingBases {
         }
         String digest = null;
         if (source.lengthBytes() > 0) {
-            BaseTransfer.Result result = transfer(disk, source, there, false, true);
+            BaseTransfer.Result result = transfer(disk, source.bytes(), there, false, true);
             if (result.differs()) {
                 return false;
             }
@@ -327,7 +331,7 @@ final class MovingBases {
                 throw new TargetFailed(e);
             }
             BaseTransfer.Result result =
-                    transfer(disk, source, side, true, ledger.record().verify());
+                    transfer(disk, source.bytes(), side, true, ledger.record().verify());
             if (result.differs()) {
                 retryOrRefuse(base);
                 return make(index, path, disk, source, made);
@@ -365,10 +369,14 @@ final class MovingBases {
         LOG.warn("migration {}: the copy of {} differs; it is copied again", move.id(), base.sourcePath());
     }
 
-    private BaseTransfer.Result transfer(
-            OpenDisk disk, Source source, DiskSide target, boolean copies, boolean compares)
+    /**
+     * Copies bytes that do not change, compares them, or both; closes the target.
+     *
+     * @param disk one beside whose guest this is done, on its loop
+     */
+    BaseTransfer.Result transfer(OpenDisk disk, BlockDevice source, DiskSide target, boolean copies, boolean compares)
             throws BlockException, CalledOff, TargetFailed {
-        BaseTransfer now = new BaseTransfer(move, parking, around.workers(), disk, source.bytes(), target);
+        BaseTransfer now = new BaseTransfer(move, parking, around.workers(), disk, source, target);
         transfer = now;
         BaseTransfer.Result result;
         try {

@@ -10,6 +10,7 @@ import dev.ferry.migration.MovingDisk.Stage;
 import dev.ferry.migration.journal.DiskRecord;
 import dev.ferry.migration.journal.Grace;
 import dev.ferry.stack.DiskSide;
+import dev.ferry.stack.LiveSnapshots;
 import java.time.Instant;
 import java.util.ArrayList;
 import java.util.List;
@@ -48,7 +49,7 @@ final class OldSides {
         this.ledger = ledger;
         this.around = around;
         this.revival = new Revival(move, ledger, around, true, this::eventsOf);
-        this.sides = new TargetMaker(move, ledger, around);
+        this.sides = new TargetMaker(move, ledger, around, work.snapshots());
         this.prober = prober;
         this.whenLost = whenLost;
     }
@@ -230,7 +231,11 @@ final class OldSides {
         released = true;
         for (MovingDisk disk : revival.guarded()) {
             try {
-                around.stacks().release(disk.disk);
+                try {
+                    LiveSnapshots.part(disk.disk.side());
+                } finally {
+                    around.stacks().release(disk.disk);
+                }
             } catch (BlockException e) {
                 LOG.warn("disk {} did not close well", disk.disk.name(), e);
             }

@@ -55,7 +55,7 @@ final class Planner {
         List<DiskPlan> disks = new ArrayList<>();
         Set<String> names = new HashSet<>();
         long neededBytes = 0;
-        BasePlanner bases = new BasePlanner(catalog, stacks);
+        BasePlanner bases = new BasePlanner(catalog);
         for (String name : request.disks()) {
             if (!names.add(name)) {
                 throw refusal(ErrorKind.INVALID, "disk " + name, "it is named twice");
@@ -123,7 +123,7 @@ final class Planner {
         List<Outlook.Disk> disks = new ArrayList<>();
         List<String> obstacles = new ArrayList<>();
         Set<String> names = new HashSet<>();
-        BasePlanner bases = new BasePlanner(catalog, stacks);
+        BasePlanner bases = new BasePlanner(catalog);
         for (String name : request.disks()) {
             CatalogDisk disk = catalog.disk(name);
             try {
@@ -171,6 +171,7 @@ final class Planner {
                     "disk " + name,
                     "what an earlier move left in overlays could not be merged; detach it, and attach it again");
         }
+        List<String> snapshots = SnapshotRules.check(stacks, disk.spec(), request);
         Chain chain = stacks.chain(disk.spec());
         Path backing = request.withSnapshots() ? bases.add(disk.spec(), chain, request) : null;
         Provisioning from = disk.spec().provisioning();
@@ -185,9 +186,10 @@ final class Planner {
                 to,
                 backing == null ? shape(disk.spec(), format, request, sizeBytes) : null,
                 sizeBytes,
-                TargetRoom.neededBytes(disk.spec(), chain, to, sizeBytes, backing == null),
+                TargetRoom.neededBytes(disk.spec(), chain, to, sizeBytes, backing == null, !snapshots.isEmpty()),
                 backing,
-                stacks.partRecords(disk.spec()));
+                stacks.partRecords(disk.spec()),
+                snapshots);
     }
 
     /** Of a qcow2 image that stands alone: as it was said, and where nothing was, as the disk is one already. */

@@ -31,7 +31,7 @@ final class Preparation {
         this.work = work;
         this.ledger = ledger;
         this.around = around;
-        this.targets = new TargetMaker(move, ledger, around);
+        this.targets = new TargetMaker(move, ledger, around, work.snapshots());
     }
 
     /** From the beginning, or anew after a crash. */
@@ -48,7 +48,9 @@ final class Preparation {
                 Merging.settle(around.stacks(), work.revival().specOf(i));
                 MovingDisk disk =
                         new MovingDisk(i, around.stacks().acquire(work.revival().specOf(i)));
-                disk.expectedBytes = begun.below().isEmpty() ? 0 : Stacks.allocatedBytes(disk.disk.path());
+                boolean filesFirst =
+                        !begun.below().isEmpty() || begun.disks().get(i).snapshots() != null;
+                disk.expectedBytes = filesFirst ? Stacks.allocatedBytes(disk.disk.path()) : 0;
                 work.together().add(disk);
             }
             work.bases().carry(work.disks());
@@ -72,7 +74,7 @@ final class Preparation {
 
     private Carrier carrierOf(MovingDisk disk) {
         MoveRecord record = ledger.record();
-        boolean layered = record.disks().get(disk.index).backing() != null;
+        boolean layered = record.disks().get(disk.index).layered();
         return around.carriers().of(disk.disk, move.eventsOf(disk), record.how(), layered);
     }
 
@@ -101,6 +103,14 @@ final class Preparation {
         } catch (BlockException e) {
             if (e.kind() != ErrorKind.NOT_FOUND) {
                 throw e;
+            }
+            if (ledger.record().disks().get(disk.index).snapshots() != null) {
+                work.fail(Planner.refusal(
+                        ErrorKind.NOT_FOUND,
+                        "disk " + disk.disk.name(),
+                        "the target is lost, with the snapshots that were there ("
+                                + e.error().detail() + "); the guest stays on the source; move it anew"));
+                return;
             }
             LOG.warn("migration {}: {}; a new target is made, and all is copied again", move.id(), e.getMessage());
             disk.carrier().abandon();

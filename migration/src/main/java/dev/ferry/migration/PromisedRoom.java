@@ -30,11 +30,15 @@ final class PromisedRoom {
         };
     }
 
+    /** Snapshots of disks too. */
     private static long basesThere(MoveRecord now) {
         return now.below().stream()
-                .filter(BaseRecord::done)
-                .mapToLong(BaseRecord::allocatedBytes)
-                .sum();
+                        .filter(BaseRecord::done)
+                        .mapToLong(BaseRecord::allocatedBytes)
+                        .sum()
+                + now.disks().stream()
+                        .mapToLong(disk -> SnapshotStatus.doneBytes(disk, 0))
+                        .sum();
     }
 
     /** What of the targets' room is taken by now. */

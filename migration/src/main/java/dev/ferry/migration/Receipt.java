@@ -21,6 +21,7 @@ import org.jspecify.annotations.Nullable;
  * @param digestScheme how digests are made
  * @param resumed how the last interruption was got over; null if there was none
  * @param bases files below the disks that went with them; empty where disks were flattened
+ * @param internalSnapshots internal snapshots of disks that went with them; empty where none did
  * @param disks disk after disk
  */
 public record Receipt(
@@ -35,6 +36,7 @@ public record Receipt(
         String digestScheme,
         @Nullable Resumption resumed,
         List<BaseStatus> bases,
+        List<SnapshotStatus> internalSnapshots,
         List<Disk> disks) {
     private static final String DIGEST_SCHEME = "SHA-256 of the SHA-256 of each region of 1 MiB, in order";
     private static final String DIGEST_SCHEME_IN_ROUNDS = "SHA-256 of the SHA-256 of each region of 64 KiB"
@@ -43,6 +45,7 @@ public record Receipt(
 
     public Receipt {
         bases = List.copyOf(bases);
+        internalSnapshots = List.copyOf(internalSnapshots);
         disks = List.copyOf(disks);
     }
 
@@ -101,6 +104,7 @@ public record Receipt(
                 record.how().begun() == Strategy.MIRROR ? DIGEST_SCHEME : DIGEST_SCHEME_IN_ROUNDS,
                 record.resumed(),
                 BaseStatus.of(record),
+                SnapshotStatus.of(record),
                 disks);
     }
 

@@ -8,6 +8,7 @@ import dev.ferry.migration.journal.MoveRecord;
 import dev.ferry.migration.journal.Resumption;
 import dev.ferry.migration.journal.StepFiles;
 import dev.ferry.stack.DiskSpec;
+import dev.ferry.stack.LiveSnapshots;
 import dev.ferry.stack.OpenDisk;
 import java.util.ArrayList;
 import java.util.List;
@@ -122,12 +123,12 @@ final class Revival {
         try {
             MovingDisk disk = new MovingDisk(index, open);
             StrategySettings how = ledger.record().how();
+            DiskRecord record = ledger.record().disks().get(index);
+            if (record.snapshots() != null) {
+                LiveSnapshots.expect(open.side());
+            }
             Carrier carrier = around.carriers()
-                    .of(
-                            open,
-                            events.apply(disk),
-                            back ? how.with(Strategy.MIRROR) : how,
-                            ledger.record().disks().get(index).backing() != null);
+                    .of(open, events.apply(disk), back ? how.with(Strategy.MIRROR) : how, record.layered());
             disk.carrier = carrier;
             disk.found = carrier.guard(stepsOf(index));
             guarded.set(index, disk);

@@ -91,6 +91,7 @@ final class StatusView {
                 over ? Instant.ofEpochMilli(record.atMillis()).toString() : null,
                 Math.max(0, nowMillis - record.startedMillis()) / 1000.0,
                 BaseStatus.of(record),
+                SnapshotStatus.of(record),
                 disks);
     }
 

@@ -13,6 +13,7 @@ import dev.ferry.migration.journal.BaseRecord;
 import dev.ferry.migration.journal.DiskRecord;
 import dev.ferry.stack.DiskSide;
 import dev.ferry.stack.DiskSpec;
+import dev.ferry.stack.LiveSnapshots;
 import dev.ferry.stack.OnLoop;
 import dev.ferry.stack.OpenDisk;
 import java.nio.file.Path;
@@ -26,11 +27,13 @@ final class TargetMaker {
     private final Move move;
     private final Ledger ledger;
     private final MoveWork.Surroundings around;
+    private final MovingSnapshots snapshots;
 
-    TargetMaker(Move move, Ledger ledger, MoveWork.Surroundings around) {
+    TargetMaker(Move move, Ledger ledger, MoveWork.Surroundings around, MovingSnapshots snapshots) {
         this.move = move;
         this.ledger = ledger;
         this.around = around;
+        this.snapshots = snapshots;
     }
 
     /** @return the target, open */
@@ -39,20 +42,15 @@ final class TargetMaker {
         if (disk.disk.sizeBytes() != record.sizeBytes()) {
             throw Planner.refusal(ErrorKind.INVALID, "disk " + record.name(), "its size changed");
         }
+        if (record.snapshots() != null) {
+            return makeWithSnapshots(disk);
+        }
         ImageFormat format = formatOf(record);
         NewDisk made = around.catalog()
                 .datastore(ledger.record().targetDatastore())
                 .create(record.name(), record.format(), format.grows() ? 0 : record.sizeBytes());
         ledger.disk(disk.index, record.withTarget(made.identity()));
-        DiskSpec source = disk.disk.side().spec();
-        DiskSpec spec = new DiskSpec(
-                record.name(),
-                made.partial(),
-                record.targetProvisioning(),
-                false,
-                source.direct(),
-                format,
-                record.sizeBytes());
+        DiskSpec spec = target(disk, record, made.partial());
         format(disk.disk, spec, record);
         DiskSide target = open(disk.disk, spec);
         if (record.targetProvisioning() != Provisioning.THIN) {
@@ -64,6 +62,29 @@ final class TargetMaker {
             }
         }
         return target;
+    }
+
+    /** Its snapshots come first, and the disk has what it shares with them. */
+    private DiskSide makeWithSnapshots(MovingDisk disk) throws BlockException, CalledOff {
+        LiveSnapshots.share(disk.disk.side());
+        DiskRecord record = ledger.record().disks().get(disk.index);
+        String backing = record.backing();
+        DiskSpec below =
+                backing == null ? null : MovingBases.there(ledger.record().base(backing));
+        return openWithSnapshots(disk, target(disk, record, snapshots.bring(disk, below)));
+    }
+
+    /** @throws BlockException of kind {@link ErrorKind#NOT_FOUND} if other snapshots are there */
+    private DiskSide openWithSnapshots(MovingDisk disk, DiskSpec spec) throws BlockException {
+        LiveSnapshots.share(disk.disk.side());
+        DiskSide side = open(disk.disk, spec);
+        try {
+            LiveSnapshots.share(disk.disk.side(), side);
+            return side;
+        } catch (BlockException | RuntimeException e) {
+            side.close();
+            throw e;
+        }
     }
 
     private void format(OpenDisk disk, DiskSpec spec, DiskRecord record) throws BlockException {
@@ -92,9 +113,12 @@ final class TargetMaker {
                         ErrorKind.UNSUPPORTED, "disk " + record.name(), "no such format as it had before"));
     }
 
-    /** Takes away what was made for a disk before, whole or not. */
+    /** Takes away what was made for a disk before, whole or not; but not snapshots that are there already. */
     void discard(int index) throws BlockException {
         DiskRecord record = ledger.record().disks().get(index);
+        if (MovingSnapshots.areThere(record)) {
+            return;
+        }
         String identity = record.targetIdentity();
         if (identity != null) {
             DiskFiles.discard(record.targetFile(), identity);
@@ -123,17 +147,19 @@ final class TargetMaker {
         if (!DiskFiles.isFile(partial, identity)) {
             throw Planner.refusal(ErrorKind.NOT_FOUND, "target " + partial, "it is gone, or another file has its name");
         }
-        boolean direct = disk.disk.side().spec().direct();
-        return open(
-                disk.disk,
-                new DiskSpec(
-                        record.name(),
-                        partial,
-                        record.targetProvisioning(),
-                        false,
-                        direct,
-                        formatOf(record),
-                        record.sizeBytes()));
+        DiskSpec spec = target(disk, record, partial);
+        return record.snapshots() == null ? open(disk.disk, spec) : openWithSnapshots(disk, spec);
+    }
+
+    private static DiskSpec target(MovingDisk disk, DiskRecord record, Path file) throws BlockException {
+        return new DiskSpec(
+                record.name(),
+                file,
+                record.targetProvisioning(),
+                false,
+                disk.disk.side().spec().direct(),
+                formatOf(record),
+                record.sizeBytes());
     }
 
     /**
@@ -155,16 +181,9 @@ final class TargetMaker {
             throw Planner.refusal(ErrorKind.NOT_FOUND, "source " + file, "it is gone, or another file has its name");
         }
         boolean direct = disk.disk.side().spec().direct();
-        return open(
-                disk.disk,
-                new DiskSpec(
-                        record.name(),
-                        file,
-                        former.provisioning(),
-                        false,
-                        direct,
-                        formerOf(record),
-                        record.sizeBytes()));
+        DiskSpec spec = new DiskSpec(
+                record.name(), file, former.provisioning(), false, direct, formerOf(record), record.sizeBytes());
+        return record.snapshots() == null ? open(disk.disk, spec) : openWithSnapshots(disk, spec);
     }
 
     /** Past the page cache if the source is, and if the target's file system can do that. */

@@ -12,7 +12,7 @@ import dev.ferry.stack.Stacks;
 
 /**
  * Room that disks need at their targets, in bytes. One that is flattened needs that of all that it lies over; a disk has no more than
- * its size. Thread: any; calls block.
+ * its size, but for its internal snapshots. Thread: any; calls block.
  */
 final class TargetRoom {
     private final Catalog catalog;
@@ -30,9 +30,14 @@ final class TargetRoom {
      * @param chain its files
      * @param to what it becomes
      * @param flattened what it lies over does not go with it as files of their own
+     * @param snapshots its internal snapshots go with it
      */
-    static long neededBytes(DiskSpec disk, Chain chain, Provisioning to, long sizeBytes, boolean flattened) {
+    static long neededBytes(
+            DiskSpec disk, Chain chain, Provisioning to, long sizeBytes, boolean flattened, boolean snapshots) {
         long allocated = flattened ? chain.allocatedBytes() : chain.top().allocatedBytes();
+        if (snapshots) {
+            return allocated;
+        }
         return switch (to) {
             // A thick disk made thin needs what of it is not zero, which nobody knows before it has been read.
             case THIN -> disk.provisioning() == Provisioning.THIN ? Math.min(sizeBytes, allocated) : 0;
@@ -61,7 +66,9 @@ final class TargetRoom {
         try {
             DiskSpec spec = catalog.disk(disk.name()).spec();
             boolean flattened = disk.backing() == null;
-            return neededBytes(spec, stacks.chain(spec), disk.targetProvisioning(), disk.sizeBytes(), flattened);
+            boolean snapshots = disk.snapshots() != null;
+            return neededBytes(
+                    spec, stacks.chain(spec), disk.targetProvisioning(), disk.sizeBytes(), flattened, snapshots);
         } catch (BlockException e) {
             return disk.outcome().totalBytes();
         }

@@ -79,6 +79,9 @@ final class Moves {
         if (request.graceMillis() > GRACE_MILLIS_MAX) {
             throw Problems.wrongUsage("a way back stays open for ten years at most; or until a commit");
         }
+        if (Boolean.TRUE.equals(request.withSnapshots()) && Boolean.TRUE.equals(request.dropSnapshots())) {
+            throw Problems.wrongUsage("snapshots are taken along or given up; not both");
+        }
         if (request.disks().isEmpty()) {
             throw Problems.wrongUsage("no disk is named; name at least one");
         }
@@ -98,7 +101,8 @@ final class Moves {
                         request.maxDowntimeMillis() == 0
                                 ? StrategySettings.MAX_DOWNTIME_NANOS
                                 : Math.round(request.maxDowntimeMillis() * NANOS_PER_MILLI)),
-                Boolean.TRUE.equals(request.withSnapshots()));
+                Boolean.TRUE.equals(request.withSnapshots()),
+                Boolean.TRUE.equals(request.dropSnapshots()));
     }
 
     MigrationStatus mode(String id, ModeRequest request) throws ProblemException, BlockException {

@@ -198,6 +198,7 @@ public final class DemoCommand implements Callable<Integer> {
                 false,
                 0,
                 null,
+                null,
                 false);
         MigrationStatus status = client.post("/v1/migrations", request, MigrationStatus.class);
         Progress progress = new Progress(screen, json);

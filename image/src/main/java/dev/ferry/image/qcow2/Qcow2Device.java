@@ -43,6 +43,9 @@ import org.jspecify.annotations.Nullable;
  * side. Thread: the disk's loop. Expects the checked boundary above and below.
  */
 public final class Qcow2Device implements BlockDevice, Overlay {
+    /** Of tables of snapshots that are kept in memory. */
+    private static final long COMPARED_BYTES = 1 << 20;
+
     final Loop loop;
     final BlockDevice file;
     /** What data lies in: the same, or a file of its own. */
@@ -80,8 +83,13 @@ public final class Qcow2Device implements BlockDevice, Overlay {
     private long backingBytes;
     private final Geometry geometry;
     private final Capabilities capabilities;
+    private final Qcow2Header header;
+    private @Nullable Compared compared;
     private @Nullable ReadRequest freeReader;
     private @Nullable ChangeRequest freeChange;
+
+    /** What its disk is compared with. */
+    private record Compared(SnapshotTables with, L1Table l1, MapCache cache) {}
 
     /** One whose data is in the same file. */
     public Qcow2Device(
@@ -114,6 +122,7 @@ public final class Qcow2Device implements BlockDevice, Overlay {
             Qcow2Settings settings) {
         Qcow2Header header = image.header;
         Invariant.that((file != store) == header.external(), "a data file for an image that has one");
+        this.header = header;
         this.loop = loop;
         this.file = file;
         this.store = store;
@@ -269,14 +278,42 @@ public final class Qcow2Device implements BlockDevice, Overlay {
 
     @Override
     public void ownExtents(long offset, long length, ExtentSink sink, Completion completion) {
-        new ExtentWalk(this, offset, length, true, sink, completion).advance();
+        Compared then = compared;
+        if (then == null) {
+            new ExtentWalk(this, offset, length, true, sink, completion).advance();
+        } else {
+            new SnapshotWalk(this, then.l1(), then.cache(), offset, length, sink, completion).advance();
+        }
+    }
+
+    // ---- what it has in common with its snapshots
+
+    /**
+     * From now on its own is what does not lie where these tables have it: so, what it shares with its snapshots, and what neither has
+     * and shows through from the backing file, counts as what lies below.
+     *
+     * @param tables of its own file; null: compared with nothing
+     */
+    public void compareWith(@Nullable SnapshotTables tables) {
+        if (tables == null) {
+            compared = null;
+            return;
+        }
+        L1Table then = new L1Table(tables.tables, 0, tableBits, header.entryBytes());
+        compared = new Compared(tables, then, new MapCache(file, then, header, COMPARED_BYTES));
+    }
+
+    /** What it is compared with; null: nothing. */
+    public @Nullable SnapshotTables comparedWith() {
+        Compared now = compared;
+        return now == null ? null : now.with();
     }
 
     // ---- what lies below
 
     @Override
     public long belowBytes() {
-        return Math.min(geometry().sizeBytes(), backingBytes());
+        return compared != null ? sizeBytes : Math.min(sizeBytes, backingBytes());
     }
 
     /**

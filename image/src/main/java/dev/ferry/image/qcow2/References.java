@@ -25,10 +25,14 @@ final class References {
     }
 
     void add(long cluster) throws BlockException {
+        add(cluster, 1);
+    }
+
+    void add(long cluster, int times) throws BlockException {
         char[] page = page(cluster / PAGE_CLUSTERS, true);
         int at = (int) (cluster % PAGE_CLUSTERS);
-        if (page != null && page[at] < MOST) {
-            page[at]++;
+        if (page != null) {
+            page[at] = (char) Math.min(MOST, page[at] + times);
         }
     }
 
@@ -43,6 +47,43 @@ final class References {
     int count(long cluster) throws BlockException {
         char[] page = page(cluster / PAGE_CLUSTERS, false);
         return page == null ? 0 : page[(int) (cluster % PAGE_CLUSTERS)];
+    }
+
+    /** True if a cluster is referred to. */
+    boolean has(long cluster) {
+        char[] page = pages.get(cluster / PAGE_CLUSTERS);
+        return page != null && page[(int) (cluster % PAGE_CLUSTERS)] > 0;
+    }
+
+    /** How many are. */
+    long clusters() {
+        long count = 0;
+        for (char[] page : pages.values()) {
+            for (char times : page) {
+                count += times > 0 ? 1 : 0;
+            }
+        }
+        return count;
+    }
+
+    /** The first cluster from one on that is referred to, or is not; or a limit before that. */
+    long next(long from, long limit, boolean referred) {
+        long at = from;
+        while (at < limit) {
+            char[] page = pages.get(at / PAGE_CLUSTERS);
+            long pageEnd = Math.min(limit, (at / PAGE_CLUSTERS + 1) * PAGE_CLUSTERS);
+            if (page == null && !referred) {
+                return at;
+            }
+            while (page != null && at < pageEnd) {
+                if ((page[(int) (at % PAGE_CLUSTERS)] > 0) == referred) {
+                    return at;
+                }
+                at++;
+            }
+            at = pageEnd;
+        }
+        return limit;
     }
 
     /** The highest cluster that is referred to, or -1. */

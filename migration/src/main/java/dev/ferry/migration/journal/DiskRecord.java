@@ -92,13 +92,15 @@ public record DiskRecord(
      * @param backing path of the file that it lay over, which is moved too ({@link BaseRecord}); null: it is flattened, or lay over
      *     nothing
      * @param parts files that hold it besides its own; null: none
+     * @param snapshots its internal snapshots, which are moved with it; null: none
      */
     public record Former(
             String format,
             Provisioning provisioning,
             @Nullable Double rollbackPauseMillis,
             @Nullable String backing,
-            @Nullable List<PartRecord> parts) {
+            @Nullable List<PartRecord> parts,
+            @Nullable SnapshotRecord snapshots) {
         public Former {
             parts = parts == null ? null : List.copyOf(parts);
         }
@@ -113,6 +115,16 @@ public record DiskRecord(
     /** The file that the disk lies over on both sides; null: on the target it lies over none. */
     public @Nullable String backing() {
         return former == null ? null : former.backing();
+    }
+
+    /** The internal snapshots that are moved with the disk; null: none. */
+    public @Nullable SnapshotRecord snapshots() {
+        return former == null ? null : former.snapshots();
+    }
+
+    /** What both sides have the same before any of the disk is copied: what it lies over, or its snapshots. */
+    public boolean layered() {
+        return backing() != null || snapshots() != null;
     }
 
     /**
@@ -210,7 +222,26 @@ public record DiskRecord(
     public DiskRecord withRollbackPause(double millis) {
         Former was = former == null
                 ? null
-                : new Former(former.format(), former.provisioning(), millis, former.backing(), former.parts());
+                : new Former(
+                        former.format(),
+                        former.provisioning(),
+                        millis,
+                        former.backing(),
+                        former.parts(),
+                        former.snapshots());
+        return with(targetIdentity, authority, told, sourceGone, targetGone, was, outcome);
+    }
+
+    public DiskRecord withSnapshots(SnapshotRecord now) {
+        Former was = former == null
+                ? null
+                : new Former(
+                        former.format(),
+                        former.provisioning(),
+                        former.rollbackPauseMillis(),
+                        former.backing(),
+                        former.parts(),
+                        now);
         return with(targetIdentity, authority, told, sourceGone, targetGone, was, outcome);
     }
 

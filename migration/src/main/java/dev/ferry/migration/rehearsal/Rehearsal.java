@@ -71,9 +71,15 @@ public final class Rehearsal {
     private record Found(
             Outlook.Disk disk,
             Contents contents,
+            @Nullable Long snapshotBytes,
             @Nullable Range read,
             @Nullable Range offload,
-            @Nullable Guest guest) {}
+            @Nullable Guest guest) {
+        /** With what would be copied for its snapshots. */
+        double copiedBytes() {
+            return contents.dataBytes() + (snapshotBytes == null ? 0 : snapshotBytes);
+        }
+    }
 
     /**
      * Rehearses.
@@ -170,6 +176,7 @@ public final class Rehearsal {
                 found.add(new Found(
                         disk,
                         contents.get(i),
+                        sources.get(i).snapshotBytes(),
                         reads.get(i),
                         offload == null ? null : offload.bytesPerSecond(),
                         sources.get(i).guest()));
@@ -278,7 +285,7 @@ public final class Rehearsal {
         Range offload = null;
         for (Found one : found) {
             DiskPlan plan = one.disk().plan();
-            data += one.contents().dataBytes();
+            data += one.copiedBytes();
             if (one.offload() != null) {
                 offloaded += one.contents().dataBytes();
                 offload = slower(offload, one.offload());
@@ -309,7 +316,7 @@ public final class Rehearsal {
                 continue;
             }
             double data = one.contents().dataBytes();
-            needed += data;
+            needed += one.copiedBytes();
             if (guest != null && seconds != null) {
                 growth += Math.min(plan.sizeBytes() - data, guest.bytesPerSecond() * seconds.most());
             }
@@ -360,7 +367,10 @@ public final class Rehearsal {
                 found.read(),
                 guest == null ? null : Long.valueOf((long) guest.bytesPerSecond()),
                 Forecast.addedMillis(figures.writeMillis(), guest == null ? null : guest.writeMillis()),
-                forecast.longestWaitMillis());
+                forecast.longestWaitMillis(),
+                found.snapshotBytes() == null
+                        ? null
+                        : new RehearsalReport.Snapshots(plan.snapshots(), found.snapshotBytes()));
     }
 
     /** Half of the processors compare. */

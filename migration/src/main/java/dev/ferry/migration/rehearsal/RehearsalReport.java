@@ -108,6 +108,7 @@ public record RehearsalReport(
      * @param guestBytesPerSecond what its guest writes now; null: it is not open
      * @param addedMillis what the mirror would add to a write of the guest
      * @param longestWaitMillis how long a write may wait that meets the region being copied
+     * @param snapshots its internal snapshots, which would go with it; null: none would
      */
     public record Disk(
             String name,
@@ -125,5 +126,18 @@ public record RehearsalReport(
             @Nullable Range bytesPerSecondRead,
             @Nullable Long guestBytesPerSecond,
             @Nullable Range addedMillis,
-            @Nullable Double longestWaitMillis) {}
+            @Nullable Double longestWaitMillis,
+            @Nullable Snapshots snapshots) {}
+
+    /**
+     * Internal snapshots of a disk that would go with it.
+     *
+     * @param names what they are called, in order
+     * @param bytes what would be copied for them, besides what only the disk has
+     */
+    public record Snapshots(List<String> names, long bytes) {
+        public Snapshots {
+            names = List.copyOf(names);
+        }
+    }
 }

@@ -8,6 +8,8 @@ import dev.ferry.filter.StatsSnapshot;
 import dev.ferry.migration.rehearsal.RehearsalReport.Range;
 import dev.ferry.stack.DiskLoop;
 import dev.ferry.stack.DiskSide;
+import dev.ferry.stack.DiskSpec;
+import dev.ferry.stack.LiveSnapshots;
 import dev.ferry.stack.OpenDisk;
 import dev.ferry.stack.Stacks;
 import java.util.List;
@@ -54,11 +56,16 @@ final class SourceTrial implements AutoCloseable {
     /** What it lies over is not copied with it, but as a file. */
     private final boolean layered;
 
+    /** The disk, if its snapshots go with it. */
+    private final @Nullable DiskSpec snapshotsOf;
+
     private final @Nullable StatsSnapshot before;
+    private @Nullable Long snapshotBytes;
 
     SourceTrial(Stacks stacks, Outlook.Disk disk) throws BlockException {
         this.stacks = stacks;
         this.layered = disk.plan().backing() != null;
+        this.snapshotsOf = disk.plan().snapshots().isEmpty() ? null : disk.spec();
         Optional<OpenDisk> found = stacks.find(disk.spec().name());
         if (found.isPresent()) {
             OpenDisk joined = stacks.acquire(disk.spec());
@@ -102,7 +109,26 @@ final class SourceTrial implements AutoCloseable {
 
     /** By its map. */
     Contents contents() throws BlockException {
-        return Contents.of(loop, device, layered, MAP_NANOS_MAX);
+        DiskSpec disk = snapshotsOf;
+        return disk == null ? Contents.of(loop, device, layered, MAP_NANOS_MAX) : besideSnapshots(disk);
+    }
+
+    /** The file is opened once more: what the guest's own disk is compared with is none of a rehearsal's business. */
+    private Contents besideSnapshots(DiskSpec disk) throws BlockException {
+        DiskSide side = stacks.openAlone(disk.asReadOnly(), diskLoop());
+        try {
+            LiveSnapshots.share(side);
+            snapshotBytes = LiveSnapshots.of(side, null).keptBytes();
+            return Contents.of(loop, side.device(), true, MAP_NANOS_MAX);
+        } finally {
+            side.close();
+        }
+    }
+
+    /** What would be copied for its snapshots; null: they do not go with it. After {@link #contents}. */
+    @Nullable
+    Long snapshotBytes() {
+        return snapshotBytes;
     }
 
     /** Reads samples of the data; none if there is none. */

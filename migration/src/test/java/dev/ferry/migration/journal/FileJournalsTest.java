@@ -183,7 +183,8 @@ class FileJournalsTest {
                         Provisioning.LAZY,
                         0.5,
                         "/slow/base.raw",
-                        List.of(new PartRecord("/slow/vm1.data", "1:9"))),
+                        List.of(new PartRecord("/slow/vm1.data", "1:9")),
+                        new SnapshotRecord(3, 7, true, "ab")),
                 new DiskRecord.Proof(5, "keep", 1, false, null, null, List.of("1 bytes at 0"), false, null),
                 new DiskRecord.Outcome(1, 2, 3, 4, 0.25, true, "aa", "bb", Mirroring.TRAILING, 20.5, "offload", null));
         return new MoveRecord(

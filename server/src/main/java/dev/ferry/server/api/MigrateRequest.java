@@ -19,8 +19,9 @@ import org.jspecify.annotations.Nullable;
  * @param verify read and digest both sides before the switch
  * @param keepSource leave the source files where they are
  * @param graceMillis how long to keep the way back open after the switch, 0 for not at all, -1 until a commit
- * @param withSnapshots move what the disks lie over too, each file once, and have them lie over it there; else they are flattened; null:
- *     false
+ * @param withSnapshots move what the disks lie over too, each file once, and have them lie over it there, and their internal snapshots;
+ *     else they are flattened; null: false
+ * @param dropSnapshots leave internal snapshots behind, though they go with the old file; null: false
  * @param dryRun only say what would happen
  */
 public record MigrateRequest(
@@ -39,4 +40,5 @@ public record MigrateRequest(
         boolean keepSource,
         long graceMillis,
         @Nullable Boolean withSnapshots,
+        @Nullable Boolean dropSnapshots,
         boolean dryRun) {}
