@@ -57,7 +57,8 @@ public final class Bench {
                 commands,
                 "qcow2",
                 "NBD server, qcow2 image in the page cache, unix socket; beside qemu-nbd.",
-                options -> new ServerBench(options, ServerSuite.qcow2(options)));
+                options -> new ServerBench(options, ServerSuite.qcow2(options)),
+                options -> new ServerBench(options, ServerSuite.allocating(options)));
         add(
                 commands,
                 "direct",

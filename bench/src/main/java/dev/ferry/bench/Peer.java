@@ -51,7 +51,7 @@ enum Peer {
     private List<String> command(
             String file, String socket, int port, BenchOptions options, ServerSuite suite, List<String> secrets) {
         boolean direct = suite.direct();
-        String format = suite.qcow2() ? "qcow2" : "raw";
+        String format = suite.images() == ServerSuite.Images.NONE ? "raw" : "qcow2";
         List<String> command = new ArrayList<>();
         switch (this) {
             case FERRY -> {

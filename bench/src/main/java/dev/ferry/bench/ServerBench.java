@@ -1,8 +1,10 @@
 package dev.ferry.bench;
 
+import dev.ferry.bench.ServerSuite.Images;
 import dev.ferry.bench.ServerSuite.Sample;
 import dev.ferry.nbd.wire.ReplyStyle;
 import java.io.IOException;
+import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.EnumMap;
@@ -20,6 +22,9 @@ import java.util.concurrent.Callable;
 final class ServerBench implements Callable<Report> {
     private static final long SIZE = 1L << 30;
     private static final int WARM_UP_SECONDS = 3;
+
+    /** Of an image that is new: a million clusters of 64 KiB, far more than are written to in a measurement. */
+    private static final long NEW_SIZE = 64L << 30;
 
     private final BenchOptions options;
     private final ServerSuite suite;
@@ -53,6 +58,14 @@ final class ServerBench implements Callable<Report> {
     }
 
     private void measure(Workspace workspace) {
+        if (suite.images() == Images.NEW) {
+            for (Workload workload : suite.workloads()) {
+                if (options.chosen(workload.name())) {
+                    compare(workspace, workload, (peer, seconds) -> onNewImage(workspace, peer, workload, seconds));
+                }
+            }
+            return;
+        }
         options.progress("making a file on " + workspace.fileSystem());
         Path scratch = workspace.directory();
         BenchFile file = BenchFile.write(workspace.path("disk.raw"), options.sizeBytes(SIZE));
@@ -62,12 +75,16 @@ final class ServerBench implements Callable<Report> {
         Map<Peer, ServerProcess> servers = new EnumMap<>(Peer.class);
         try {
             for (Peer peer : participants()) {
-                Path served = suite.qcow2() ? image(workspace, file, peer) : file.path();
+                Path served = suite.images() == Images.NONE ? file.path() : image(workspace, file, peer);
                 servers.put(peer, peer.serve(served, scratch, options, suite));
             }
             for (Workload workload : suite.workloads()) {
                 if (options.chosen(workload.name())) {
-                    compare(workspace, file, servers, workload);
+                    compare(
+                            workspace,
+                            workload,
+                            (peer, seconds) -> sample(
+                                    workspace, file.sizeBytes(), peer, server(servers, peer), workload, seconds));
                 }
             }
         } finally {
@@ -91,18 +108,18 @@ final class ServerBench implements Callable<Report> {
         return participants;
     }
 
-    private void compare(Workspace workspace, BenchFile file, Map<Peer, ServerProcess> servers, Workload workload) {
+    /** How one of them is measured. */
+    @FunctionalInterface
+    private interface Measurement {
+        Sample of(Peer peer, int seconds);
+    }
+
+    private void compare(Workspace workspace, Workload workload, Measurement measurement) {
         List<Peer> order = participants();
         Map<Peer, List<Sample>> samples = new EnumMap<>(Peer.class);
         for (Peer peer : order) {
             samples.put(peer, new ArrayList<>());
-            sample(
-                    workspace,
-                    file,
-                    peer,
-                    server(servers, peer),
-                    workload,
-                    Math.min(WARM_UP_SECONDS, options.seconds()));
+            Sample _ = measurement.of(peer, Math.min(WARM_UP_SECONDS, options.seconds()));
         }
         for (int round = 0; round < options.rounds(); round++) {
             StringBuilder line = new StringBuilder(String.format(
@@ -114,7 +131,7 @@ final class ServerBench implements Callable<Report> {
                     round + 1));
             for (int turn = 0; turn < order.size(); turn++) {
                 Peer peer = order.get((round + turn) % order.size());
-                Sample sample = sample(workspace, file, peer, server(servers, peer), workload, options.seconds());
+                Sample sample = measurement.of(peer, options.seconds());
                 List<Sample> ofPeer = samples.get(peer);
                 if (ofPeer != null) {
                     ofPeer.add(sample);
@@ -144,22 +161,42 @@ final class ServerBench implements Callable<Report> {
     }
 
     private LoadResult load(
-            Workspace workspace, BenchFile file, Peer peer, ServerProcess server, Workload workload, int seconds) {
+            Workspace workspace, long sizeBytes, Peer peer, ServerProcess server, Workload workload, int seconds) {
         return switch (suite.load()) {
-            case FIO -> Fio.run(workspace.directory(), server.uri(), file.sizeBytes(), workload, seconds);
+            case FIO -> Fio.run(workspace.directory(), server.uri(), sizeBytes, workload, seconds);
             case OWN_CLIENT -> {
                 try (ClientLoad load = new ClientLoad(List.of(server.uri()))) {
                     spoken.put(peer.label(), load.replies());
-                    yield load.run(file.sizeBytes(), workload, seconds);
+                    yield load.run(sizeBytes, workload, seconds);
                 }
             }
         };
     }
 
+    /** One that has written to nothing yet, by a server that has just been started. */
+    private Sample onNewImage(Workspace workspace, Peer peer, Workload workload, int seconds) {
+        Path image = workspace.path("new.qcow2");
+        List<String> create = List.of("qemu-img", "create", "-q", "-f", "qcow2", image.toString(), NEW_SIZE + "");
+        Program.run(workspace.directory(), create);
+        try (ServerProcess server = peer.serve(image, workspace.directory(), options, suite)) {
+            return sample(workspace, NEW_SIZE, peer, server, workload, seconds);
+        } finally {
+            delete(image);
+        }
+    }
+
+    private static void delete(Path image) {
+        try {
+            Files.deleteIfExists(image);
+        } catch (IOException e) {
+            throw new BenchException("cannot delete " + image + ": " + e.getMessage(), e);
+        }
+    }
+
     private Sample sample(
-            Workspace workspace, BenchFile file, Peer peer, ServerProcess server, Workload workload, int seconds) {
+            Workspace workspace, long sizeBytes, Peer peer, ServerProcess server, Workload workload, int seconds) {
         ServerProcess.CpuTime before = server.cpuTime();
-        LoadResult load = load(workspace, file, peer, server, workload, seconds);
+        LoadResult load = load(workspace, sizeBytes, peer, server, workload, seconds);
         return new Sample(load, server.cpuTime().since(before));
     }
 

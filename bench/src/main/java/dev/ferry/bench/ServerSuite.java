@@ -9,7 +9,7 @@ import java.util.List;
  * @param directories on whose file systems to measure
  * @param direct whether servers bypass the page cache
  * @param tcp through TCP on loopback, not a unix socket
- * @param qcow2 each serves an image of its own in that format, and not all the one raw file
+ * @param images what each serves instead of the one raw file
  * @param security how what is said is kept secret
  * @param load whose requests they answer
  * @param peers the others
@@ -19,7 +19,7 @@ record ServerSuite(
         List<Path> directories,
         boolean direct,
         boolean tcp,
-        boolean qcow2,
+        Images images,
         Security security,
         Load load,
         List<Peer> peers,
@@ -30,6 +30,16 @@ record ServerSuite(
     private static final Workload WRITE_ALONE = new Workload("randwrite", 4096, 1);
     private static final Workload STREAM_READ = new Workload("read", 256 << 10, 16);
     private static final Workload STREAM_WRITE = new Workload("write", 256 << 10, 16);
+
+    /** Images in qcow2 of their own, which servers are given. */
+    enum Images {
+        /** None: all serve one raw file. */
+        NONE,
+        /** One each, all of it allocated. */
+        ALLOCATED,
+        /** A new one for each measurement, so large that nearly every write is the first to its cluster. */
+        NEW
+    }
 
     /** Who asks. */
     enum Load {
@@ -43,11 +53,11 @@ record ServerSuite(
             List<Path> directories,
             boolean direct,
             boolean tcp,
-            boolean qcow2,
+            Images images,
             Load load,
             List<Peer> peers,
             List<Target> targets) {
-        this(directories, direct, tcp, qcow2, Security.NONE, load, peers, targets);
+        this(directories, direct, tcp, images, Security.NONE, load, peers, targets);
     }
 
     /** One server in one round. */
@@ -119,7 +129,7 @@ record ServerSuite(
                 atMost(STREAM_READ, Figure.CPU, Peer.NBDKIT, 0.25),
                 atLeast(STREAM_WRITE, Peer.NBDKIT, 1.1));
         return new ServerSuite(
-                options.directories(), false, false, false, load, List.of(Peer.NBDKIT, Peer.QEMU_NBD), targets);
+                options.directories(), false, false, Images.NONE, load, List.of(Peer.NBDKIT, Peer.QEMU_NBD), targets);
     }
 
     static ServerSuite direct(BenchOptions options) {
@@ -128,7 +138,8 @@ record ServerSuite(
                 atMost(READ, Figure.CPU, Peer.QEMU_NBD, 0.5),
                 atLeast(WRITE, Peer.QEMU_NBD, 2.2),
                 atMost(WRITE, Figure.CPU, Peer.QEMU_NBD, 0.5));
-        return new ServerSuite(options.directories(), true, false, false, Load.FIO, List.of(Peer.QEMU_NBD), targets);
+        return new ServerSuite(
+                options.directories(), true, false, Images.NONE, Load.FIO, List.of(Peer.QEMU_NBD), targets);
     }
 
     static ServerSuite qcow2(BenchOptions options) {
@@ -139,7 +150,19 @@ record ServerSuite(
                 shown(WRITE, Figure.CPU, Peer.QEMU_NBD),
                 atLeast(STREAM_READ, Peer.QEMU_NBD, 1.2),
                 atLeast(STREAM_WRITE, Peer.QEMU_NBD, 1.2));
-        return new ServerSuite(options.directories(), false, false, true, Load.FIO, List.of(Peer.QEMU_NBD), targets);
+        return new ServerSuite(
+                options.directories(), false, false, Images.ALLOCATED, Load.FIO, List.of(Peer.QEMU_NBD), targets);
+    }
+
+    /** Writes that allocate. */
+    static ServerSuite allocating(BenchOptions options) {
+        List<Target> targets = List.of(
+                atLeast(WRITE, Peer.QEMU_NBD, 2),
+                shown(WRITE, Figure.CPU, Peer.QEMU_NBD),
+                atLeast(STREAM_WRITE, Peer.QEMU_NBD, 1.2),
+                shown(STREAM_WRITE, Figure.CPU, Peer.QEMU_NBD));
+        return new ServerSuite(
+                options.directories(), false, false, Images.NEW, Load.FIO, List.of(Peer.QEMU_NBD), targets);
     }
 
     /** Through TLS, by our own client, which is the same for both. */
@@ -150,7 +173,14 @@ record ServerSuite(
                 atLeast(STREAM_WRITE, Peer.NBDKIT, 1),
                 shown(STREAM_WRITE, Figure.CPU, Peer.NBDKIT));
         return new ServerSuite(
-                options.directories(), false, false, false, security, Load.OWN_CLIENT, List.of(Peer.NBDKIT), targets);
+                options.directories(),
+                false,
+                false,
+                Images.NONE,
+                security,
+                Load.OWN_CLIENT,
+                List.of(Peer.NBDKIT),
+                targets);
     }
 
     static ServerSuite cachedTcp(BenchOptions options) {
@@ -159,7 +189,8 @@ record ServerSuite(
                 shown(READ, Figure.CPU, Peer.NBDKIT),
                 atLeast(WRITE, Peer.NBDKIT, 1.3),
                 shown(WRITE, Figure.CPU, Peer.NBDKIT));
-        return new ServerSuite(options.directories(), false, true, false, Load.FIO, List.of(Peer.NBDKIT), targets);
+        return new ServerSuite(
+                options.directories(), false, true, Images.NONE, Load.FIO, List.of(Peer.NBDKIT), targets);
     }
 
     static ServerSuite directTcp(BenchOptions options) {
@@ -168,7 +199,8 @@ record ServerSuite(
                 shown(READ, Figure.CPU, Peer.QEMU_NBD),
                 atLeast(WRITE, Peer.QEMU_NBD, 1.4),
                 shown(WRITE, Figure.CPU, Peer.QEMU_NBD));
-        return new ServerSuite(options.directories(), true, true, false, Load.FIO, List.of(Peer.QEMU_NBD), targets);
+        return new ServerSuite(
+                options.directories(), true, true, Images.NONE, Load.FIO, List.of(Peer.QEMU_NBD), targets);
     }
 
     /** The workloads of all targets, each once, in their order. */
@@ -178,11 +210,19 @@ record ServerSuite(
 
     /** What is measured, for a report. */
     String label() {
-        return (qcow2 ? "qcow2 " : "")
+        return format(images)
                 + (tcp ? "tcp" : "unix")
                 + (direct ? " O_DIRECT" : " cached")
                 + (security == Security.NONE ? "" : " " + security.label())
                 + (load == Load.OWN_CLIENT ? " own client" : "");
+    }
+
+    private static String format(Images images) {
+        return switch (images) {
+            case NONE -> "";
+            case ALLOCATED -> "qcow2 ";
+            case NEW -> "new qcow2 ";
+        };
     }
 
     private static Target atLeast(Workload workload, Peer peer, double bound) {

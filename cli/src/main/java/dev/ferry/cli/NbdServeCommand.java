@@ -102,6 +102,9 @@ final class NbdServeCommand implements Callable<Integer> {
     private int threads;
 
     @Mixin
+    private final TableMemory tables = new TableMemory();
+
+    @Mixin
     private final TlsServeOptions tls = new TlsServeOptions();
 
     @Mixin
@@ -121,7 +124,7 @@ final class NbdServeCommand implements Callable<Integer> {
                     Objects.requireNonNull(spec).commandLine().getParseResult().originalArgs();
             return Background.start(screen, arguments);
         }
-        DataPlane plane = DataPlane.start(threads, ServeCommand.kind(loop));
+        DataPlane plane = DataPlane.start(threads, ServeCommand.kind(loop), tables.bytes());
         Stacks stacks = new Stacks(plane.loops(), devices.files());
         Path absolute = file.toAbsolutePath().normalize();
         DiskSpec served =

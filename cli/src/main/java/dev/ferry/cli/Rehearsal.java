@@ -33,6 +33,8 @@ public final class Rehearsal {
     /** What the disk holds. */
     private static final int DATA_BYTES = 4 << 20;
 
+    private static final long TABLE_BYTES = 2 << 20;
+
     private Rehearsal() {}
 
     public static void main(String[] arguments) throws IOException {
@@ -54,7 +56,8 @@ public final class Rehearsal {
         Ferry.run(NOWHERE, "--help");
         parts.forEach(part -> Ferry.run(NOWHERE, "nonsense", part.getName()));
         DataDirectory data = DataDirectory.of(stage.resolve("data"));
-        Daemon daemon = Daemon.start(new DaemonSettings(data, 1, EventLoops.Kind.AUTO, false), Keeper.none());
+        Daemon daemon =
+                Daemon.start(new DaemonSettings(data, 1, EventLoops.Kind.AUTO, false, TABLE_BYTES), Keeper.none());
         Path fast = Files.createDirectory(stage.resolve("fast"));
         Path slow = Files.createDirectory(stage.resolve("slow"));
         String directory = data.path().toString();

@@ -63,6 +63,9 @@ final class ServeCommand implements Callable<Integer> {
     @Option(names = "--cached", description = "Open disks through the page cache (default).")
     private boolean cached;
 
+    @Mixin
+    private final TableMemory tables = new TableMemory();
+
     @Option(names = "--no-supervisor", description = "Be the daemon itself, alone.")
     private boolean alone;
 
@@ -79,12 +82,13 @@ final class ServeCommand implements Callable<Integer> {
             throw Problems.wrongUsage("--threads is a number from 1 to 64, or 0 for one for each processor");
         }
         EventLoops.Kind kind = kind(loop);
+        long tableBytes = tables.bytes();
         DataDirectory data = daemon.directory();
         data.make();
         if (alone) {
-            return serve(new DaemonSettings(data, threads, kind, direct));
+            return serve(new DaemonSettings(data, threads, kind, direct, tableBytes));
         }
-        return supervise(data);
+        return supervise(data, tableBytes);
     }
 
     static EventLoops.Kind kind(String text) throws ProblemException {
@@ -97,7 +101,7 @@ final class ServeCommand implements Callable<Integer> {
         };
     }
 
-    private int supervise(DataDirectory data) throws IOException, InterruptedException {
+    private int supervise(DataDirectory data, long tableBytes) throws IOException, InterruptedException {
         List<String> arguments = new ArrayList<>(List.of(
                 "serve",
                 "--no-supervisor",
@@ -106,7 +110,9 @@ final class ServeCommand implements Callable<Integer> {
                 "--threads",
                 Integer.toString(threads),
                 "--loop",
-                loop));
+                loop,
+                TableMemory.NAME,
+                Long.toString(tableBytes)));
         if (direct) {
             arguments.add("--direct");
         }

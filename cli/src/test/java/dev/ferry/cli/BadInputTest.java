@@ -133,6 +133,8 @@ final class BadInputTest {
                 "2 | nbd serve /tmp/x --tls-psk a --tls-certificates b | not both",
                 "1 | nbd serve /tmp/x --tls-certificates /none     | /none/ca-cert.pem",
                 "2 | nbd serve /tmp/x --shared -1                  | --shared",
+                "2 | nbd serve /tmp/x --table-memory 1K            | 256K to 16G",
+                "2 | serve --table-memory 17G                      | 256K to 16G",
                 "2 | nbd serve /tmp/x --offset much                | much",
                 "2 | nbd info --map --list nbd://h/x               | choose one",
                 "1 | nbd info nbds://127.0.0.1:1/x?tls-type=psk    | tls-psk-file",

@@ -152,7 +152,7 @@ public final class Daemon implements Routes.Self {
 
     private static DataPlane startPlane(DaemonSettings settings) throws IOException {
         try {
-            return DataPlane.start(settings.threads(), settings.loop());
+            return DataPlane.start(settings.threads(), settings.loop(), settings.tableBytes());
         } catch (UnsupportedOperationException refused) {
             throw new IOException(refused.getMessage() + "; use --loop auto", refused);
         }

@@ -5,6 +5,7 @@ import dev.ferry.block.BufferPool;
 import dev.ferry.device.FileDevice;
 import dev.ferry.device.FileOptions;
 import dev.ferry.device.ReactorLoop;
+import dev.ferry.image.qcow2.Qcow2Settings;
 import dev.ferry.reactor.EventLoop;
 import dev.ferry.reactor.EventLoops;
 import dev.ferry.reactor.Linux;
@@ -55,6 +56,15 @@ public final class DataPlane implements AutoCloseable {
      * @throws UnsupportedOperationException if a kind is asked for that this kernel has not; the message says why
      */
     public static DataPlane start(int threads, EventLoops.Kind kind) throws BlockException {
+        return start(threads, kind, Qcow2Settings.DEFAULT.mapBytes());
+    }
+
+    /**
+     * The same.
+     *
+     * @param tableBytes bound on the memory for the tables of each qcow2 disk
+     */
+    public static DataPlane start(int threads, EventLoops.Kind kind, long tableBytes) throws BlockException {
         int count = threads == 0 ? Runtime.getRuntime().availableProcessors() : threads;
         EventLoops loops = EventLoops.start(count, kind);
         List<DiskLoop> diskLoops = new ArrayList<>();
@@ -65,7 +75,7 @@ public final class DataPlane implements AutoCloseable {
                 events.registerMemory(pool.slab().address(), pool.slab().byteSize());
                 return pool;
             });
-            diskLoops.add(new DiskLoop(events, loop, buffers));
+            diskLoops.add(new DiskLoop(events, loop, buffers, tableBytes));
         }
         return new DataPlane(loops, diskLoops);
     }

@@ -176,7 +176,7 @@ public final class Images {
             @Nullable BlockDevice backing)
             throws BlockException {
         Qcow2Settings settings = new Qcow2Settings(
-                Qcow2Settings.DEFAULT.mapBytes(),
+                loop.tableBytes(),
                 spec.provisioning() != Provisioning.THIN,
                 file.geometry().blockSizeBytes());
         return OnLoop.get(
@@ -190,8 +190,8 @@ public final class Images {
         BlockDevice any = anyBytes(loop, file);
         DeviceBytes bytes = new DeviceBytes(loop.loop(), any, spec.shownAs());
         Qcow2Image image = spec.readOnly() ? Qcow2Image.openReadOnly(bytes) : Qcow2Image.openForWriting(bytes);
-        Qcow2Settings settings = new Qcow2Settings(
-                Qcow2Settings.DEFAULT.mapBytes(), false, file.geometry().blockSizeBytes());
+        Qcow2Settings settings =
+                new Qcow2Settings(loop.tableBytes(), false, file.geometry().blockSizeBytes());
         BlockDevice store = DataFiles.of(loop, spec, any, image, name -> DataFiles.beside(spec, name), opener);
         try {
             return OnLoop.get(
