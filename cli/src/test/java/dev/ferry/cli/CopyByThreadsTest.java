@@ -3,6 +3,7 @@ package dev.ferry.cli;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
+import dev.ferry.testkit.LoopMount;
 import dev.ferry.testkit.Requires;
 import dev.ferry.testkit.Stranger;
 import java.io.IOException;
@@ -179,6 +180,16 @@ final class CopyByThreadsTest {
     void whereOneFailsTheCopyFailsAndSaysWhy() throws Exception {
         String uri = nbdkit("-r", "--filter=error", "file", disk.toString(), "error-pread=EIO", "error-pread-rate=3%");
         FerryHost.bare("nbd", "copy", uri, copy.toString()).failed(1, "read");
+    }
+
+    @Test
+    void aTargetThatFillsUpEndsAllOfThem() throws Exception {
+        String uri = nbdkit("-r", "file", disk.toString());
+        try (LoopMount small = LoopMount.of(folder, "ext4", 16L * MEBI)) {
+            Path target = small.path().resolve("copy.raw");
+            FerryHost.bare("nbd", "copy", uri, target.toString()).failed(1, "space");
+        }
+        assertThat(connectionsThat("Read")).isEqualTo(2);
     }
 
     @Test
