@@ -12,78 +12,26 @@ import org.jspecify.annotations.Nullable;
  * The answer to one question for extents: goes through the map, asks the backing file where there is nothing, and stops
  * early after a number of them.
  */
-final class ExtentWalk extends Waiter implements Completion {
-    private static final int EXTENTS_MAX = 2048;
-    private static final int SLICES_MAX = 256;
-    private static final int NOTHING = -1;
-
-    private final Qcow2Device device;
-    private final ExtentSink sink;
-    private final Completion completion;
+final class ExtentWalk extends MapWalk implements Completion {
     private final boolean own;
-    private final long end;
-    private long position;
-    private long extentFrom;
-    private int extentState = NOTHING;
-    private int extents;
-    private int slices;
     private long belowReached;
-    private boolean advancing;
-    private boolean again;
-    private @Nullable BlockError error;
 
     /** @param own the backing file is not asked: what comes from there is a {@link ExtentSink#HOLE} that is no zero */
     ExtentWalk(Qcow2Device device, long offset, long length, boolean own, ExtentSink sink, Completion completion) {
-        this.device = device;
+        super(device, offset, length, sink, completion);
         this.own = own;
-        this.sink = sink;
-        this.completion = completion;
-        this.position = offset;
-        this.extentFrom = offset;
-        this.end = offset + length;
-    }
-
-    void advance() {
-        again = true;
-        if (advancing) {
-            return;
-        }
-        advancing = true;
-        boolean done = false;
-        while (again && !done) {
-            again = false;
-            done = error != null || step();
-        }
-        advancing = false;
-        if (done) {
-            if (error == null) {
-                emit();
-            }
-            completion.complete(error);
-        }
-    }
-
-    @Override
-    void resume(@Nullable BlockError problem) {
-        error = problem;
-        advance();
-    }
-
-    @Override
-    void mapWritten(@Nullable BlockError problem) {
-        throw new IllegalStateException("a question does not wait for the map");
     }
 
     /** The backing file has answered. */
     @Override
     public void complete(@Nullable BlockError problem) {
-        error = problem;
         position = belowReached;
-        advance();
+        resume(problem);
     }
 
-    private boolean step() {
-        while (position < end && extents < EXTENTS_MAX && slices < SLICES_MAX) {
+    @Override
+    boolean step() {
+        while (moreSlices()) {
             long cluster = position >>> device.clusterBits;
             int table = (int) (cluster >>> device.tableBits);
             if (!device.l1.present(table)) {
@@ -97,7 +45,7 @@ final class ExtentWalk extends Waiter implements Completion {
             if (slice == null) {
                 return false;
             }
-            slices++;
+            sliceTaken();
             if (device.extended ? inParts(slice) : inSlice(slice, cluster)) {
                 return false;
             }
@@ -161,9 +109,7 @@ final class ExtentWalk extends Waiter implements Completion {
     /** The same, where clusters have parts. */
     private boolean inParts(MapSlice slice) {
         long first = position >>> device.sliceBits >>> device.clusterBits;
-        while (position < end
-                && extents < EXTENTS_MAX
-                && position >>> device.sliceBits >>> device.clusterBits == first) {
+        while (more() && position >>> device.sliceBits >>> device.clusterBits == first) {
             long cluster = position >>> device.clusterBits;
             long clusterEnd = Math.min(end, (cluster + 1) << device.clusterBits);
             switch (device.kind(slice, device.indexInSlice(cluster), device.partOf(position))) {
@@ -213,21 +159,5 @@ final class ExtentWalk extends Waiter implements Completion {
         position = offset;
         report(offset + length, state);
         belowReached = offset + length;
-    }
-
-    private void report(long to, int state) {
-        if (state != extentState) {
-            emit();
-            extentFrom = position;
-            extentState = state;
-        }
-        position = to;
-    }
-
-    private void emit() {
-        if (extentState != NOTHING && position > extentFrom) {
-            sink.extent(extentFrom, position - extentFrom, extentState);
-            extents++;
-        }
     }
 }

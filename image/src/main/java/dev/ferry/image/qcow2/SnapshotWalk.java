@@ -2,7 +2,6 @@ package dev.ferry.image.qcow2;
 
 import static dev.ferry.image.qcow2.Qcow2Layout.*;
 
-import dev.ferry.block.BlockError;
 import dev.ferry.block.Completion;
 import dev.ferry.block.ExtentSink;
 import org.jspecify.annotations.Nullable;
@@ -12,25 +11,9 @@ import org.jspecify.annotations.Nullable;
  * they have it, or reads as zeroes or as the backing file both times, is a {@link ExtentSink#HOLE} that is no zero. Stops early after a
  * number of extents.
  */
-final class SnapshotWalk extends Waiter {
-    private static final int EXTENTS_MAX = 2048;
-    private static final int SLICES_MAX = 256;
-    private static final int NOTHING = -1;
-
-    private final Qcow2Device device;
+final class SnapshotWalk extends MapWalk {
     private final L1Table thenL1;
     private final MapCache thenCache;
-    private final ExtentSink sink;
-    private final Completion completion;
-    private final long end;
-    private long position;
-    private long extentFrom;
-    private int extentState = NOTHING;
-    private int extents;
-    private int slices;
-    private boolean advancing;
-    private boolean again;
-    private @Nullable BlockError error;
 
     SnapshotWalk(
             Qcow2Device device,
@@ -40,50 +23,14 @@ final class SnapshotWalk extends Waiter {
             long length,
             ExtentSink sink,
             Completion completion) {
-        this.device = device;
+        super(device, offset, length, sink, completion);
         this.thenL1 = thenL1;
         this.thenCache = thenCache;
-        this.sink = sink;
-        this.completion = completion;
-        this.position = offset;
-        this.extentFrom = offset;
-        this.end = offset + length;
-    }
-
-    void advance() {
-        again = true;
-        if (advancing) {
-            return;
-        }
-        advancing = true;
-        boolean done = false;
-        while (again && !done) {
-            again = false;
-            done = error != null || step();
-        }
-        advancing = false;
-        if (done) {
-            if (error == null) {
-                emit();
-            }
-            completion.complete(error);
-        }
     }
 
     @Override
-    void resume(@Nullable BlockError problem) {
-        error = problem;
-        advance();
-    }
-
-    @Override
-    void mapWritten(@Nullable BlockError problem) {
-        throw new IllegalStateException("a question does not wait for the map");
-    }
-
-    /** @return false if something has to be waited for */
-    private boolean step() {
-        while (position < end && extents < EXTENTS_MAX && slices < SLICES_MAX) {
+    boolean step() {
+        while (moreSlices()) {
             long cluster = position >>> device.clusterBits;
             int table = (int) (cluster >>> device.tableBits);
             boolean one = hostOffset(device.l1.entry(table)) == hostOffset(thenL1.entry(table));
@@ -105,7 +52,7 @@ final class SnapshotWalk extends Waiter {
                     return false;
                 }
             }
-            slices++;
+            sliceTaken();
             inSlice(now, then);
         }
         return true;
@@ -113,9 +60,7 @@ final class SnapshotWalk extends Waiter {
 
     private void inSlice(@Nullable MapSlice now, @Nullable MapSlice then) {
         long slice = position >>> device.sliceBits >>> device.clusterBits;
-        while (position < end
-                && extents < EXTENTS_MAX
-                && position >>> device.sliceBits >>> device.clusterBits == slice) {
+        while (more() && position >>> device.sliceBits >>> device.clusterBits == slice) {
             int index = device.indexInSlice(position >>> device.clusterBits);
             long partEnd = Math.min(end, ((position >>> device.partBits) + 1) << device.partBits);
             int nowKind = kind(now, index);
@@ -150,21 +95,5 @@ final class SnapshotWalk extends Waiter {
             case ZERO_ALLOCATED -> ExtentSink.ZERO;
             default -> 0;
         };
-    }
-
-    private void report(long to, int state) {
-        if (state != extentState) {
-            emit();
-            extentFrom = position;
-            extentState = state;
-        }
-        position = to;
-    }
-
-    private void emit() {
-        if (extentState != NOTHING && position > extentFrom) {
-            sink.extent(extentFrom, position - extentFrom, extentState);
-            extents++;
-        }
     }
 }
