@@ -54,7 +54,7 @@ public final class Ferry {
         }
         System.setProperty("picocli.disable.closures", "true"); // it would look for Groovy in every jar
         if (arguments.length > 1 && TOOLS.contains(arguments[0])) {
-            Thread.ofPlatform().daemon().name("ferry-prepare").start(Linux::prepare);
+            Thread.ofPlatform().daemon().name("ferry-prepare").start(() -> Linux.prepare(endsByItself(arguments)));
         }
         Screen screen = Screen.ofProcess();
         int status = run(screen, arguments);

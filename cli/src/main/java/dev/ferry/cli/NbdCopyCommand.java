@@ -60,7 +60,7 @@ final class NbdCopyCommand implements Callable<Integer> {
     private static final int CONNECTIONS = 4;
 
     /** A thread more costs some milliseconds to begin with: there have to be so many portions for it. */
-    private static final int PORTIONS_A_THREAD = 2;
+    private static final int PORTIONS_A_THREAD = 1;
 
     private final Screen screen;
 

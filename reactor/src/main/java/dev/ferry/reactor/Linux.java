@@ -42,8 +42,8 @@ public final class Linux {
 
     private static final int AT_FDCWD = -100;
 
+    private static final FunctionDescriptor SEVEN_WORDS;
     private static final MethodHandle SYSCALL;
-    private static final MethodHandle PLAIN_SYSCALL;
     private static final StructLayout CALL_STATE = Linker.Option.captureStateLayout();
     private static final long ERRNO_OFFSET = CALL_STATE.byteOffset(MemoryLayout.PathElement.groupElement("errno"));
     private static final ThreadLocal<MemorySegment> STATE =
@@ -97,12 +97,22 @@ public final class Linux {
     private static final long NR_CACHESTAT = 451;
 
     static {
-        Linker linker = Linker.nativeLinker();
         ValueLayout.OfLong word = ValueLayout.JAVA_LONG;
-        MemorySegment syscall = linker.defaultLookup().findOrThrow("syscall");
-        FunctionDescriptor seven = FunctionDescriptor.of(word, word, word, word, word, word, word, word);
-        SYSCALL = linker.downcallHandle(syscall, seven, Linker.Option.captureCallState("errno"));
-        PLAIN_SYSCALL = linker.downcallHandle(syscall, seven);
+        SEVEN_WORDS = FunctionDescriptor.of(word, word, word, word, word, word, word, word);
+        SYSCALL = handle(Linker.Option.captureCallState("errno"));
+    }
+
+    /** Made when it is needed, since each handle takes the JVM some ten milliseconds at the start of a process. */
+    private static final class Plain {
+        private static final MethodHandle SYSCALL = handle();
+    }
+
+    /** True in a process that is over soon: its calls are not worth a handle of their own. */
+    private static volatile boolean brief;
+
+    private static MethodHandle handle(Linker.Option... options) {
+        Linker linker = Linker.nativeLinker();
+        return linker.downcallHandle(linker.defaultLookup().findOrThrow("syscall"), SEVEN_WORDS, options);
     }
 
     private Linux() {}
@@ -110,8 +120,11 @@ public final class Linux {
     /**
      * Has the JVM make what calls of the kernel need, which takes it some tens of milliseconds: a process that begins may do so on
      * one thread while it does something else on another. Any thread.
+     *
+     * @param overSoon the process makes some ten thousand calls at most: they may allocate, and less is made for them
      */
-    public static void prepare() {
+    public static void prepare(boolean overSoon) {
+        brief = overSoon;
         hotCall(NR_CLOSE, -1, 0, 0, 0, 0, 0);
     }
 
@@ -139,9 +152,13 @@ public final class Linux {
         return result == -1 ? call(number, a, b, c, d, e, f) : result;
     }
 
+    /** -1 if the call has failed. */
     private static long plainCall(long number, long a, long b, long c, long d, long e, long f) {
+        if (brief) {
+            return Math.max(-1, call(number, a, b, c, d, e, f));
+        }
         try {
-            return (long) PLAIN_SYSCALL.invokeExact(number, a, b, c, d, e, f);
+            return (long) Plain.SYSCALL.invokeExact(number, a, b, c, d, e, f);
         } catch (Throwable unexpected) {
             throw new AssertionError("system call " + number, unexpected);
         }

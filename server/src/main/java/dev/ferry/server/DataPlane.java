@@ -52,19 +52,28 @@ public final class DataPlane implements AutoCloseable {
     }
 
     /**
+     * For a tool, or a test: the kernel is told of no memory, which takes a while that a short run does not earn back.
+     *
      * @param threads how many loops; 0: as many as this process has processors
      * @throws UnsupportedOperationException if a kind is asked for that this kernel has not; the message says why
      */
     public static DataPlane start(int threads, EventLoops.Kind kind) throws BlockException {
-        return start(threads, kind, Qcow2Settings.DEFAULT.mapBytes());
+        return start(threads, kind, Qcow2Settings.DEFAULT.mapBytes(), false);
     }
 
     /**
-     * The same.
+     * For a server.
      *
+     * @param threads how many loops; 0: as many as this process has processors
      * @param tableBytes bound on the memory for the tables of each qcow2 disk
+     * @throws UnsupportedOperationException if a kind is asked for that this kernel has not; the message says why
      */
     public static DataPlane start(int threads, EventLoops.Kind kind, long tableBytes) throws BlockException {
+        return start(threads, kind, tableBytes, true);
+    }
+
+    private static DataPlane start(int threads, EventLoops.Kind kind, long tableBytes, boolean registers)
+            throws BlockException {
         int count = threads == 0 ? Runtime.getRuntime().availableProcessors() : threads;
         EventLoops loops = EventLoops.start(count, kind);
         List<DiskLoop> diskLoops = new ArrayList<>();
@@ -72,7 +81,9 @@ public final class DataPlane implements AutoCloseable {
             ReactorLoop loop = new ReactorLoop(events);
             BufferPool buffers = OnLoop.get(loop, () -> {
                 BufferPool pool = new BufferPool(Linux.pages(), SLAB_BYTES, POOL_BYTES_MAX);
-                events.registerMemory(pool.slab().address(), pool.slab().byteSize());
+                if (registers) {
+                    events.registerMemory(pool.slab().address(), pool.slab().byteSize());
+                }
                 return pool;
             });
             diskLoops.add(new DiskLoop(events, loop, buffers, tableBytes));

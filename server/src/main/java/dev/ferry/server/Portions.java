@@ -6,7 +6,7 @@ import java.util.concurrent.atomic.AtomicLong;
 /** A disk in portions, of which several {@link Transfer}s take the next one each, until there is none left. Any thread. */
 public final class Portions {
     /** A multiple of every block size. */
-    private static final long BYTES_MIN = 32L << 20;
+    private static final long BYTES_MIN = 128L << 20;
 
     /** Long enough that where the holes of a large and empty disk are is not asked too often. */
     private static final long BYTES_MAX = 1L << 30;

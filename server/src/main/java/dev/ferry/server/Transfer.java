@@ -117,7 +117,7 @@ public final class Transfer {
         this.pieceBytes = Math.min(PIECE_BYTES, mostBytes);
         this.filePieceBytes = Math.min(FILE_PIECE_BYTES, mostBytes);
         for (int i = 0; i < PIECES_IN_FLIGHT; i++) {
-            idle.add(new Piece(IoBuffer.allocate(pieceBytes)));
+            idle.add(new Piece());
         }
     }
 
@@ -315,14 +315,20 @@ public final class Transfer {
 
     /** A part of the copy under way, and the memory for it. */
     private final class Piece {
-        private final IoBuffer buffer;
+        private @Nullable IoBuffer memory;
         private final Completion read = this::read;
         private final Completion written = this::written;
         private long offset;
         private long length;
 
-        Piece(IoBuffer buffer) {
-            this.buffer = buffer;
+        /** What is sent by the kernel needs none, and what is short not all of it: it is made when it is needed. */
+        private IoBuffer buffer() {
+            IoBuffer present = memory;
+            if (present == null) {
+                present = IoBuffer.allocate(pieceBytes);
+                memory = present;
+            }
+            return present;
         }
 
         /** Has the kernel send what {@link #located} has just found. */
@@ -338,15 +344,15 @@ public final class Transfer {
             if (zero) {
                 target.writeZeroes(offset, length, 0, written);
             } else {
-                source.read(offset, buffer, 0, (int) length, read);
+                source.read(offset, buffer(), 0, (int) length, read);
             }
         }
 
         private void read(@Nullable BlockError error) {
             if (error != null || stopped) {
                 written(error);
-            } else if (!buffer.isZero(0, (int) length)) {
-                target.write(offset, buffer, 0, (int) length, 0, written);
+            } else if (!buffer().isZero(0, (int) length)) {
+                target.write(offset, buffer(), 0, (int) length, 0, written);
             } else if (targetIsZero) {
                 written(null);
             } else {
