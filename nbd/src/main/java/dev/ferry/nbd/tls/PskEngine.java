@@ -10,7 +10,6 @@ import javax.net.ssl.SSLException;
 import javax.net.ssl.SSLSession;
 import org.bouncycastle.tls.TlsClientProtocol;
 import org.bouncycastle.tls.TlsProtocol;
-import org.bouncycastle.tls.TlsServerProtocol;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -18,40 +17,42 @@ import org.jspecify.annotations.Nullable;
  * and does no I/O, behind the part of {@link SSLEngine} that a {@link dev.ferry.nbd.transport.TlsTransport} calls.
  *
  * <pre>
- *   unwrap: one record ─▶ protocol ─▶ plain bytes, or an answer that wrap has to send
- *   wrap:   plain bytes, a record's worth ─▶ protocol ─▶ one record, and what else it has to say
+ *   unwrap: one record ─┬▶ {@link RecordCipher} ─▶ plain bytes
+ *                       └▶ protocol, if it is no data, or wrong ─▶ an answer that wrap has to send
+ *   wrap:   what the protocol has to say, then plain bytes, a record's worth ─▶ RecordCipher ─▶ one record
  * </pre>
  *
- * <p>A record of the handshake is made sense of in a delegated task, since that may take a millisecond. Everything that is
- * about suites, protocols and certificates is settled by {@link PskPeers}, and refused here. Thread: one at a time.
+ * <p>By TLS 1.2, data goes through the protocol both ways. A record of the handshake is made sense of in
+ * a delegated task, since that may take a millisecond. Everything that is about suites, protocols and certificates is settled by
+ * {@link PskPeers}, and refused here. Thread: one at a time.
  */
 final class PskEngine extends SSLEngine {
-    private static final int HEADER_BYTES = 5;
-    private static final int PLAIN_BYTES = 16 << 10;
+    private static final int HEADER_BYTES = RecordCipher.HEADER_BYTES;
 
     /** The longest record that the protocol allows in any version. */
-    private static final int RECORD_BYTES_MAX = HEADER_BYTES + PLAIN_BYTES + 2048;
+    private static final int RECORD_BYTES_MAX = HEADER_BYTES + RecordCipher.PLAIN_BYTES_MAX + 2048;
 
     /** A record, and an answer to what came meanwhile. */
     static final int PACKET_BYTES = 2 * RECORD_BYTES_MAX;
 
+    /** A record's worth on its way through; holds nothing between two calls. */
+    private static final ThreadLocal<byte[]> SCRATCH = ThreadLocal.withInitial(() -> new byte[RECORD_BYTES_MAX]);
+
+    private final PskProtocol end;
     private final TlsProtocol protocol;
-    private final Start start;
     private final PskSession session;
-    private final byte[] plain = new byte[PLAIN_BYTES];
     private byte @Nullable [] handed;
     private @Nullable SSLException failure;
     private boolean begun;
     private boolean outboundClosed;
 
-    private interface Start {
-        void begin() throws IOException;
-    }
+    /** The protocol has heard what it may have to answer before more data leaves. */
+    private boolean heard;
 
-    private PskEngine(TlsProtocol protocol, Start start, PskSession session) {
-        this.protocol = protocol;
-        this.start = start;
-        this.session = session;
+    private PskEngine(PskProtocol end) {
+        this.end = end;
+        this.protocol = end.bytes();
+        this.session = new PskSession(end::name);
     }
 
     /**
@@ -59,15 +60,11 @@ final class PskEngine extends SSLEngine {
      * verified, whether it ever needs a key or not.
      */
     static SSLEngine ofClient(String name, byte[] key) {
-        TlsClientProtocol protocol = new TlsClientProtocol();
-        return new PskEngine(
-                protocol, () -> protocol.connect(new PskPeers.Client(name, key)), new PskSession(() -> name));
+        return new PskEngine(new PskProtocol.Client(name, key));
     }
 
     static SSLEngine ofServer(PskKeys keys) {
-        TlsServerProtocol protocol = new TlsServerProtocol();
-        PskPeers.Server server = new PskPeers.Server(keys);
-        return new PskEngine(protocol, () -> protocol.accept(server), new PskSession(server::seen));
+        return new PskEngine(new PskProtocol.Server(keys));
     }
 
     // ---- the handshake
@@ -77,7 +74,7 @@ final class PskEngine extends SSLEngine {
         if (!begun) {
             begun = true;
             try {
-                start.begin();
+                end.begin();
             } catch (IOException | RuntimeException refused) {
                 throw said(refused);
             }
@@ -130,12 +127,18 @@ final class PskEngine extends SSLEngine {
         if (bytes > from.remaining()) {
             return new SSLEngineResult(Status.BUFFER_UNDERFLOW, getHandshakeStatus(), 0, 0);
         }
+        boolean handshaking = protocol.isHandshaking();
+        int opened = handshaking ? -1 : open(from, bytes, into, offset, length);
+        if (opened >= 0) {
+            return new SSLEngineResult(Status.OK, getHandshakeStatus(), bytes, opened);
+        }
         byte[] record = new byte[bytes];
         from.get(record);
-        if (protocol.isHandshaking()) {
+        if (handshaking) {
             handed = record;
             return new SSLEngineResult(Status.OK, HandshakeStatus.NEED_TASK, bytes, 0);
         }
+        heard = true;
         try {
             protocol.offerInput(record);
         } catch (IOException | RuntimeException wrong) {
@@ -144,6 +147,34 @@ final class PskEngine extends SSLEngine {
         int produced = give(into, offset, length);
         Status status = protocol.isClosed() && produced == 0 ? Status.CLOSED : Status.OK;
         return new SSLEngineResult(status, getHandshakeStatus(), bytes, produced);
+    }
+
+    /** Takes the data out of a record; below zero: the protocol has to look at it. */
+    private int open(ByteBuffer from, int bytes, ByteBuffer[] into, int offset, int length) {
+        RecordCipher records = end.crypto().records();
+        if (records == null || !from.hasArray() || room(into, offset, length) < bytes - RecordCipher.EXTRA_BYTES) {
+            return -1;
+        }
+        byte[] plain = SCRATCH.get();
+        int opened = records.open(from.array(), from.arrayOffset() + from.position(), bytes, plain);
+        if (opened >= 0) {
+            from.position(from.position() + bytes);
+            int given = 0;
+            for (int i = offset; given < opened; i++) {
+                int part = Math.min(into[i].remaining(), opened - given);
+                into[i].put(plain, given, part);
+                given += part;
+            }
+        }
+        return opened;
+    }
+
+    private static long room(ByteBuffer[] into, int offset, int length) {
+        long room = 0;
+        for (int i = offset; i < offset + length; i++) {
+            room += into[i].remaining();
+        }
+        return room;
     }
 
     /** How long the record is that begins here; more than there is if that cannot be told. */
@@ -161,58 +192,67 @@ final class PskEngine extends SSLEngine {
     private int give(ByteBuffer[] into, int offset, int length) {
         int given = 0;
         for (int i = offset; i < offset + length; i++) {
-            int bytes = Math.min(into[i].remaining(), Math.min(protocol.getAvailableInputBytes(), PLAIN_BYTES));
-            if (bytes > 0) {
-                int read = protocol.readInput(plain, 0, bytes);
-                into[i].put(plain, 0, read);
-                given += read;
-            }
+            given += protocol.readInput(into[i], into[i].remaining());
         }
         return given;
     }
 
     @Override
     public SSLEngineResult wrap(ByteBuffer[] from, int offset, int length, ByteBuffer into) throws SSLException {
+        int before = into.position();
         int consumed = 0;
-        int produced = say(into);
-        if (failure != null && produced == 0) {
+        say(into);
+        if (failure != null && into.position() == before) {
             throw failure;
         }
         if (begun && failure == null && !protocol.isHandshaking() && !protocol.isClosed()) {
-            consumed = gather(from, offset, length);
             try {
-                if (consumed > 0) {
-                    protocol.writeApplicationData(plain, 0, consumed);
-                }
+                consumed = write(from, offset, length, into);
             } catch (IOException | RuntimeException wrong) {
                 throw said(wrong);
             }
-            produced += say(into);
         }
         Status status = outboundClosed ? Status.CLOSED : Status.OK;
-        return new SSLEngineResult(status, getHandshakeStatus(), consumed, produced);
+        return new SSLEngineResult(status, getHandshakeStatus(), consumed, into.position() - before);
     }
 
-    private int gather(ByteBuffer[] from, int offset, int length) {
+    /** Sends a record's worth of data, or none if there is none. */
+    private int write(ByteBuffer[] from, int offset, int length, ByteBuffer into) throws IOException {
+        RecordCipher records = end.crypto().records();
+        if (records != null && records.needsKey()) {
+            end.updateKey();
+            say(into);
+        }
+        int most = Math.min(RecordCipher.PLAIN_BYTES_MAX, protocol.getApplicationDataLimit());
+        if (records == null || heard || !into.hasArray()) {
+            byte[] plain = SCRATCH.get();
+            int gathered = gather(from, offset, length, plain, 0, most);
+            protocol.writeApplicationData(plain, 0, gathered);
+            heard &= gathered == 0;
+            say(into);
+            return gathered;
+        }
+        int room = into.remaining() - RecordCipher.EXTRA_BYTES;
+        int at = into.arrayOffset() + into.position();
+        int gathered = gather(from, offset, length, into.array(), at + RecordCipher.HEADER_BYTES, Math.min(most, room));
+        if (gathered > 0) {
+            into.position(into.position() + records.seal(into.array(), at, gathered));
+        }
+        return gathered;
+    }
+
+    private static int gather(ByteBuffer[] from, int offset, int length, byte[] array, int at, int most) {
         int gathered = 0;
-        int most = Math.min(PLAIN_BYTES, protocol.getApplicationDataLimit());
         for (int i = offset; i < offset + length && gathered < most; i++) {
             int bytes = Math.min(from[i].remaining(), most - gathered);
-            from[i].get(plain, gathered, bytes);
+            from[i].get(array, at + gathered, bytes);
             gathered += bytes;
         }
         return gathered;
     }
 
-    private int say(ByteBuffer into) {
-        int bytes = Math.min(protocol.getAvailableOutputBytes(), into.remaining());
-        if (bytes == 0) {
-            return 0;
-        }
-        byte[] said = new byte[bytes];
-        int read = protocol.readOutput(said, 0, bytes);
-        into.put(said, 0, read);
-        return read;
+    private void say(ByteBuffer into) {
+        protocol.readOutput(into, into.remaining());
     }
 
     // ---- the end

@@ -2,7 +2,6 @@ package dev.ferry.nbd.tls;
 
 import java.io.IOException;
 import java.nio.charset.StandardCharsets;
-import java.security.SecureRandom;
 import java.util.Vector;
 import org.bouncycastle.tls.AlertDescription;
 import org.bouncycastle.tls.BasicTlsPSKExternal;
@@ -17,7 +16,6 @@ import org.bouncycastle.tls.TlsPSK;
 import org.bouncycastle.tls.TlsPSKExternal;
 import org.bouncycastle.tls.TlsPSKIdentityManager;
 import org.bouncycastle.tls.crypto.TlsCrypto;
-import org.bouncycastle.tls.crypto.impl.jcajce.JcaTlsCryptoProvider;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -34,21 +32,17 @@ final class PskPeers {
 
     private PskPeers() {}
 
-    private static TlsCrypto crypto() {
-        return new JcaTlsCryptoProvider().create(new SecureRandom());
-    }
-
     private static TlsPSKExternal external(TlsCrypto crypto, String name, byte[] key) {
         return new BasicTlsPSKExternal(name.getBytes(StandardCharsets.UTF_8), crypto.createSecret(key));
     }
 
     /** One who shows a name, and goes on only with a server that has its key. */
-    static final class Client extends PSKTlsClient {
+    static class Client extends PSKTlsClient {
         private final String name;
         private final byte[] key;
 
-        Client(String name, byte[] key) {
-            super(crypto(), new BasicTlsPSKIdentity(name, key));
+        Client(TlsCrypto crypto, String name, byte[] key) {
+            super(crypto, new BasicTlsPSKIdentity(name, key));
             this.name = name;
             this.key = key;
         }
@@ -79,12 +73,12 @@ final class PskPeers {
     }
 
     /** One who lets in whoever has a key of these, and knows him by its name. */
-    static final class Server extends PSKTlsServer implements TlsPSKIdentityManager {
+    static class Server extends PSKTlsServer implements TlsPSKIdentityManager {
         private final PskKeys keys;
         private volatile String seen = "";
 
-        Server(PskKeys keys) {
-            super(crypto(), null);
+        Server(TlsCrypto crypto, PskKeys keys) {
+            super(crypto, null);
             this.keys = keys;
             this.pskIdentityManager = this;
         }

@@ -10,8 +10,6 @@ import org.jspecify.annotations.Nullable;
 
 /** What there is to know of a connection by pre-shared keys: by whose name, and how long records get. */
 final class PskSession implements SSLSession {
-    private static final int PLAIN_BYTES = 16 << 10;
-
     private final Supplier<String> name;
 
     PskSession(Supplier<String> name) {
@@ -30,7 +28,7 @@ final class PskSession implements SSLSession {
 
     @Override
     public int getApplicationBufferSize() {
-        return PLAIN_BYTES;
+        return RecordCipher.PLAIN_BYTES_MAX;
     }
 
     @Override

@@ -2,7 +2,9 @@ package dev.ferry.nbd.transport;
 
 import dev.ferry.block.IoBuffer;
 import java.lang.foreign.MemorySegment;
+import java.lang.foreign.ValueLayout;
 import java.nio.ByteBuffer;
+import java.nio.ByteOrder;
 import javax.net.ssl.SSLEngine;
 import javax.net.ssl.SSLEngineResult;
 import javax.net.ssl.SSLException;
@@ -16,9 +18,9 @@ import javax.net.ssl.SSLException;
  * </pre>
  *
  * <p>The engine works on arrays, where the processor's AES is used to the full, and not on native memory: a copy more is
- * cheap beside that. The arrays belong to the thread, so that connections that wait have none. A long receive is decrypted
- * where it belongs; many pieces of a send share records. Thread: the loop's, and while a handshake's {@link #runTasks} is
- * under way elsewhere nobody calls the rest.
+ * cheap beside that, record by record, while what is copied is still in the processor's cache. The arrays belong to the thread,
+ * so that connections that wait have none. A long receive is decrypted where it belongs; many pieces of a send share records.
+ * Thread: the loop's, and while a handshake's {@link #runTasks} is under way elsewhere nobody calls the rest.
  */
 final class TlsRecords {
     private static final int CIPHER_IN_BYTES = 128 << 10;
@@ -26,8 +28,14 @@ final class TlsRecords {
     /** Room for a reply of 256 KiB and what TLS adds to it. */
     private static final int CIPHER_OUT_BYTES = 288 << 10;
 
+    private static final int HEADER_BYTES = 5;
+
+    /** Room for whatever an engine calls one packet. */
+    private static final int RECORD_ARRAY_BYTES = 64 << 10;
+
     private static final PieceStore INPUTS = new PieceStore(CIPHER_IN_BYTES);
     private static final PieceStore OUTPUTS = new PieceStore(CIPHER_OUT_BYTES);
+    private static final ValueLayout.OfShort LENGTH = ValueLayout.JAVA_SHORT_UNALIGNED.withOrder(ByteOrder.BIG_ENDIAN);
     private static final ByteBuffer EMPTY = ByteBuffer.allocate(0);
     private static final ByteBuffer[] NOTHING = {EMPTY};
 
@@ -35,8 +43,8 @@ final class TlsRecords {
     private static final class Arrays {
         private static final ThreadLocal<Arrays> OF_THREAD = ThreadLocal.withInitial(Arrays::new);
 
-        private final byte[] in = new byte[CIPHER_IN_BYTES];
-        private final byte[] out = new byte[CIPHER_OUT_BYTES];
+        private final byte[] in = new byte[RECORD_ARRAY_BYTES];
+        private final byte[] out = new byte[RECORD_ARRAY_BYTES];
     }
 
     private final SSLEngine engine;
@@ -94,12 +102,21 @@ final class TlsRecords {
         return ended;
     }
 
-    /** What has come, in an array. */
-    private ByteBuffer borrowed() {
+    /** So much of what has come, or less, in an array. */
+    private ByteBuffer borrow(int bytesMax) {
         byte[] array = Arrays.OF_THREAD.get().in;
-        int length = cipherEnd - cipherFrom;
-        inMemory.copyTo(cipherFrom, array, 0, length);
-        return ByteBuffer.wrap(array, 0, length);
+        int bytes = Math.min(Math.min(bytesMax, array.length), cipherEnd - cipherFrom);
+        inMemory.copyTo(cipherFrom, array, 0, bytes);
+        return ByteBuffer.wrap(array, 0, bytes);
+    }
+
+    /** How long the next record says it is. An engine that gets less knows whether that can be. */
+    private int recordBytes() {
+        if (cipherEnd - cipherFrom < HEADER_BYTES) {
+            return HEADER_BYTES;
+        }
+        short length = inMemory.segment().get(LENGTH, cipherFrom + HEADER_BYTES - Short.BYTES);
+        return HEADER_BYTES + Short.toUnsignedInt(length);
     }
 
     /** Strikes off what has been made sense of. */
@@ -116,7 +133,7 @@ final class TlsRecords {
 
     /** Gives the engine a record of a handshake; false if there is no whole one. */
     boolean shakeHands() throws SSLException {
-        ByteBuffer cipher = borrowed();
+        ByteBuffer cipher = borrow(RECORD_ARRAY_BYTES);
         SSLEngineResult result = engine.unwrap(cipher, plainRoom());
         plainIn.flip();
         giveBack(cipher);
@@ -137,27 +154,24 @@ final class TlsRecords {
 
     /** Fills what is asked for; false if the bytes do not reach so far. */
     boolean decryptInto(ByteBuffer into) throws SSLException {
-        ByteBuffer cipher = borrowed();
-        try {
-            while (into.hasRemaining()) {
-                if (plainIn.hasRemaining()) {
-                    int taken = Math.min(plainIn.remaining(), into.remaining());
-                    into.put(plainIn.slice(plainIn.position(), taken));
-                    plainIn.position(plainIn.position() + taken);
-                } else if (!decrypt(cipher, into)) {
-                    return false;
-                }
+        while (into.hasRemaining()) {
+            if (plainIn.hasRemaining()) {
+                int taken = Math.min(plainIn.remaining(), into.remaining());
+                into.put(plainIn.slice(plainIn.position(), taken));
+                plainIn.position(plainIn.position() + taken);
+            } else if (!decrypt(into)) {
+                return false;
             }
-            return true;
-        } finally {
-            giveBack(cipher);
         }
+        return true;
     }
 
     /** Decrypts one record; false if there is no whole one, or there will be none. */
-    private boolean decrypt(ByteBuffer cipher, ByteBuffer into) throws SSLException {
+    private boolean decrypt(ByteBuffer into) throws SSLException {
+        ByteBuffer cipher = borrow(recordBytes());
         boolean inPlace = into.remaining() >= plainMax;
         SSLEngineResult result = engine.unwrap(cipher, inPlace ? into : plainRoom());
+        giveBack(cipher);
         if (!inPlace) {
             plainIn.flip();
         }
@@ -188,22 +202,21 @@ final class TlsRecords {
         return outBytes;
     }
 
-    private static ByteBuffer emptyOut() {
-        return ByteBuffer.wrap(Arrays.OF_THREAD.get().out);
-    }
-
-    /** Takes what is to be sent; nothing may be under way. */
-    private boolean hold(ByteBuffer cipher) {
-        outBytes = cipher.position();
-        outMemory.copyFrom(Arrays.OF_THREAD.get().out, 0, 0, outBytes);
-        return outBytes > 0;
+    /** Lets the engine make one packet more of what is to be sent. */
+    private SSLEngineResult wrap(ByteBuffer[] from, int offset, int count) throws SSLException {
+        byte[] array = Arrays.OF_THREAD.get().out;
+        ByteBuffer out = ByteBuffer.wrap(array);
+        SSLEngineResult result = engine.wrap(from, offset, count, out);
+        outMemory.copyFrom(array, 0, outBytes, out.position());
+        outBytes += out.position();
+        return result;
     }
 
     /** Lets the engine say what it has to say itself; true if that is something, and has to be sent. */
     boolean encryptNothing() throws SSLException {
-        ByteBuffer out = emptyOut();
-        engine.wrap(NOTHING, out);
-        return hold(out);
+        outBytes = 0;
+        wrap(NOTHING, 0, NOTHING.length);
+        return outBytes > 0;
     }
 
     /** These are to be sent, {@link #encrypt} by encrypt. */
@@ -215,16 +228,16 @@ final class TlsRecords {
 
     /** Encrypts as much as there is room for; true if there is something to be sent then. */
     boolean encrypt() throws SSLException {
-        ByteBuffer out = emptyOut();
-        while (out.remaining() >= recordMax && (mustWrap || unsent())) {
+        outBytes = 0;
+        while (CIPHER_OUT_BYTES - outBytes >= recordMax && (mustWrap || unsent())) {
             mustWrap = false;
-            SSLEngineResult result = engine.wrap(pieces, piece, pieces.length - piece, out);
+            SSLEngineResult result = wrap(pieces, piece, pieces.length - piece);
             encryptedBytes += result.bytesConsumed();
             if (result.getStatus() != SSLEngineResult.Status.OK) {
                 throw new SSLException("the session takes nothing more: " + result.getStatus());
             }
         }
-        return out.position() > 0 && hold(out);
+        return outBytes > 0;
     }
 
     private boolean unsent() {
