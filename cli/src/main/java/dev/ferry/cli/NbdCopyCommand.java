@@ -16,6 +16,7 @@ import dev.ferry.server.DataPlane;
 import dev.ferry.server.Portions;
 import dev.ferry.server.Problems;
 import dev.ferry.server.Transfer;
+import dev.ferry.server.Transfers;
 import dev.ferry.stack.DiskLoop;
 import dev.ferry.stack.DiskSpec;
 import dev.ferry.stack.FileOpener;
@@ -138,11 +139,7 @@ final class NbdCopyCommand implements Callable<Integer> {
             Portions portions = Portions.of(sizeBytes);
             int more = (int) Math.min(threads - 1L, portions.count() / PORTIONS_A_THREAD - 1);
             Transfer transfer = Transfer.sharing(portions, loop.loop(), from, to, fresh);
-            if (severalAllowed && more > 0) {
-                transfer(transfer, portions, more, fresh, sizeBytes);
-            } else {
-                transfer(List.of(transfer), sizeBytes);
-            }
+            transfer(transfer, portions, severalAllowed ? Math.max(0, more) : 0, fresh, sizeBytes);
             OnLoop.await(loop.loop(), to::flush);
             report(sizeBytes, beganNanos);
             int result = verify ? compare(loop, from, to) : Ferry.DONE;
@@ -152,18 +149,40 @@ final class NbdCopyCommand implements Callable<Integer> {
         }
     }
 
-    /**
-     * Copies by {@code more} threads besides the first, each with files and connections of its own; by fewer, if a server has
-     * no place for so many.
-     */
+    /** Copies by {@code more} threads besides the first, and shows on a terminal how far it has come. */
     private void transfer(Transfer first, Portions portions, int more, boolean fresh, long sizeBytes) throws Exception {
+        Transfers all = new Transfers();
+        CountDownLatch done = new CountDownLatch(1);
+        Thread shower = screen.terminal() ? Thread.ofVirtual().start(() -> show(all, sizeBytes, done)) : null;
+        try {
+            all.begin(first);
+            if (more > 0) {
+                besides(all, portions, more, fresh);
+            } else {
+                all.join();
+            }
+        } finally {
+            done.countDown();
+            if (shower != null) {
+                joinQuietly(shower);
+            }
+        }
+    }
+
+    /**
+     * Has {@code more} threads copy too, each with files and connections of its own; fewer, if a server has no place for so
+     * many. Returns when all have ended.
+     */
+    private void besides(Transfers all, Portions portions, int more, boolean fresh) throws Exception {
         try (DataPlane plane = DataPlane.start(more, EventLoops.Kind.AUTO)) {
-            List<Transfer> all = new ArrayList<>(List.of(first));
+            List<Transfer> others = new ArrayList<>();
             for (DiskLoop loop : plane.loops()) {
                 try {
-                    BlockDevice from = open(loop, all.size(), source, true);
-                    BlockDevice to = open(loop, all.size(), target, false);
-                    all.add(Transfer.sharing(portions, loop.loop(), from, to, fresh));
+                    BlockDevice from = open(loop, others.size() + 1, source, true);
+                    BlockDevice to = open(loop, others.size() + 1, target, false);
+                    Transfer transfer = Transfer.sharing(portions, loop.loop(), from, to, fresh);
+                    others.add(transfer);
+                    all.begin(transfer);
                 } catch (BlockException refused) {
                     if (refused.kind() == ErrorKind.CANCELLED || refused.kind() == ErrorKind.CLOSED) {
                         throw refused;
@@ -171,33 +190,17 @@ final class NbdCopyCommand implements Callable<Integer> {
                     break;
                 }
             }
-            transfer(all, sizeBytes);
-            for (Transfer one : all.subList(1, all.size())) {
-                one.close();
+            all.join();
+            for (Transfer other : others) {
+                other.close();
             }
         }
     }
 
-    /** Copies, and shows on a terminal how far it has come. */
-    private void transfer(List<Transfer> all, long sizeBytes) throws BlockException {
-        if (!screen.terminal()) {
-            Transfer.runAll(all);
-            return;
-        }
-        CountDownLatch done = new CountDownLatch(1);
-        Thread shower = Thread.ofVirtual().start(() -> show(all, sizeBytes, done));
-        try {
-            Transfer.runAll(all);
-        } finally {
-            done.countDown();
-            joinQuietly(shower);
-        }
-    }
-
-    private void show(List<Transfer> all, long sizeBytes, CountDownLatch done) {
+    private void show(Transfers all, long sizeBytes, CountDownLatch done) {
         try {
             while (!done.await(SHOWN_MILLIS, TimeUnit.MILLISECONDS)) {
-                long copied = all.stream().mapToLong(Transfer::doneBytes).sum();
+                long copied = all.doneBytes();
                 screen.out()
                         .print("\r\u001b[K" + Quantities.size(copied) + " of " + Quantities.size(sizeBytes)
                                 + String.format(Locale.ROOT, ", %.0f %%", 100.0 * copied / Math.max(1, sizeBytes)));

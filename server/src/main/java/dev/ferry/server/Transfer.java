@@ -12,10 +12,7 @@ import dev.ferry.block.Loop;
 import dev.ferry.reactor.FileProbe;
 import dev.ferry.stack.OnLoop;
 import java.util.ArrayDeque;
-import java.util.ArrayList;
-import java.util.List;
 import java.util.concurrent.CompletableFuture;
-import java.util.concurrent.atomic.AtomicReference;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -25,7 +22,8 @@ import org.jspecify.annotations.Nullable;
  * files, the kernel sends them by itself.
  *
  * <p>Several pieces are in flight at once. They belong to the loop, as both devices do; {@link #run} is called from
- * elsewhere and waits. Several transfers, each on a loop of its own, can share one disk ({@link Portions}). Used once.
+ * elsewhere and waits. Several transfers, each on a loop of its own, can share one disk ({@link Portions}, {@link Transfers}). Used
+ * once.
  */
 public final class Transfer {
     private static final int PIECE_BYTES = 256 << 10;
@@ -123,36 +121,13 @@ public final class Transfer {
 
     /** Copies, makes the target durable unless it shares the disk with others, and returns. Blocks. */
     public void run() throws BlockException {
-        OnLoop.run(loop, this::pump);
-        OnLoop.join(done);
+        OnLoop.join(begin());
     }
 
-    /**
-     * Runs transfers that share a disk, side by side. Blocks until all have ended.
-     *
-     * @throws BlockException what the first of them to fail has failed with; the others are stopped then
-     */
-    public static void runAll(List<Transfer> transfers) throws BlockException {
-        AtomicReference<@Nullable Throwable> failure = new AtomicReference<>();
-        List<CompletableFuture<Boolean>> ends = new ArrayList<>();
-        for (Transfer transfer : transfers) {
-            ends.add(transfer.done.exceptionally(problem -> {
-                if (failure.compareAndSet(null, problem)) {
-                    transfers.forEach(Transfer::stop);
-                }
-                return false;
-            }));
-        }
-        for (Transfer transfer : transfers) {
-            OnLoop.run(transfer.loop, transfer::pump);
-        }
-        for (CompletableFuture<Boolean> end : ends) {
-            OnLoop.join(end);
-        }
-        Throwable first = failure.get();
-        if (first != null) {
-            OnLoop.join(CompletableFuture.failedFuture(first));
-        }
+    /** Has it begin, and returns; what comes of it is in the future. Once, by one that has others run beside it. */
+    CompletableFuture<Boolean> begin() throws BlockException {
+        OnLoop.run(loop, this::pump);
+        return done;
     }
 
     /** Closes both devices, when it has ended. Blocks. */
