@@ -13,7 +13,7 @@ import java.util.List;
  *
  * <p>Thread: one at a time; once nothing is changed any more, any for what only looks at memory.
  */
-public final class Patches implements FileBytes {
+public final class Patches implements FileBytes, FilePatch {
     /** More than any header that names files. */
     private static final long BYTES_MAX = 8L << 20;
 
@@ -100,7 +100,18 @@ public final class Patches implements FileBytes {
 
     // ---- for who shows the file with them
 
-    /** Puts what is changed of a range over what was read of the file. */
+    @Override
+    public Part part(long offset) {
+        return changedUntil(offset) > offset ? Part.MADE : Part.KEPT;
+    }
+
+    @Override
+    public long partEnd(long offset, long limit) {
+        long changed = changedUntil(offset);
+        return changed > offset ? Math.min(changed, limit) : nextChange(offset, limit);
+    }
+
+    @Override
     public void put(long offset, int length, IoBuffer buffer, int at) {
         for (Piece piece : pieces) {
             long from = Math.max(offset, piece.from);
@@ -112,7 +123,7 @@ public final class Patches implements FileBytes {
     }
 
     /** Where the change ends that a byte lies in; the byte itself if it is as it was. */
-    public long changedUntil(long offset) {
+    private long changedUntil(long offset) {
         long until = offset;
         for (Piece piece : pieces) {
             if (piece.from <= offset && offset < piece.end()) {
@@ -122,12 +133,12 @@ public final class Patches implements FileBytes {
         return until;
     }
 
-    /** Where the first change begins at or behind a byte, or {@code limit}. */
-    public long nextChange(long offset, long limit) {
+    /** Where the first change begins behind a byte that is as it was, or {@code limit}. */
+    private long nextChange(long offset, long limit) {
         long next = limit;
         for (Piece piece : pieces) {
-            if (piece.end() > offset) {
-                next = Math.min(next, Math.max(offset, piece.from));
+            if (piece.from > offset) {
+                next = Math.min(next, piece.from);
             }
         }
         return next;

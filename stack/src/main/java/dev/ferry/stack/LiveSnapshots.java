@@ -41,7 +41,7 @@ public final class LiveSnapshots {
         SnapshotImage image = SnapshotImage.of(bytes(side), tables(side), named);
         return new Taken(
                 CheckedDevice.of(
-                        new SnapshotView(file, image),
+                        new PatchedFile(file, image),
                         "snapshots in " + side.spec().shownAs()),
                 image.keptBytes());
     }

@@ -3,14 +3,21 @@ package dev.ferry.stack;
 import dev.ferry.block.BlockDevice;
 import dev.ferry.block.BlockError;
 import dev.ferry.block.BlockException;
+import dev.ferry.block.CheckedDevice;
 import dev.ferry.block.ErrorKind;
 import dev.ferry.block.Invariant;
 import dev.ferry.datastore.DiskFiles;
+import dev.ferry.image.FileBytes;
 import dev.ferry.image.ImageFormat;
 import dev.ferry.image.NewNames;
+import dev.ferry.image.Patches;
 import dev.ferry.image.qcow2.Qcow2Description;
+import dev.ferry.image.qcow2.Qcow2Names;
 import dev.ferry.image.qcow2.Qcow2Options;
 import dev.ferry.image.qcow2.Qcow2Shape;
+import dev.ferry.image.vhd.VhdLink;
+import dev.ferry.image.vhdx.VhdxLink;
+import dev.ferry.image.vmdk.VmdkNames;
 import dev.ferry.reactor.Errno;
 import dev.ferry.reactor.FileFacts;
 import dev.ferry.reactor.Linux;
@@ -191,8 +198,8 @@ public final class Stacks {
     }
 
     /**
-     * The bytes of a disk's file as they are to be where it and the files that it names have other names, all beside each other. Closing
-     * what this gives closes the file.
+     * The bytes of a disk's file as they are to be where it and the files that it names have other names, all beside each other: the
+     * file itself where it names them so already. The caller closes the file, and not what this gives.
      *
      * @param file open on its loop as a raw disk
      * @param spec the disk
@@ -220,7 +227,29 @@ public final class Stacks {
                         String.valueOf(below.path().getFileName()),
                         below.format().qemuText(),
                         files);
-        return Renamed.over(file, spec, all);
+        String name = file.spec().shownAs();
+        Patches patches = new Patches(new DeviceBytes(file.loop().loop(), file.device(), name));
+        rename(patches, spec.format(), all);
+        return patches.none() ? file.device() : CheckedDevice.of(new PatchedFile(file.device(), patches), name);
+    }
+
+    private static void rename(FileBytes bytes, ImageFormat format, NewNames names) throws BlockException {
+        String below = names.below();
+        switch (format) {
+            case RAW -> {}
+            case QCOW2 -> Qcow2Names.change(bytes, names);
+            case VMDK -> VmdkNames.change(bytes, names);
+            case VHD -> {
+                if (below != null) {
+                    VhdLink.change(bytes, below);
+                }
+            }
+            case VHDX -> {
+                if (below != null) {
+                    VhdxLink.change(bytes, below);
+                }
+            }
+        }
     }
 
     /** The parts of a disk, to be written down before its own file is deleted. */

@@ -8,6 +8,7 @@ import dev.ferry.block.BlockException;
 import dev.ferry.block.ErrorKind;
 import dev.ferry.block.IoBuffer;
 import dev.ferry.image.FileBytes;
+import dev.ferry.image.FilePatch;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.HashSet;
@@ -37,7 +38,7 @@ import org.jspecify.annotations.Nullable;
  * <p>Made by blocking code of the control plane, at a cost of two bytes of memory for each cluster that is kept; then read only, by one
  * thread at a time.
  */
-public final class SnapshotImage {
+public final class SnapshotImage implements FilePatch {
     /** Flags of an entry, in the first of its bytes. */
     private static final int COPIED_BYTE = (int) (COPIED >>> 56);
 
@@ -265,6 +266,7 @@ public final class SnapshotImage {
 
     // ---- what it is
 
+    @Override
     public long lengthBytes() {
         return end << header.clusterBits();
     }
@@ -274,16 +276,7 @@ public final class SnapshotImage {
         return keptClusters << header.clusterBits();
     }
 
-    /** What lies at a place. */
-    public enum Part {
-        /** The same as in the other file. */
-        KEPT,
-        /** Zeroes. */
-        FREE,
-        /** Of this image alone. */
-        MADE
-    }
-
+    @Override
     public Part part(long offset) {
         long cluster = offset >>> header.clusterBits();
         if (cluster == 0 || cluster >= tail) {
@@ -292,7 +285,7 @@ public final class SnapshotImage {
         return references.has(cluster) ? Part.KEPT : Part.FREE;
     }
 
-    /** Where what lies at a place ends, or a limit before that. */
+    @Override
     public long partEnd(long offset, long limit) {
         long cluster = offset >>> header.clusterBits();
         long next = switch (part(offset)) {
@@ -303,7 +296,7 @@ public final class SnapshotImage {
         return Math.min(limit, next << header.clusterBits());
     }
 
-    /** Puts what is made or free in a range over what was read of the other file. */
+    @Override
     public void put(long offset, int length, IoBuffer buffer, int at) throws BlockException {
         long limit = offset + length;
         for (long from = offset, to; from < limit; from = to) {

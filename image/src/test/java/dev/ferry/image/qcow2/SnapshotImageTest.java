@@ -8,6 +8,7 @@ import dev.ferry.block.ExtentSink;
 import dev.ferry.block.IoBuffer;
 import dev.ferry.image.ChannelDisk;
 import dev.ferry.image.FileBytes;
+import dev.ferry.image.FilePatch;
 import dev.ferry.image.LoopBytes;
 import dev.ferry.image.Program;
 import dev.ferry.testkit.OnLoop;
@@ -143,8 +144,8 @@ class SnapshotImageTest {
         long kept = 0;
         for (long at = 0, to; at < image.lengthBytes(); at = to) {
             to = image.partEnd(at, image.lengthBytes());
-            kept += image.part(at) == SnapshotImage.Part.KEPT ? to - at : 0;
-            if (image.part(at) == SnapshotImage.Part.FREE) {
+            kept += image.part(at) == FilePatch.Part.KEPT ? to - at : 0;
+            if (image.part(at) == FilePatch.Part.FREE) {
                 byte[] zeroes = new byte[Math.toIntExact(to - at)];
                 assertThat(Arrays.equals(whole, (int) at, (int) to, zeroes, 0, zeroes.length))
                         .isTrue();

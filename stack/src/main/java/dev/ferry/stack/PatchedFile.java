@@ -11,19 +11,22 @@ import dev.ferry.block.FileRange;
 import dev.ferry.block.FilterDevice;
 import dev.ferry.block.Geometry;
 import dev.ferry.block.IoBuffer;
-import dev.ferry.image.qcow2.SnapshotImage;
+import dev.ferry.image.FilePatch;
 import org.jspecify.annotations.Nullable;
 
-/** The bytes of a {@link SnapshotImage}, over the file that it is made of, which is only read. Thread: the loop's. */
-final class SnapshotView extends FilterDevice {
-    private final SnapshotImage image;
+/**
+ * A file as it would be with some of its bytes replaced: under other names ({@link Stacks#renamed}), or with nothing but its internal
+ * snapshots ({@link LiveSnapshots#of}). Takes any offset and length, and no changes. Thread: the loop's.
+ */
+final class PatchedFile extends FilterDevice {
+    private final FilePatch patch;
     private final Geometry geometry;
 
-    /** @param file takes any offset and length; others have it open too, and close it */
-    SnapshotView(BlockDevice file, SnapshotImage image) {
+    /** @param file takes any offset and length; only read, may grow, and is closed by others, after this */
+    PatchedFile(BlockDevice file, FilePatch patch) {
         super(file);
-        this.image = image;
-        this.geometry = Geometry.ofBytes(image.lengthBytes());
+        this.patch = patch;
+        this.geometry = Geometry.ofBytes(patch.lengthBytes());
     }
 
     @Override
@@ -37,6 +40,7 @@ final class SnapshotView extends FilterDevice {
         return new Capabilities(true, false, false, false, false, file.extents(), file.rotational());
     }
 
+    /** How much of a range the file has. */
     private long thereBytes(long offset, long length) {
         return Math.clamp(next.lengthBytes() - offset, 0, length);
     }
@@ -59,7 +63,7 @@ final class SnapshotView extends FilterDevice {
 
     private @Nullable BlockError put(long offset, int length, IoBuffer buffer, int at) {
         try {
-            image.put(offset, length, buffer, at);
+            patch.put(offset, length, buffer, at);
             return null;
         } catch (BlockException e) {
             return e.error();
@@ -82,7 +86,7 @@ final class SnapshotView extends FilterDevice {
     }
 
     private static void refuse(String operation, Completion completion) {
-        completion.complete(BlockError.of(ErrorKind.READ_ONLY, "snapshots", operation, "their file is only read"));
+        completion.complete(BlockError.of(ErrorKind.READ_ONLY, "patched file", operation, "the file is only read"));
     }
 
     @Override
@@ -90,23 +94,24 @@ final class SnapshotView extends FilterDevice {
         completion.complete(null);
     }
 
+    /** What is made is data and what is free a hole, whatever the file has there. */
     @Override
     public void extents(long offset, long length, ExtentSink sink, Completion completion) {
         long end = offset + length;
         long at = offset;
-        while (at < end && image.part(at) != SnapshotImage.Part.KEPT) {
-            int state = image.part(at) == SnapshotImage.Part.FREE ? ExtentSink.HOLE | ExtentSink.ZERO : 0;
-            long to = image.partEnd(at, end);
+        while (at < end && patch.part(at) != FilePatch.Part.KEPT) {
+            int state = patch.part(at) == FilePatch.Part.FREE ? ExtentSink.HOLE | ExtentSink.ZERO : 0;
+            long to = patch.partEnd(at, end);
             sink.extent(at, to - at, state);
             at = to;
         }
-        long there = at == end ? 0 : thereBytes(at, image.partEnd(at, end) - at);
+        long there = at == end ? 0 : thereBytes(at, patch.partEnd(at, end) - at);
         if (there > 0) {
             next.extents(at, there, sink, completion);
             return;
         }
         if (at == offset) {
-            sink.extent(at, image.partEnd(at, end) - at, ExtentSink.HOLE | ExtentSink.ZERO);
+            sink.extent(at, patch.partEnd(at, end) - at, ExtentSink.HOLE | ExtentSink.ZERO);
         }
         completion.complete(null);
     }
@@ -121,7 +126,7 @@ final class SnapshotView extends FilterDevice {
         return false;
     }
 
-    /** Nothing of it is closed: the file is another's. */
+    /** Closes nothing: the file is another's. */
     @Override
     public void close(Completion completion) {
         completion.complete(null);
