@@ -272,20 +272,17 @@ class DeltaMoveTest extends EngineRig {
             value = ImageFormat.class,
             names = {"VMDK", "QCOW2"})
     void afterAnyCrashTheFilesOfADiskAreDeletedWithIt(ImageFormat format) throws Exception {
-        for (int records = 1; records < 40; records++) {
-            try (World other = new World(directory.resolve("cut-after-" + records))) {
-                byte[] content = Deltas.inTwo(other, "vm1", format, records);
-                if (DeltaRecoveryTest.crashAfter(other, MigrationRequest.of("vm1", "fast"), records)) {
-                    assertThat(records).isGreaterThan(8);
-                    return;
-                }
-                assertThat(other.names("slow")).as("after %d records", records).isEmpty();
-                assertThat(other.names("fast")).containsExactly("vm1." + format.text());
-                assertThat(Files.readAllBytes(new Layers(other).plain(other.openDisk("vm1"))))
-                        .isEqualTo(content);
-            }
-        }
-        throw new AssertionError("the move never came to its end");
+        int records = CutAfter.eachRecord(directory, 40, cut -> {
+            World other = cut.world();
+            byte[] content = Deltas.inTwo(other, "vm1", format, cut.records());
+            boolean whole = cut.moveToTheEnd(MigrationRequest.of("vm1", "fast"));
+            assertThat(other.names("slow")).as(cut.toString()).isEmpty();
+            assertThat(other.names("fast")).containsExactly("vm1." + format.text());
+            assertThat(Files.readAllBytes(new Layers(other).plain(other.openDisk("vm1"))))
+                    .isEqualTo(content);
+            return whole;
+        });
+        assertThat(records).isGreaterThan(8);
     }
 
     /** Flattened, a disk takes what its whole chain has; moved as a chain all files together take the same. */

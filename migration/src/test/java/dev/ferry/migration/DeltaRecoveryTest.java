@@ -6,7 +6,6 @@ import dev.ferry.stack.OpenDisk;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
-import java.time.Duration;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
@@ -22,7 +21,6 @@ import org.junit.jupiter.params.provider.EnumSource;
 @Timeout(600)
 class DeltaRecoveryTest {
     private static final int RECORDS_MAX = 80;
-    private static final Duration LONG = Duration.ofSeconds(100);
 
     @TempDir
     Path directory;
@@ -32,19 +30,13 @@ class DeltaRecoveryTest {
             value = Deltas.class,
             names = {"VHD", "VMDK_SPLIT", "QCOW2_DATA_FILE"})
     void everyRecordMayBeTheLast(Deltas kind) throws Exception {
-        for (int records = 1; records < RECORDS_MAX; records++) {
-            try (World world = new World(directory.resolve("cut-after-" + records))) {
-                if (crashAfter(world, kind, records)) {
-                    assertThat(records).isGreaterThan(12);
-                    return;
-                }
-            }
-        }
-        throw new AssertionError("the move never came to its end");
+        assertThat(CutAfter.eachRecord(directory, RECORDS_MAX, cut -> move(cut, kind)))
+                .isGreaterThan(12);
     }
 
-    /** @return true if the move ended before so many records were written */
-    private static boolean crashAfter(World world, Deltas kind, int records) throws Exception {
+    private static boolean move(CutAfter cut, Deltas kind) throws Exception {
+        World world = cut.world();
+        int records = cut.records();
         Layers layers = new Layers(world);
         byte[] below = kind.below(world, records);
         List<byte[]> contents =
@@ -55,9 +47,8 @@ class DeltaRecoveryTest {
         if (taken) {
             Files.write(first, "another".getBytes(StandardCharsets.UTF_8));
         }
-        MigrationRequest request =
-                new MigrationRequest(List.of("vm1", "vm2"), "fast", null, 0, false, keepSource).withChain();
-        boolean whole = crashAfter(world, request, records);
+        boolean whole = cut.moveToTheEnd(
+                new MigrationRequest(List.of("vm1", "vm2"), "fast", null, 0, false, keepSource).withChain());
         List<String> wanted = new ArrayList<>(List.of(kind.disk("vm1"), kind.disk("vm2")));
         wanted.addAll(kind.files());
         if (taken) {
@@ -73,46 +64,10 @@ class DeltaRecoveryTest {
         for (int i = 0; i < contents.size(); i++) {
             OpenDisk disk = world.openDisk("vm" + (i + 1));
             assertThat(Arrays.equals(Files.readAllBytes(layers.plain(disk)), contents.get(i)))
-                    .as("after %d records, %s", records, disk.name())
+                    .as("%s, %s", cut, disk.name())
                     .isTrue();
             assertThat(layers.names(disk.name())).hasSize(3).allMatch(name -> name.startsWith("fast/"));
         }
         return whole;
-    }
-
-    /** @return true if the move ended before so many records were written */
-    static boolean crashAfter(World world, MigrationRequest request, int records) throws Exception {
-        world.recordsUntilPowerCut.set(records);
-        boolean whole = moveUntilPowerCut(world, request);
-        world.recordsUntilPowerCut.set(Integer.MAX_VALUE);
-        if (!whole) {
-            world.reboot();
-            List<MigrationStatus> recovered = world.engine.recover();
-            assertThat(recovered).as("after %d records", records).hasSizeLessThanOrEqualTo(1);
-            world.engine.goOn();
-            MigrationStatus status = world.engine.await("m1", LONG);
-            assertThat(status.state())
-                    .as("after %d records: %s", records, status)
-                    .isEqualTo(MigrationState.DONE);
-        }
-        return whole;
-    }
-
-    private static boolean moveUntilPowerCut(World world, MigrationRequest request) throws Exception {
-        try {
-            String id = world.engine.start(request).id();
-            long deadline = System.nanoTime() + LONG.toNanos();
-            while (System.nanoTime() < deadline) {
-                if (world.isCut()) {
-                    return false;
-                }
-                if (world.engine.await(id, Duration.ofMillis(2)).state().over()) {
-                    return !world.isCut();
-                }
-            }
-            throw new AssertionError("neither done nor dead");
-        } catch (World.PowerCut e) {
-            return false;
-        }
     }
 }

@@ -45,28 +45,16 @@ class RecoveryTest {
     })
     void everyRecordMayBeTheLast(int disks, boolean verify, boolean keepSource, Strategy strategy) throws Exception {
         Set<Phase> phases = new HashSet<>();
-        for (int records = 1; records < RECORDS_MAX; records++) {
-            try (World world = new World(directory.resolve("cut-after-" + records))) {
-                if (crashAfter(world, records, disks, verify, keepSource, strategy, phases)) {
-                    assertThat(phases).contains(Phase.PREPARE, Phase.CREATE, Phase.COPY, Phase.SWITCH, Phase.COMMIT);
-                    assertThat(phases.contains(Phase.VERIFY)).isEqualTo(verify);
-                    return;
-                }
-            }
-        }
-        throw new AssertionError("the move never came to its end");
+        CutAfter.eachRecord(directory, RECORDS_MAX, cut -> move(cut, disks, verify, keepSource, strategy, phases));
+        assertThat(phases).contains(Phase.PREPARE, Phase.CREATE, Phase.COPY, Phase.SWITCH, Phase.COMMIT);
+        assertThat(phases.contains(Phase.VERIFY)).isEqualTo(verify);
     }
 
-    /** @return true if the move ended before so many records were written */
-    private static boolean crashAfter(
-            World world,
-            int records,
-            int disks,
-            boolean verify,
-            boolean keepSource,
-            Strategy strategy,
-            Set<Phase> phases)
+    private static boolean move(
+            CutAfter cut, int disks, boolean verify, boolean keepSource, Strategy strategy, Set<Phase> phases)
             throws Exception {
+        World world = cut.world();
+        int records = cut.records();
         Guest[] guests = new Guest[disks];
         String[] names = new String[disks];
         for (int i = 0; i < disks; i++) {
@@ -75,15 +63,11 @@ class RecoveryTest {
             OpenDisk disk = world.openDisk(names[i]);
             guests[i] = new Guest(disk, content, records).start();
         }
-        world.recordsUntilPowerCut.set(records);
         world.roundNanosMin = SHORT_ROUND_NANOS;
-        MigrationRequest request = new MigrationRequest(List.of(names), "fast", null, 0, verify, keepSource)
-                .by(StrategySettings.of(strategy, 20_000_000_000L));
-        boolean whole = moveUntilPowerCut(world, request);
+        boolean whole = cut.move(new MigrationRequest(List.of(names), "fast", null, 0, verify, keepSource)
+                .by(StrategySettings.of(strategy, 20_000_000_000L)));
         Phase lastPhase = world.lastPhase;
-        world.recordsUntilPowerCut.set(Integer.MAX_VALUE);
-        world.reboot();
-        List<MigrationStatus> recovered = world.engine.recover();
+        List<MigrationStatus> recovered = cut.restart();
         if (whole) {
             assertThat(recovered).isEmpty();
             return true;
@@ -91,7 +75,7 @@ class RecoveryTest {
         phases.add(lastPhase);
         boolean goesOn = !recovered.isEmpty() && !recovered.getFirst().state().over();
         assertThat(goesOn)
-                .as("after %d records, in %s", records, lastPhase)
+                .as("%s, in %s", cut, lastPhase)
                 .isEqualTo(
                         switch (lastPhase) {
                             case PREPARE, CREATE, COPY, VERIFY -> true;
@@ -108,9 +92,7 @@ class RecoveryTest {
                 guests[i].goOn(20);
             }
         }
-        world.engine.goOn();
-        MigrationStatus status = world.engine.await("m1", LONG);
-        assertThat(status.state()).as(status.toString()).isEqualTo(MigrationState.DONE);
+        cut.goOn();
         for (int i = 0; i < disks; i++) {
             if (goesOn) {
                 guests[i].goOn(20);
@@ -120,27 +102,9 @@ class RecoveryTest {
             }
             assertThat(world.names("slow").contains(names[i] + ".raw")).isEqualTo(keepSource);
         }
-        assertThat(world.names("fast")).as("after %d records", records).hasSize(disks);
+        assertThat(world.names("fast")).as(cut.toString()).hasSize(disks);
         assertThat(world.names("journal")).noneMatch(name -> name.endsWith(".map") || name.endsWith(".live"));
         return false;
-    }
-
-    private static boolean moveUntilPowerCut(World world, MigrationRequest request) throws Exception {
-        try {
-            String id = world.engine.start(request).id();
-            long deadline = System.nanoTime() + LONG.toNanos();
-            while (System.nanoTime() < deadline) {
-                if (world.isCut()) {
-                    return false;
-                }
-                if (world.engine.await(id, Duration.ofMillis(2)).state().over()) {
-                    return !world.isCut();
-                }
-            }
-            throw new AssertionError("neither done nor dead");
-        } catch (World.PowerCut e) {
-            return false;
-        }
     }
 
     @Test
@@ -148,19 +112,15 @@ class RecoveryTest {
         try (World world = new World(directory)) {
             byte[] content = world.disk("vm0", SIZE, Provisioning.THIN, 5);
             Guest guest = new Guest(world.openDisk("vm0"), content, 5).start();
-            world.recordsUntilPowerCut.set(5);
-            assertThat(moveUntilPowerCut(world, MigrationRequest.of("vm0", "fast")))
-                    .isFalse();
+            CutAfter cut = new CutAfter(world, 5);
+            assertThat(cut.move(MigrationRequest.of("vm0", "fast"))).isFalse();
             for (int records = 0; records < 10; records++) {
                 world.recordsUntilPowerCut.set(records / 2);
                 world.reboot();
                 recoverUntilPowerCut(world);
             }
-            world.recordsUntilPowerCut.set(Integer.MAX_VALUE);
-            world.reboot();
-            assertThat(world.engine.recover()).hasSizeLessThanOrEqualTo(1);
-            world.engine.goOn();
-            assertThat(world.engine.await("m1", LONG).state()).isEqualTo(MigrationState.DONE);
+            cut.restart();
+            cut.goOn();
             guest.check(world.path("vm0"));
         }
     }
@@ -184,17 +144,14 @@ class RecoveryTest {
     void aDamagedJournalTouchesNothing() throws Exception {
         try (World world = new World(directory)) {
             world.disk("vm0", SIZE, Provisioning.THIN, 6);
-            world.recordsUntilPowerCut.set(5);
-            assertThat(moveUntilPowerCut(world, MigrationRequest.of("vm0", "fast")))
-                    .isFalse();
+            CutAfter cut = new CutAfter(world, 5);
+            assertThat(cut.move(MigrationRequest.of("vm0", "fast"))).isFalse();
             Path journal = directory.resolve("journal/m1.journal");
             byte[] bytes = Files.readAllBytes(journal);
             bytes[40] ^= 1;
             Files.write(journal, bytes, StandardOpenOption.TRUNCATE_EXISTING);
             List<String> before = world.names("fast");
-            world.recordsUntilPowerCut.set(Integer.MAX_VALUE);
-            world.reboot();
-            List<MigrationStatus> recovered = world.engine.recover();
+            List<MigrationStatus> recovered = cut.restart();
             assertThat(recovered).hasSize(1);
             assertThat(recovered.getFirst().state()).isEqualTo(MigrationState.FAILED);
             assertThat(recovered.getFirst().error()).contains("damaged").contains("no file was touched");

@@ -19,7 +19,6 @@ import dev.ferry.stack.OpenDisk;
 import dev.ferry.stack.Stacks;
 import java.nio.file.Files;
 import java.nio.file.Path;
-import java.time.Duration;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Random;
@@ -33,6 +32,7 @@ import tools.jackson.databind.json.JsonMapper;
 
 /** A qcow2 disk keeps its shape in a move, or gets the one that was asked for, whatever happens in between. */
 final class ShapedMoveTest extends EngineRig {
+    private static final int RECORDS_MAX = 40;
     private static final int SIZE_BYTES = 3 * World.MIB;
     private static final Qcow2Shape OLD = new Qcow2Shape(2, 4096L, false, 16);
     private static final Qcow2Shape PARTED = new Qcow2Shape(3, 32L << 10, true, 8);
@@ -106,41 +106,15 @@ final class ShapedMoveTest extends EngineRig {
             throws Exception {
         MigrationRequest request =
                 asked == null ? move(null, null) : move(null, null).shaped(asked);
-        boolean whole = false;
-        for (int records = 1; !whole; records++) {
-            Path here = Files.createDirectory(directory.resolve("world" + records));
-            try (World other = new World(here)) {
-                byte[] content = disk(other, "vm1", has);
-                other.recordsUntilPowerCut.set(records);
-                whole = moveUntilPowerCut(other, request);
-                other.recordsUntilPowerCut.set(Integer.MAX_VALUE);
-                if (!whole) {
-                    other.reboot();
-                    List<MigrationStatus> _ = other.engine.recover();
-                    other.engine.goOn();
-                    assertThat(other.engine.await("m1", LONG).state())
-                            .as("after %d records", records)
-                            .isEqualTo(MigrationState.DONE);
-                }
-                assertThere(other, "vm1", becomes, content);
-                assertThat(other.names("fast")).containsExactly("vm1.qcow2");
-                assertThat(other.names("slow")).isEmpty();
-            }
-        }
-    }
-
-    private static boolean moveUntilPowerCut(World in, MigrationRequest request) throws Exception {
-        try {
-            String id = in.engine.start(request).id();
-            while (!in.isCut()) {
-                if (in.engine.await(id, Duration.ofMillis(2)).state().over()) {
-                    return !in.isCut();
-                }
-            }
-        } catch (World.PowerCut e) {
-            assertThat(in.isCut()).isTrue();
-        }
-        return false;
+        CutAfter.eachRecord(directory, RECORDS_MAX, cut -> {
+            World other = cut.world();
+            byte[] content = disk(other, "vm1", has);
+            boolean whole = cut.moveToTheEnd(request);
+            assertThere(other, "vm1", becomes, content);
+            assertThat(other.names("fast")).containsExactly("vm1.qcow2");
+            assertThat(other.names("slow")).isEmpty();
+            return whole;
+        });
     }
 
     @Test

@@ -46,21 +46,14 @@ class WayBackRecoveryTest {
     })
     void everyRecordMayBeTheLast(int disks, boolean rollback, Strategy strategy) throws Exception {
         Set<Phase> phases = new HashSet<>();
-        for (int records = 1; records < RECORDS_MAX; records++) {
-            try (World world = new World(directory.resolve("cut-after-" + records))) {
-                if (crashAfter(world, records, disks, rollback, strategy, phases)) {
-                    assertThat(phases).contains(Phase.SWITCH, Phase.KEEP, rollback ? Phase.ROLLBACK : Phase.COMMIT);
-                    return;
-                }
-            }
-        }
-        throw new AssertionError("the move never came to its end");
+        CutAfter.eachRecord(directory, RECORDS_MAX, cut -> move(cut, disks, rollback, strategy, phases));
+        assertThat(phases).contains(Phase.SWITCH, Phase.KEEP, rollback ? Phase.ROLLBACK : Phase.COMMIT);
     }
 
-    /** @return true if the move ended before so many records were written */
-    private static boolean crashAfter(
-            World world, int records, int disks, boolean rollback, Strategy strategy, Set<Phase> phases)
+    private static boolean move(CutAfter cut, int disks, boolean rollback, Strategy strategy, Set<Phase> phases)
             throws Exception {
+        World world = cut.world();
+        int records = cut.records();
         Guest[] guests = new Guest[disks];
         String[] names = new String[disks];
         for (int i = 0; i < disks; i++) {
@@ -80,10 +73,8 @@ class WayBackRecoveryTest {
             assertThat(world.isCut()).isTrue();
         }
         boolean whole = finish(world, rollback);
-        world.recordsUntilPowerCut.set(Integer.MAX_VALUE);
         phases.add(world.lastPhase);
-        world.reboot();
-        List<MigrationStatus> recovered = world.engine.recover();
+        List<MigrationStatus> recovered = cut.restart();
         if (whole) {
             assertThat(recovered).isEmpty();
             return true;
@@ -92,7 +83,7 @@ class WayBackRecoveryTest {
             Path path = world.path(names[i]);
             String where = decided[0] == Authority.TARGET ? "fast" : "slow";
             assertThat(path)
-                    .as("after %d records", records)
+                    .as(cut.toString())
                     .startsWith(world.directory.resolve(where).toRealPath());
             guests[i].check(path);
             OpenDisk disk = world.openDisk(names[i]);
@@ -100,7 +91,7 @@ class WayBackRecoveryTest {
             guests[i].goOn(20);
         }
         world.engine.goOn();
-        assertThat(finish(world, rollback)).as("after %d records", records).isTrue();
+        assertThat(finish(world, rollback)).as(cut.toString()).isTrue();
         for (int i = 0; i < disks; i++) {
             guests[i].goOn(20);
             guests[i].stop();
@@ -111,10 +102,8 @@ class WayBackRecoveryTest {
         MigrationState state = world.engine.find("m1").state();
         assertThat(state).isEqualTo(rollback ? MigrationState.ROLLED_BACK : MigrationState.DONE);
         String here = rollback ? "slow" : "fast";
-        assertThat(world.names(here)).as("after %d records", records).hasSize(disks);
-        assertThat(world.names(rollback ? "fast" : "slow"))
-                .as("after %d records", records)
-                .isEmpty();
+        assertThat(world.names(here)).as(cut.toString()).hasSize(disks);
+        assertThat(world.names(rollback ? "fast" : "slow")).as(cut.toString()).isEmpty();
         assertThat(world.names("journal")).noneMatch(name -> name.endsWith(".map") || name.endsWith(".live"));
         return false;
     }
