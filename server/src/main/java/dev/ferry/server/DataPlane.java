@@ -13,7 +13,9 @@ import dev.ferry.stack.DiskLoop;
 import dev.ferry.stack.FileOpener;
 import dev.ferry.stack.OnLoop;
 import java.util.ArrayList;
+import java.util.Deque;
 import java.util.List;
+import java.util.concurrent.ConcurrentLinkedDeque;
 
 /** The event loops of a process, each with the memory that its disks' requests use. Any thread; calls block. */
 public final class DataPlane implements AutoCloseable {
@@ -42,6 +44,9 @@ public final class DataPlane implements AutoCloseable {
     private static final long SLAB_BYTES = 16L << 20;
 
     private static final long POOL_BYTES_MAX = 512L << 20;
+
+    /** Of planes that are closed. Their memory lives as long as the process, so those that are started next have it. */
+    private static final Deque<BufferPool> IDLE_POOLS = new ConcurrentLinkedDeque<>();
 
     private final EventLoops loops;
     private final List<DiskLoop> diskLoops;
@@ -80,7 +85,8 @@ public final class DataPlane implements AutoCloseable {
         for (EventLoop events : loops.all()) {
             ReactorLoop loop = new ReactorLoop(events);
             BufferPool buffers = OnLoop.get(loop, () -> {
-                BufferPool pool = new BufferPool(Linux.pages(), SLAB_BYTES, POOL_BYTES_MAX);
+                BufferPool idle = IDLE_POOLS.pollFirst();
+                BufferPool pool = idle != null ? idle : new BufferPool(Linux.pages(), SLAB_BYTES, POOL_BYTES_MAX);
                 if (registers) {
                     events.registerMemory(pool.slab().address(), pool.slab().byteSize());
                 }
@@ -108,5 +114,6 @@ public final class DataPlane implements AutoCloseable {
     @Override
     public void close() {
         loops.close();
+        diskLoops.forEach(loop -> IDLE_POOLS.addFirst(loop.buffers()));
     }
 }
