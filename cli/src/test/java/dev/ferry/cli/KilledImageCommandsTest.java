@@ -32,6 +32,8 @@ final class KilledImageCommandsTest {
     private static final int ROUNDS = 4;
     private static final int ROUNDS_MAX = 40;
     private static final int SIZE = 24 << 20;
+    /** Between two looks: no longer than a kill takes, and a processor is left to the command that is to begin. */
+    private static final long LOOK_NANOS = 20_000;
 
     @TempDir
     Path directory;
@@ -67,7 +69,7 @@ final class KilledImageCommandsTest {
                 .redirectOutput(directory.resolve("log").toFile())
                 .start();
         while (process.isAlive() && !begun.getAsBoolean()) {
-            Thread.onSpinWait();
+            LockSupport.parkNanos(LOOK_NANOS);
         }
         long since = System.nanoTime();
         if (afterNanos >= 0) {

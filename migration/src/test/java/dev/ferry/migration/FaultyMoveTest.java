@@ -22,11 +22,13 @@ import java.util.Arrays;
 import java.util.List;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.TimeUnit;
+import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.EnumSource;
 
 /** Whatever fails during a move, it does not reach the guest, and nothing of it is left behind. */
+@Tag("alone")
 class FaultyMoveTest extends EngineRig {
     @Test
     void aFullTargetParksTheMoveAndResumeCopiesTheRest() throws Exception {
