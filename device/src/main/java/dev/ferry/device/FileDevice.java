@@ -37,6 +37,10 @@ import org.jspecify.annotations.Nullable;
  */
 public final class FileDevice implements BlockDevice {
     private static final int INLINE_WRITE_BYTES = 64 << 10;
+
+    /** Of a tool, what is written in such pieces goes on to the disk at once, so that little is left to do when it flushes. */
+    private static final int WRITE_OUT_BYTES = 64 << 10;
+
     private static final long SLOW_NANOS = 2_000_000;
     private static final long WARY_NANOS = 50_000_000;
     private static final int PAGE_BYTES = 4096;
@@ -234,6 +238,9 @@ public final class FileDevice implements BlockDevice {
                 long after = loop.nanoTime();
                 if (after - before > SLOW_NANOS) {
                     waryUntilNanos = after + WARY_NANOS;
+                }
+                if (alone && !inMemory && done >= WRITE_OUT_BYTES) {
+                    Linux.beginWriteOut(file, offset, done);
                 }
             }
         }

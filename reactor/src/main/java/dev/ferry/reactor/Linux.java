@@ -292,6 +292,12 @@ public final class Linux {
         return (int) call(NR_SYNC_FILE_RANGE, file, position, length, waitBeforeWriteWaitAfter, 0, 0);
     }
 
+    /** Has what is dirty in a range written to the disk, and does not wait for it, unless the disk has too much to do already. */
+    public static int beginWriteOut(int file, long position, long length) {
+        int write = 2;
+        return (int) hotCall(NR_SYNC_FILE_RANGE, file, position, length, write, 0, 0);
+    }
+
     /**
      * Counts pages of a file that are in memory.
      *
