@@ -28,7 +28,7 @@ public final class Portions {
         return new Portions(sizeBytes, Math.max(1, sizeBytes));
     }
 
-    /** Portions of 32 MiB to 1 GiB of a disk of {@code sizeBytes}. */
+    /** Portions of 128 MiB to 1 GiB of a disk of {@code sizeBytes}. */
     public static Portions of(long sizeBytes) {
         long even = sizeBytes / COUNT_MIN / BYTES_MIN * BYTES_MIN;
         return new Portions(sizeBytes, Math.clamp(even, BYTES_MIN, BYTES_MAX));

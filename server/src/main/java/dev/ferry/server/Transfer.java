@@ -162,7 +162,7 @@ public final class Transfer {
 
     private void advance() {
         if (stopped && failure == null) {
-            failure = BlockError.of(ErrorKind.CANCELLED, "copy", "copy", "called off");
+            failure = calledOff();
         }
         if (failure != null) {
             if (inFlight == 0) {
@@ -170,16 +170,21 @@ public final class Transfer {
             }
             return;
         }
-        while (!idle.isEmpty() && !extents.isEmpty()) {
+        // A request may fail before it returns: then nothing follows, least of all the end.
+        while (failure == null && !idle.isEmpty() && !extents.isEmpty()) {
             next(extents.getFirst());
         }
-        if (extents.isEmpty() && !mapping && !flushing) {
+        if (failure == null && extents.isEmpty() && !mapping && !flushing) {
             if (mappedTo < portionEnd || nextPortion()) {
                 map();
             } else if (inFlight == 0) {
                 end();
             }
         }
+    }
+
+    private static BlockError calledOff() {
+        return BlockError.of(ErrorKind.CANCELLED, "copy", "copy", "called off");
     }
 
     private boolean nextPortion() {
@@ -324,8 +329,10 @@ public final class Transfer {
         }
 
         private void read(@Nullable BlockError error) {
-            if (error != null || stopped) {
+            if (error != null) {
                 written(error);
+            } else if (stopped) {
+                written(calledOff());
             } else if (!buffer().isZero(0, (int) length)) {
                 target.write(offset, buffer(), 0, (int) length, 0, written);
             } else if (targetIsZero) {
