@@ -16,6 +16,7 @@ import java.util.ArrayList;
 import java.util.Deque;
 import java.util.List;
 import java.util.concurrent.ConcurrentLinkedDeque;
+import java.util.concurrent.atomic.AtomicBoolean;
 
 /** The event loops of a process, each with the memory that its disks' requests use. Any thread; calls block. */
 public final class DataPlane implements AutoCloseable {
@@ -50,6 +51,7 @@ public final class DataPlane implements AutoCloseable {
 
     private final EventLoops loops;
     private final List<DiskLoop> diskLoops;
+    private final AtomicBoolean closed = new AtomicBoolean();
 
     private DataPlane(EventLoops loops, List<DiskLoop> diskLoops) {
         this.loops = loops;
@@ -114,6 +116,9 @@ public final class DataPlane implements AutoCloseable {
     @Override
     public void close() {
         loops.close();
-        diskLoops.forEach(loop -> IDLE_POOLS.addFirst(loop.buffers()));
+        // Once, however often this is called: no two planes may have the same memory.
+        if (!closed.getAndSet(true)) {
+            diskLoops.forEach(loop -> IDLE_POOLS.addFirst(loop.buffers()));
+        }
     }
 }

@@ -5,6 +5,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 import dev.ferry.block.BufferPool;
 import dev.ferry.block.IoBuffer;
 import dev.ferry.reactor.EventLoops;
+import java.util.List;
 import java.util.Objects;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
@@ -39,6 +40,16 @@ class DataPlaneTest {
                     .isNotSameAs(pool(one))
                     .isNotSameAs(one.loops().getLast().buffers());
             assertThat(pool(one)).isNotSameAs(one.loops().getLast().buffers());
+        }
+    }
+
+    @Test
+    void aPlaneThatIsClosedTwiceGivesItsMemoryOnOnce() throws Exception {
+        DataPlane plane = DataPlane.start(1, EventLoops.Kind.AUTO);
+        List.of(plane, plane).forEach(DataPlane::close);
+        try (DataPlane one = DataPlane.start(1, EventLoops.Kind.AUTO);
+                DataPlane other = DataPlane.start(1, EventLoops.Kind.AUTO)) {
+            assertThat(pool(other)).isNotSameAs(pool(one));
         }
     }
 }
