@@ -60,9 +60,6 @@ final class NbdCopyCommand implements Callable<Integer> {
     private static final long SHOWN_MILLIS = 200;
     private static final int CONNECTIONS = 4;
 
-    /** A thread more costs some milliseconds to begin with: there have to be so many portions for it. */
-    private static final int PORTIONS_A_THREAD = 1;
-
     private final Screen screen;
 
     @Parameters(index = "0", paramLabel = "SOURCE", description = "A file, an NBD URI, or -.")
@@ -137,7 +134,7 @@ final class NbdCopyCommand implements Callable<Integer> {
                         .toException();
             }
             Portions portions = Portions.of(sizeBytes);
-            int more = (int) Math.min(threads - 1L, portions.count() / PORTIONS_A_THREAD - 1);
+            int more = (int) Math.min(threads, portions.count()) - 1;
             Transfer transfer = Transfer.sharing(portions, loop.loop(), from, to, fresh);
             transfer(transfer, portions, severalAllowed ? Math.max(0, more) : 0, fresh, sizeBytes);
             OnLoop.await(loop.loop(), to::flush);
